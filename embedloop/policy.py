@@ -1,0 +1,124 @@
+"""A corpus' policy: how it is chunked, trained, gated, promoted. Validated where it enters, frozen after."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+DEFAULT_BASE_MODEL = "all-MiniLM-L6-v2"
+
+GateMetric = Literal["ndcg@10", "recall@10", "precision@5", "mrr@10", "hit@1", "hit@5"]
+
+
+class Frozen(BaseModel):
+    """Immutable, and strict about unknown keys, so that a typing error is told instead of ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Chunking(Frozen):
+    """How a document becomes passages; tokens are those of the model's own tokenizer."""
+
+    max_tokens: Annotated[int, Field(ge=16, le=8192)] = 192
+    overlap_tokens: Annotated[int, Field(ge=0, le=1024)] = 0
+
+    @model_validator(mode="after")
+    def _overlap_is_smaller(self) -> Chunking:
+        if self.overlap_tokens >= self.max_tokens:
+            raise ValueError(
+                f"overlap_tokens must be below max_tokens ({self.max_tokens}), got {self.overlap_tokens}"
+            )
+        return self
+
+
+class IndexSettings(Frozen):
+    """Parameters of the Milvus index; `metric_type` is cosine throughout (vectors are L2-normalised)."""
+
+    index_type: Literal["HNSW", "FLAT", "IVF_FLAT", "AUTOINDEX"] = "HNSW"
+    m: Annotated[int, Field(ge=4, le=64)] = 16
+    ef_construction: Annotated[int, Field(ge=8, le=1024)] = 200
+    ef_search: Annotated[int, Field(ge=16, le=4096)] = 128
+
+
+class Votes(Frozen):
+    """What one person's signal on one (query, document) weighs when judgments are made from feedback.
+
+    A judgment is positive from `min_weight` upwards and negative from `-min_weight` downwards. With the default
+    weights one thumb is enough and clicks alone need four distinct people: a click is weak evidence.
+    """
+
+    up: Annotated[float, Field(ge=0, le=10)] = 1.0
+    correct: Annotated[float, Field(ge=0, le=10)] = 1.0
+    click: Annotated[float, Field(ge=0, le=10)] = 0.25
+    down: Annotated[float, Field(ge=0, le=10)] = 1.0
+    min_weight: Annotated[float, Field(gt=0, le=100)] = 1.0
+
+
+class Splits(Frozen):
+    """Shares of new queries that go to the golden and dev sets at first sight; the rest trains."""
+
+    golden: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    dev: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+
+
+class Trigger(Frozen):
+    """When a cycle starts by itself."""
+
+    new_feedback: Annotated[int | None, Field(ge=1)] = 500
+    min_pairs: Annotated[int, Field(ge=2)] = 50
+
+
+class TrainingSettings(Frozen):
+    """The recipe of a fine-tune."""
+
+    epochs: Annotated[float, Field(gt=0, le=10)] = 1.0
+    batch_size: Annotated[int, Field(ge=2, le=1024)] = 64
+    learning_rate: Annotated[float, Field(gt=0, le=1e-2)] = 5e-5
+    warmup_ratio: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    max_tokens: Annotated[int, Field(ge=8, le=512)] = 64
+    hard_negatives: Annotated[int, Field(ge=0, le=5)] = 1
+    relative_margin: Annotated[float, Field(ge=0, le=1)] = 0.05
+    time_budget_seconds: Annotated[float, Field(gt=0, le=7 * 86400)] = 3600.0
+    evaluations: Annotated[int, Field(ge=1, le=100)] = 4
+    patience: Annotated[int, Field(ge=1, le=100)] = 2
+    threads: Annotated[int | None, Field(ge=1, le=256)] = None
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 13
+
+
+class GateSettings(Frozen):
+    """What a candidate must prove on the golden set before it may serve.
+
+    `min_uplift` is absolute; the lower end of the paired-bootstrap interval at `confidence` must lie above it.
+    """
+
+    metric: GateMetric = "ndcg@10"
+    min_uplift: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    min_queries: Annotated[int, Field(ge=5)] = 30
+    pool_size: Annotated[int, Field(ge=10)] = 2000
+
+
+class Boost(Frozen):
+    """Multiplies the score of hits whose metadata has this value."""
+
+    field: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+    value: str | int | float | bool
+    factor: Annotated[float, Field(gt=0, le=10)]
+
+
+class Policy(Frozen):
+    """Everything that a corpus lets its owner decide."""
+
+    base_model: Annotated[str, Field(min_length=1, max_length=1024)] = DEFAULT_BASE_MODEL
+    query_prompt: Annotated[str, Field(max_length=512)] = ""
+    passage_prompt: Annotated[str, Field(max_length=512)] = ""
+    chunking: Chunking = Chunking()
+    index: IndexSettings = IndexSettings()
+    votes: Votes = Votes()
+    splits: Splits = Splits()
+    trigger: Trigger = Trigger()
+    training: TrainingSettings = TrainingSettings()
+    gate: GateSettings = GateSettings()
+    boosts: Annotated[tuple[Boost, ...], Field(max_length=32)] = ()
+    rollback_window_seconds: Annotated[float, Field(ge=0)] = 7 * 86400.0
