@@ -1,0 +1,153 @@
+"""Documents and the change log in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
+
+from embedloop.catalog.database import lock_change_log, now
+from embedloop.catalog.dialect import insert_or_update
+from embedloop.catalog.tables import changes, documents
+from embedloop.records import Change, Document, NewDocument, Op
+
+IDS_PER_STATEMENT = 500
+
+
+def append_change(connection: Connection, corpus: str, document_id: str, op: Op, content_hash: str) -> int:
+    """Appends to the change log and returns the new `seq`, which grows in commit order."""
+    lock_change_log(connection)
+    statement = insert(changes).values(
+        corpus=corpus, document_id=document_id, op=op.value, content_hash=content_hash, at=now()
+    )
+    return int(connection.execute(statement).inserted_primary_key[0])  # type: ignore[index]
+
+
+def store(connection: Connection, corpus: str, document: NewDocument, rev: int, content_hash: str) -> None:
+    row = {
+        "corpus": corpus,
+        "document_id": document.document_id,
+        "rev": rev,
+        "live": True,
+        "title": document.title,
+        "text": document.text,
+        "metadata": dict(document.metadata),
+        "content_hash": content_hash,
+        "updated_at": now(),
+    }
+    insert_or_update(connection, documents, [row])
+
+
+def bury(connection: Connection, corpus: str, document_id: str, rev: int) -> None:
+    """Leaves a tombstone: the id and its last rev stay, the content goes."""
+    connection.execute(
+        update(documents)
+        .where(documents.c.corpus == corpus, documents.c.document_id == document_id)
+        .values(rev=rev, live=False, title="", text="", metadata={}, content_hash="", updated_at=now())
+    )
+
+
+def hashes(connection: Connection, corpus: str, document_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
+    """Live documents among the ids: id -> (rev, content hash)."""
+    found: dict[str, tuple[int, str]] = {}
+    for part in _parts(document_ids):
+        rows = connection.execute(
+            select(documents.c.document_id, documents.c.rev, documents.c.content_hash).where(
+                documents.c.corpus == corpus, documents.c.document_id.in_(part), documents.c.live
+            )
+        )
+        found.update({row.document_id: (row.rev, row.content_hash) for row in rows})
+    return found
+
+
+def live_revs(connection: Connection, corpus: str, document_ids: Collection[str]) -> dict[str, int]:
+    """The catalog's last word: id -> rev of the live documents among the ids."""
+    found: dict[str, int] = {}
+    for part in _parts(list(document_ids)):
+        rows = connection.execute(
+            select(documents.c.document_id, documents.c.rev).where(
+                documents.c.corpus == corpus, documents.c.document_id.in_(part), documents.c.live
+            )
+        )
+        for document_id, rev in rows:
+            found[document_id] = rev
+    return found
+
+
+def get_many(connection: Connection, corpus: str, document_ids: Sequence[str]) -> dict[str, Document]:
+    """The live documents among the ids."""
+    found: dict[str, Document] = {}
+    for part in _parts(document_ids):
+        statement = select(documents).where(
+            documents.c.corpus == corpus, documents.c.document_id.in_(part), documents.c.live
+        )
+        for row in connection.execute(statement).mappings():
+            found[row["document_id"]] = _document(row)
+    return found
+
+
+def in_range(connection: Connection, corpus: str, first: str, last: str) -> list[Document]:
+    """The live documents whose ids lie in [first, last], in order of id."""
+    statement = (
+        select(documents)
+        .where(
+            documents.c.corpus == corpus,
+            documents.c.document_id >= first,
+            documents.c.document_id <= last,
+            documents.c.live,
+        )
+        .order_by(documents.c.document_id)
+    )
+    return [_document(row) for row in connection.execute(statement).mappings()]
+
+
+def lengths_after(connection: Connection, corpus: str, after: str, limit: int) -> list[tuple[str, int]]:
+    """The next live ids after `after` with their text lengths in characters, in order of id."""
+    statement = (
+        select(documents.c.document_id, func.length(documents.c.title) + func.length(documents.c.text))
+        .where(documents.c.corpus == corpus, documents.c.document_id > after, documents.c.live)
+        .order_by(documents.c.document_id)
+        .limit(limit)
+    )
+    return [(row[0], int(row[1])) for row in connection.execute(statement)]
+
+
+def live_ids(connection: Connection, corpus: str) -> list[str]:
+    statement = (
+        select(documents.c.document_id)
+        .where(documents.c.corpus == corpus, documents.c.live)
+        .order_by(documents.c.document_id)
+    )
+    return list(connection.execute(statement).scalars())
+
+
+def head(connection: Connection, corpus: str) -> int:
+    """The greatest `seq` of the corpus, 0 for an empty log."""
+    statement = select(func.max(changes.c.seq)).where(changes.c.corpus == corpus)
+    return int(connection.execute(statement).scalar_one() or 0)
+
+
+def changes_after(connection: Connection, corpus: str, seq: int, limit: int) -> list[Change]:
+    statement = (
+        select(changes.c.seq, changes.c.corpus, changes.c.document_id, changes.c.op)
+        .where(changes.c.corpus == corpus, changes.c.seq > seq)
+        .order_by(changes.c.seq)
+        .limit(limit)
+    )
+    return [Change(row.seq, row.corpus, row.document_id, Op(row.op)) for row in connection.execute(statement)]
+
+
+def _parts(document_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(document_ids), IDS_PER_STATEMENT):
+        yield document_ids[start : start + IDS_PER_STATEMENT]
+
+
+def _document(row: RowMapping) -> Document:
+    return Document(
+        corpus=row["corpus"],
+        document_id=row["document_id"],
+        title=row["title"],
+        text=row["text"],
+        metadata=row["metadata"],
+        rev=row["rev"],
+    )

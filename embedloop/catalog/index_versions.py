@@ -1,0 +1,257 @@
+"""Index versions, their cursors, placements and failures in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, and_, delete, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from embedloop.catalog.database import clock, now
+from embedloop.catalog.dialect import insert_or_update
+from embedloop.catalog.documents import IDS_PER_STATEMENT
+from embedloop.catalog.tables import apply_failures, documents, index_versions, placements
+from embedloop.errors import Conflict, LeaseLost, NotFound
+from embedloop.policy import Chunking, IndexSettings
+from embedloop.records import IndexState, IndexVersion, Placement
+
+FOLLOWING = (IndexState.BUILDING, IndexState.READY, IndexState.SERVING, IndexState.STANDBY)
+
+
+def add(connection: Connection, version: IndexVersion) -> None:
+    """Raises Conflict when the corpus has a building version already."""
+    try:
+        connection.execute(
+            insert(index_versions).values(
+                index_version_id=version.index_version_id,
+                corpus=version.corpus,
+                model_id=version.model_id,
+                collection=version.collection,
+                state=version.state.value,
+                chunking=version.chunking.model_dump(mode="json"),
+                index_settings=version.index.model_dump(mode="json"),
+                head=version.head,
+                applied_seq=version.applied_seq,
+                backfilled=version.backfilled,
+                created_at=version.created_at,
+            )
+        )
+    except IntegrityError as error:
+        raise Conflict(f"corpus {version.corpus!r} has an index version in building", field="corpus") from error
+
+
+def get(connection: Connection, index_version_id: str) -> IndexVersion:
+    """Raises NotFound."""
+    statement = select(index_versions).where(index_versions.c.index_version_id == index_version_id)
+    row = connection.execute(statement).mappings().first()
+    if row is None:
+        raise NotFound(f"there is no index version {index_version_id!r}", field="index_version")
+    return _index_version(row)
+
+
+def of_corpus(connection: Connection, corpus: str) -> list[IndexVersion]:
+    """All versions of a corpus, the newest first."""
+    statement = (
+        select(index_versions)
+        .where(index_versions.c.corpus == corpus)
+        .order_by(index_versions.c.created_at.desc())
+    )
+    return [_index_version(row) for row in connection.execute(statement).mappings()]
+
+
+def in_state(connection: Connection, *states: IndexState) -> list[IndexVersion]:
+    statement = select(index_versions).where(index_versions.c.state.in_([s.value for s in states]))
+    return [_index_version(row) for row in connection.execute(statement).mappings()]
+
+
+def followers(connection: Connection, corpus: str) -> list[IndexVersion]:
+    """The versions whose applier follows the change log now."""
+    return [v for v in of_corpus(connection, corpus) if v.state in FOLLOWING and v.backfilled]
+
+
+def set_fields(connection: Connection, index_version_id: str, **values: Any) -> None:
+    connection.execute(
+        update(index_versions).where(index_versions.c.index_version_id == index_version_id).values(**values)
+    )
+
+
+def claim_applier(connection: Connection, index_version_id: str, lease_seconds: float) -> int | None:
+    """Takes the applier's lease; returns its fencing token, or None while another applier holds it."""
+    statement = (
+        update(index_versions)
+        .where(
+            index_versions.c.index_version_id == index_version_id,
+            index_versions.c.applier_lease_until < clock(),
+            index_versions.c.backfilled,
+            index_versions.c.state.in_([s.value for s in FOLLOWING]),
+        )
+        .values(
+            applier_token=index_versions.c.applier_token + 1, applier_lease_until=clock() + lease_seconds
+        )
+        .returning(index_versions.c.applier_token)
+    )
+    token = connection.execute(statement).scalar_one_or_none()
+    return None if token is None else int(token)
+
+
+def renew_applier(connection: Connection, index_version_id: str, token: int, lease_seconds: float) -> None:
+    """Renews (or with 0 gives back) the applier's lease. Raises LeaseLost when another applier has it."""
+    statement = (
+        update(index_versions)
+        .where(index_versions.c.index_version_id == index_version_id, index_versions.c.applier_token == token)
+        .values(applier_lease_until=clock() + lease_seconds if lease_seconds else 0)
+    )
+    if connection.execute(statement).rowcount != 1:
+        raise LeaseLost(f"another applier follows index version {index_version_id}")
+
+
+def advance(connection: Connection, index_version_id: str, token: int, old: int, new: int) -> None:
+    """Moves the cursor by compare-and-set on the applier's token and the old value. Raises LeaseLost."""
+    statement = (
+        update(index_versions)
+        .where(
+            index_versions.c.index_version_id == index_version_id,
+            index_versions.c.applier_token == token,
+            index_versions.c.applied_seq == old,
+        )
+        .values(applied_seq=new)
+    )
+    if connection.execute(statement).rowcount != 1:
+        raise LeaseLost(f"another applier moved the cursor of index version {index_version_id}")
+
+
+def placements_of(
+    connection: Connection, index_version_id: str, document_ids: Sequence[str]
+) -> dict[str, list[Placement]]:
+    """What the version may hold of these documents, by document."""
+    found: dict[str, list[Placement]] = {}
+    for start in range(0, len(document_ids), IDS_PER_STATEMENT):
+        statement = select(placements).where(
+            placements.c.index_version_id == index_version_id,
+            placements.c.document_id.in_(document_ids[start : start + IDS_PER_STATEMENT]),
+        )
+        for row in connection.execute(statement):
+            found.setdefault(row.document_id, []).append(Placement(row.document_id, row.rev, row.passages))
+    return found
+
+
+def place(connection: Connection, index_version_id: str, placed: Sequence[Placement]) -> None:
+    """Records, before the rows are written, what the version may hold from now on."""
+    rows = [
+        {
+            "index_version_id": index_version_id,
+            "document_id": p.document_id,
+            "rev": p.rev,
+            "passages": p.passages,
+        }
+        for p in placed
+    ]
+    insert_or_update(connection, placements, rows)
+
+
+def unplace(connection: Connection, index_version_id: str, gone: Sequence[Placement]) -> None:
+    """Forgets placements whose rows were deleted."""
+    for start in range(0, len(gone), IDS_PER_STATEMENT // 2):
+        clauses = [
+            and_(placements.c.document_id == p.document_id, placements.c.rev == p.rev)
+            for p in gone[start : start + IDS_PER_STATEMENT // 2]
+        ]
+        connection.execute(
+            delete(placements).where(placements.c.index_version_id == index_version_id, or_(*clauses))
+        )
+
+
+def iterate_placements(
+    connection: Connection, index_version_id: str, *, size: int = 1000
+) -> Iterator[list[tuple[Placement, bool]]]:
+    """All placements in pages, each with whether it is of a live (document, rev)."""
+    after = ("", 0)
+    while True:
+        statement = (
+            select(placements.c.document_id, placements.c.rev, placements.c.passages, documents.c.rev, documents.c.live)
+            .join_from(
+                placements,
+                index_versions,
+                placements.c.index_version_id == index_versions.c.index_version_id,
+            )
+            .outerjoin(
+                documents,
+                and_(
+                    documents.c.corpus == index_versions.c.corpus,
+                    documents.c.document_id == placements.c.document_id,
+                ),
+            )
+            .where(
+                placements.c.index_version_id == index_version_id,
+                or_(
+                    placements.c.document_id > after[0],
+                    and_(placements.c.document_id == after[0], placements.c.rev > after[1]),
+                ),
+            )
+            .order_by(placements.c.document_id, placements.c.rev)
+            .limit(size)
+        )
+        page = [
+            (Placement(row[0], row[1], row[2]), bool(row[4]) and row[3] == row[1])
+            for row in connection.execute(statement)
+        ]
+        if not page:
+            return
+        yield page
+        after = (page[-1][0].document_id, page[-1][0].rev)
+
+
+def passages(connection: Connection, index_version_id: str) -> int:
+    """How many passages the version holds, by its placements."""
+    statement = select(func.sum(placements.c.passages)).where(placements.c.index_version_id == index_version_id)
+    return int(connection.execute(statement).scalar_one() or 0)
+
+
+def record_failure(connection: Connection, index_version_id: str, document_id: str, rev: int, reason: str) -> None:
+    row = {
+        "index_version_id": index_version_id,
+        "document_id": document_id,
+        "rev": rev,
+        "attempts": 1,
+        "reason": reason[:2000],
+        "at": now(),
+    }
+    insert_or_update(connection, apply_failures, [row])
+
+
+def clear_failures(connection: Connection, index_version_id: str, document_ids: Sequence[str]) -> None:
+    for start in range(0, len(document_ids), IDS_PER_STATEMENT):
+        connection.execute(
+            delete(apply_failures).where(
+                apply_failures.c.index_version_id == index_version_id,
+                apply_failures.c.document_id.in_(document_ids[start : start + IDS_PER_STATEMENT]),
+            )
+        )
+
+
+def failures(connection: Connection, index_version_id: str) -> dict[str, str]:
+    """Documents that could not be applied: id -> reason."""
+    statement = select(apply_failures.c.document_id, apply_failures.c.reason).where(
+        apply_failures.c.index_version_id == index_version_id
+    )
+    return {row.document_id: row.reason for row in connection.execute(statement)}
+
+
+def _index_version(row: RowMapping) -> IndexVersion:
+    return IndexVersion(
+        index_version_id=row["index_version_id"],
+        corpus=row["corpus"],
+        model_id=row["model_id"],
+        collection=row["collection"],
+        state=IndexState(row["state"]),
+        chunking=Chunking.model_validate(row["chunking"]),
+        index=IndexSettings.model_validate(row["index_settings"]),
+        head=row["head"],
+        applied_seq=row["applied_seq"],
+        backfilled=row["backfilled"],
+        verification=row["verification"],
+        served_at=row["served_at"],
+        retired_at=row["retired_at"],
+        created_at=row["created_at"],
+    )

@@ -1,0 +1,198 @@
+"""Jobs and their outbox in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from embedloop.catalog.database import clock, now
+from embedloop.catalog.tables import jobs, outbox
+from embedloop.errors import Conflict, LeaseLost, NotFound
+from embedloop.records import Job, JobKind, JobState
+
+ACTIVE = (JobState.QUEUED.value, JobState.RUNNING.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A task name and its arguments, written in the transaction that needs it sent."""
+
+    outbox_id: int
+    task: str
+    args: Sequence[Any]
+
+
+def add(
+    connection: Connection,
+    *,
+    job_id: str,
+    kind: JobKind,
+    corpus: str,
+    stage: str,
+    params: Mapping[str, Any],
+    idempotency_key: str | None,
+) -> None:
+    """Raises Conflict, naming the job that runs, when the corpus has one that excludes this one."""
+    running = None if kind is JobKind.EVALUATE else active(connection, corpus)
+    if running is not None:
+        raise Conflict(
+            f"job {running.job_id} ({running.kind.value}, {running.state.value}) is at work on corpus "
+            f"{corpus!r}; wait for it or cancel it",
+            field="corpus",
+        )
+    try:
+        connection.execute(
+            insert(jobs).values(
+                job_id=job_id,
+                kind=kind.value,
+                corpus=corpus,
+                state=JobState.QUEUED.value,
+                stage=stage,
+                progress=0.0,
+                params=dict(params),
+                checkpoint={},
+                cancel_requested=False,
+                attempts=0,
+                idempotency_key=idempotency_key,
+                created_at=now(),
+                updated_at=now(),
+            )
+        )
+    except IntegrityError as error:
+        raise Conflict(f"another job of corpus {corpus!r} was submitted just now", field="corpus") from error
+
+
+def active(connection: Connection, corpus: str) -> Job | None:
+    """The queued or running job that excludes others on this corpus."""
+    statement = select(jobs).where(
+        jobs.c.corpus == corpus, jobs.c.state.in_(ACTIVE), jobs.c.kind != JobKind.EVALUATE.value
+    )
+    row = connection.execute(statement).mappings().first()
+    return None if row is None else _job(row)
+
+
+def get(connection: Connection, job_id: str) -> Job:
+    """Raises NotFound."""
+    row = connection.execute(select(jobs).where(jobs.c.job_id == job_id)).mappings().first()
+    if row is None:
+        raise NotFound(f"there is no job {job_id!r}", field="job_id")
+    return _job(row)
+
+
+def by_idempotency_key(connection: Connection, key: str) -> Job | None:
+    row = connection.execute(select(jobs).where(jobs.c.idempotency_key == key)).mappings().first()
+    return None if row is None else _job(row)
+
+
+def find(
+    connection: Connection,
+    *,
+    corpora: Sequence[str] | None = None,
+    state: JobState | None = None,
+    before: str | None = None,
+    limit: int = 50,
+) -> list[Job]:
+    """Jobs, the newest first; `before` is the last id of the page before (ids grow with time)."""
+    statement = select(jobs).order_by(jobs.c.job_id.desc()).limit(limit)
+    if corpora is not None:
+        statement = statement.where(jobs.c.corpus.in_(corpora))
+    if state is not None:
+        statement = statement.where(jobs.c.state == state.value)
+    if before is not None:
+        statement = statement.where(jobs.c.job_id < before)
+    return [_job(row) for row in connection.execute(statement).mappings()]
+
+
+def claim(connection: Connection, job_id: str, stage: str, lease_seconds: float) -> tuple[Job, int] | None:
+    """Takes the job's lease for one stage; None when it ended, moved on, or another worker is at it."""
+    statement = (
+        update(jobs)
+        .where(
+            jobs.c.job_id == job_id,
+            jobs.c.stage == stage,
+            jobs.c.state.in_(ACTIVE),
+            jobs.c.lease_until < clock(),
+        )
+        .values(
+            state=JobState.RUNNING.value,
+            attempts=jobs.c.attempts + 1,
+            lease_token=jobs.c.lease_token + 1,
+            lease_until=clock() + lease_seconds,
+            updated_at=now(),
+        )
+        .returning(*jobs.c)
+    )
+    row = connection.execute(statement).mappings().first()
+    return None if row is None else (_job(row), int(row["lease_token"]))
+
+
+def change(connection: Connection, job_id: str, token: int, **values: Any) -> None:
+    """Writes to a job under its lease. Raises LeaseLost when the lease is another's or the job ended."""
+    statement = (
+        update(jobs)
+        .where(jobs.c.job_id == job_id, jobs.c.lease_token == token, jobs.c.state.in_(ACTIVE))
+        .values(updated_at=now(), **values)
+    )
+    if connection.execute(statement).rowcount != 1:
+        raise LeaseLost(f"another worker holds job {job_id}")
+
+
+def request_cancel(connection: Connection, job_id: str) -> None:
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.job_id == job_id, jobs.c.state.in_(ACTIVE))
+        .values(cancel_requested=True, updated_at=now())
+    )
+
+
+def set_progress(connection: Connection, job_id: str, stage: str, progress: float) -> None:
+    """Progress told by shards, which hold no lease on the job."""
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.job_id == job_id, jobs.c.stage == stage, jobs.c.state.in_(ACTIVE))
+        .values(progress=progress, updated_at=now())
+    )
+
+
+def unattended(connection: Connection) -> list[Job]:
+    """Active jobs whose lease has ended: their stage must be sent again."""
+    statement = select(jobs).where(jobs.c.state.in_(ACTIVE), jobs.c.lease_until < clock())
+    return [_job(row) for row in connection.execute(statement).mappings()]
+
+
+def post(connection: Connection, task: str, *args: Any) -> Letter:
+    """Writes a letter into the outbox of this transaction."""
+    result = connection.execute(insert(outbox).values(task=task, args=list(args), created_at=now()))
+    return Letter(int(result.inserted_primary_key[0]), task, args)  # type: ignore[index]
+
+
+def unsent(connection: Connection, limit: int = 500) -> list[Letter]:
+    statement = select(outbox).order_by(outbox.c.outbox_id).limit(limit)
+    return [Letter(row.outbox_id, row.task, row.args) for row in connection.execute(statement)]
+
+
+def mark_sent(connection: Connection, outbox_ids: Sequence[int]) -> None:
+    connection.execute(delete(outbox).where(outbox.c.outbox_id.in_(outbox_ids)))
+
+
+def _job(row: RowMapping) -> Job:
+    return Job(
+        job_id=row["job_id"],
+        kind=JobKind(row["kind"]),
+        corpus=row["corpus"],
+        state=JobState(row["state"]),
+        stage=row["stage"],
+        progress=row["progress"],
+        params=row["params"],
+        checkpoint=row["checkpoint"],
+        error=row["error"],
+        result=row["result"],
+        cancel_requested=row["cancel_requested"],
+        attempts=row["attempts"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )

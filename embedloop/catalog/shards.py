@@ -1,0 +1,122 @@
+"""Shards of a re-embed in SQL: claimed with a lease and a fencing token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from embedloop.catalog.database import clock
+from embedloop.catalog.tables import shards
+from embedloop.errors import LeaseLost
+from embedloop.records import Shard
+
+
+@dataclass(frozen=True, slots=True)
+class ShardCounts:
+    total: int
+    done: int
+    failed: int
+    passages: int
+
+
+def add(connection: Connection, index_version_id: str, job_id: str, ranges: Sequence[tuple[str, str]]) -> None:
+    rows = [
+        {
+            "index_version_id": index_version_id,
+            "job_id": job_id,
+            "first_document_id": first,
+            "last_document_id": last,
+            "state": "queued",
+        }
+        for first, last in ranges
+    ]
+    if rows:
+        connection.execute(insert(shards), rows)
+
+
+def claim(connection: Connection, shard_id: int, lease_seconds: float) -> Shard | None:
+    """Takes the shard; None when it is done, failed, or leased to another worker."""
+    statement = (
+        update(shards)
+        .where(shards.c.shard_id == shard_id, shards.c.state == "queued", shards.c.lease_until < clock())
+        .values(
+            token=shards.c.token + 1, attempts=shards.c.attempts + 1, lease_until=clock() + lease_seconds
+        )
+        .returning(*shards.c)
+    )
+    row = connection.execute(statement).mappings().first()
+    if row is None:
+        return None
+    return Shard(
+        shard_id=row["shard_id"],
+        index_version_id=row["index_version_id"],
+        job_id=row["job_id"],
+        first_document_id=row["first_document_id"],
+        last_document_id=row["last_document_id"],
+        token=row["token"],
+        attempts=row["attempts"],
+    )
+
+
+def renew(connection: Connection, shard: Shard, lease_seconds: float) -> None:
+    """Raises LeaseLost when another worker has the shard now."""
+    _change(connection, shard, lease_until=clock() + lease_seconds)
+
+
+def finish(connection: Connection, shard: Shard, passages: int) -> None:
+    """Raises LeaseLost when another worker has the shard now."""
+    _change(connection, shard, state="done", passages=passages, lease_until=0, error=None)
+
+
+def give_back(connection: Connection, shard: Shard, error: str, *, failed: bool) -> None:
+    """Puts the shard back into the queue, or marks it failed. Raises LeaseLost."""
+    state = "failed" if failed else "queued"
+    _change(connection, shard, state=state, lease_until=0, error=error[:2000])
+
+
+def counts(connection: Connection, index_version_id: str) -> ShardCounts:
+    statement = (
+        select(shards.c.state, func.count(), func.sum(shards.c.passages))
+        .where(shards.c.index_version_id == index_version_id)
+        .group_by(shards.c.state)
+    )
+    by_state = {row[0]: (int(row[1]), int(row[2] or 0)) for row in connection.execute(statement)}
+    return ShardCounts(
+        total=sum(n for n, _ in by_state.values()),
+        done=by_state.get("done", (0, 0))[0],
+        failed=by_state.get("failed", (0, 0))[0],
+        passages=sum(p for _, p in by_state.values()),
+    )
+
+
+def waiting(connection: Connection, index_version_id: str) -> list[int]:
+    """Shards that nobody holds: never started, given back, or with an expired lease."""
+    statement = (
+        select(shards.c.shard_id)
+        .where(
+            shards.c.index_version_id == index_version_id,
+            shards.c.state == "queued",
+            shards.c.lease_until < clock(),
+        )
+        .order_by(shards.c.shard_id)
+    )
+    return list(connection.execute(statement).scalars())
+
+
+def errors(connection: Connection, index_version_id: str) -> list[str]:
+    statement = select(shards.c.first_document_id, shards.c.last_document_id, shards.c.error).where(
+        shards.c.index_version_id == index_version_id, shards.c.state == "failed"
+    )
+    return [f"documents {row[0]!r}..{row[1]!r}: {row[2]}" for row in connection.execute(statement)]
+
+
+def _change(connection: Connection, shard: Shard, **values: object) -> None:
+    statement = (
+        update(shards)
+        .where(shards.c.shard_id == shard.shard_id, shards.c.token == shard.token, shards.c.state == "queued")
+        .values(**values)
+    )
+    if connection.execute(statement).rowcount != 1:
+        raise LeaseLost(f"another worker holds shard {shard.shard_id}")

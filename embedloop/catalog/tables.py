@@ -1,0 +1,361 @@
+"""The SQL tables: the source of truth. Written for SQLite and PostgreSQL; migrations mirror this file."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
+from sqlalchemy.engine import Dialect
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Timezone-aware datetimes on both databases; SQLite has no time zones, so UTC is stored and restored."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.astimezone(UTC) if dialect.name != "sqlite" else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# SQLite counts rows by itself only for a column declared INTEGER PRIMARY KEY.
+Seq = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _corpus_column() -> Column[str]:
+    return Column("corpus", String(64), ForeignKey("corpora.name", ondelete="CASCADE"), nullable=False)
+
+
+corpora = Table(
+    "corpora",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("policy", JSON, nullable=False),
+    Column("serving", String(64)),
+    Column("previous", String(64)),
+    Column("promotion_token", BigInteger, nullable=False, server_default="0"),
+    Column("feedback_watermark", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("seq", Seq, primary_key=True, autoincrement=True),
+    _corpus_column(),
+    Column("document_id", String(256), nullable=False),
+    Column("op", String(8), nullable=False),
+    Column("content_hash", String(64), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Index("ix_changes_corpus_seq", "corpus", "seq"),
+    sqlite_autoincrement=True,
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("corpus", String(64), ForeignKey("corpora.name", ondelete="CASCADE"), primary_key=True),
+    Column("document_id", String(256), primary_key=True),
+    Column("rev", BigInteger, nullable=False),
+    Column("live", Boolean, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("content_hash", String(64), nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+training_sets = Table(
+    "training_sets",
+    metadata,
+    Column("training_set_id", String(64), primary_key=True),
+    Column("corpus", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("counts", JSON, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("model_id", String(64), primary_key=True),
+    Column("base", Text, nullable=False),
+    Column("parent", String(64)),
+    Column("corpus", String(64)),
+    Column("training_set_id", String(64)),
+    Column("dimension", Integer, nullable=False),
+    Column("max_tokens", Integer, nullable=False),
+    Column("query_prompt", Text, nullable=False),
+    Column("passage_prompt", Text, nullable=False),
+    Column("backend", String(16), nullable=False),
+    Column("manifest", JSON, nullable=False),
+    Column("metrics", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+index_versions = Table(
+    "index_versions",
+    metadata,
+    Column("index_version_id", String(64), primary_key=True),
+    _corpus_column(),
+    Column("model_id", String(64), ForeignKey("models.model_id"), nullable=False),
+    Column("collection", String(128), nullable=False, unique=True),
+    Column("state", String(16), nullable=False),
+    Column("chunking", JSON, nullable=False),
+    Column("index_settings", JSON, nullable=False),
+    Column("head", BigInteger, nullable=False),
+    Column("applied_seq", BigInteger, nullable=False),
+    Column("backfilled", Boolean, nullable=False),
+    Column("verification", JSON),
+    Column("applier_token", BigInteger, nullable=False, server_default="0"),
+    Column("applier_lease_until", Float, nullable=False, server_default="0"),
+    Column("served_at", UtcDateTime),
+    Column("retired_at", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+    # One building version per corpus: the database says so, not the code.
+    Index(
+        "uq_index_versions_building",
+        "corpus",
+        unique=True,
+        sqlite_where=text("state = 'building'"),
+        postgresql_where=text("state = 'building'"),
+    ),
+)
+
+placements = Table(
+    "placements",
+    metadata,
+    Column(
+        "index_version_id",
+        String(64),
+        ForeignKey("index_versions.index_version_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("document_id", String(256), primary_key=True),
+    Column("rev", BigInteger, primary_key=True),
+    Column("passages", Integer, nullable=False),
+)
+
+apply_failures = Table(
+    "apply_failures",
+    metadata,
+    Column(
+        "index_version_id",
+        String(64),
+        ForeignKey("index_versions.index_version_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("document_id", String(256), primary_key=True),
+    Column("rev", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("job_id", String(64), primary_key=True),
+    Column("kind", String(32), nullable=False),
+    _corpus_column(),
+    Column("state", String(16), nullable=False),
+    Column("stage", String(32), nullable=False),
+    Column("progress", Float, nullable=False),
+    Column("params", JSON, nullable=False),
+    Column("checkpoint", JSON, nullable=False),
+    Column("error", JSON),
+    Column("result", JSON),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("idempotency_key", String(256), unique=True),
+    Column("lease_token", BigInteger, nullable=False, server_default="0"),
+    Column("lease_until", Float, nullable=False, server_default="0"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index("ix_jobs_state_lease", "state", "lease_until"),
+    # Two cycles of one corpus at once would fight over its building index version.
+    Index(
+        "uq_jobs_active",
+        "corpus",
+        unique=True,
+        sqlite_where=text("state IN ('queued','running') AND kind <> 'evaluate'"),
+        postgresql_where=text("state IN ('queued','running') AND kind <> 'evaluate'"),
+    ),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("outbox_id", Seq, primary_key=True, autoincrement=True),
+    Column("task", String(64), nullable=False),
+    Column("args", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+shards = Table(
+    "shards",
+    metadata,
+    Column("shard_id", Seq, primary_key=True, autoincrement=True),
+    Column(
+        "index_version_id",
+        String(64),
+        ForeignKey("index_versions.index_version_id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("job_id", String(64), nullable=False),
+    Column("first_document_id", String(256), nullable=False),
+    Column("last_document_id", String(256), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("token", BigInteger, nullable=False, server_default="0"),
+    Column("lease_until", Float, nullable=False, server_default="0"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("passages", Integer, nullable=False, server_default="0"),
+    Column("error", Text),
+    Index("ix_shards_index_version_id_state", "index_version_id", "state"),
+)
+
+retrievals = Table(
+    "retrievals",
+    metadata,
+    Column("retrieval_id", String(64), primary_key=True),
+    _corpus_column(),
+    Column("query", Text, nullable=False),
+    Column("person", String(256), nullable=False),
+    Column("index_version_id", String(64), nullable=False),
+    Column("model_id", String(64), nullable=False),
+    Column("shown", JSON, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Index("ix_retrievals_corpus_at", "corpus", "at"),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("feedback_id", String(64), primary_key=True),
+    Column("retrieval_id", String(64), nullable=False),
+    _corpus_column(),
+    Column("signal", String(16), nullable=False),
+    Column("document_id", String(256)),
+    Column("passage_id", String(64)),
+    Column("person", String(256), nullable=False),
+    Column("comment", Text),
+    Column("pending", Boolean, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Index("ix_feedback_retrieval_id", "retrieval_id"),
+    Index("ix_feedback_corpus_at", "corpus", "at"),
+)
+
+queries = Table(
+    "queries",
+    metadata,
+    Column("corpus", String(64), ForeignKey("corpora.name", ondelete="CASCADE"), primary_key=True),
+    Column("query_key", String(64), primary_key=True),
+    Column("query", Text, nullable=False),
+    Column("split", String(8), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+judgments = Table(
+    "judgments",
+    metadata,
+    Column("corpus", String(64), ForeignKey("corpora.name", ondelete="CASCADE"), primary_key=True),
+    Column("query_key", String(64), primary_key=True),
+    Column("document_id", String(256), primary_key=True),
+    Column("source", String(16), primary_key=True),
+    Column("grade", Integer, nullable=False),
+    Column("sources", JSON, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+gates = Table(
+    "gates",
+    metadata,
+    Column("gate_id", String(64), primary_key=True),
+    Column("corpus", String(64), nullable=False),
+    Column("job_id", String(64), nullable=False),
+    Column("candidate", String(64), nullable=False),
+    Column("serving", String(64), nullable=False),
+    Column("passed", Boolean, nullable=False),
+    Column("reasons", JSON, nullable=False),
+    Column("metrics", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_gates_corpus_candidate", "corpus", "candidate"),
+)
+
+promotions = Table(
+    "promotions",
+    metadata,
+    Column("promotion_id", String(64), primary_key=True),
+    _corpus_column(),
+    Column("candidate", String(64), nullable=False),
+    Column("replaces", String(64)),
+    Column("state", String(16), nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("deadline", Float, nullable=False),
+    Column("actor", String(256), nullable=False),
+    Column("reason", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index(
+        "uq_promotions_preparing",
+        "corpus",
+        unique=True,
+        sqlite_where=text("state = 'preparing'"),
+        postgresql_where=text("state = 'preparing'"),
+    ),
+)
+
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("replica_id", String(64), primary_key=True),
+    Column("corpus", String(64), ForeignKey("corpora.name", ondelete="CASCADE"), primary_key=True),
+    Column("serving", String(64)),
+    Column("prepared", String(64)),
+    Column("seen_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("key_id", String(64), primary_key=True),
+    Column("key_hash", String(64), nullable=False, unique=True),
+    Column("label", String(128), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("corpora", JSON),
+    Column("created_at", UtcDateTime, nullable=False),
+)

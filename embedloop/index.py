@@ -1,0 +1,354 @@
+"""Milvus: collections, aliases, rows, search. The only module that imports pymilvus.
+
+Scores are cosines, greater is nearer; vectors are `(n, dim)` float32, L2-normalised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+from pymilvus import DataType, MilvusClient
+from pymilvus.exceptions import MilvusException
+
+from embedloop.errors import CollectionNotFound, DeadlineExceeded, EmbedloopError, InvalidInput, Unavailable
+from embedloop.policy import IndexSettings
+from embedloop.records import Hit, Passage
+
+Vectors = NDArray[np.float32]
+T = TypeVar("T")
+
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+MAX_TEXT_BYTES = 65_535
+MAX_WINDOW = 16_384
+SCAN_ROWS = 1000
+NOT_FOUND_CODES = frozenset({100})
+NOT_LOADED_CODES = frozenset({101})
+_FIELDS = ["passage_id", "document_id", "rev", "ordinal", "title", "text", "metadata"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a scan of a collection yields: a row's identity and, if asked for, its vector `(dim,)`."""
+
+    passage_id: str
+    document_id: str
+    rev: int
+    vector: Vectors | None
+
+
+def passage_id(document_id: str, rev: int, ordinal: int) -> str:
+    """Primary key of a row: 128 bits of BLAKE2b over (document, rev, ordinal), so that rows never overwrite."""
+    key = json.dumps([document_id, rev, ordinal], ensure_ascii=False)
+    return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+
+
+class MilvusIndex:
+    """A connection to Milvus (Lite server, standalone or cluster: only the URI differs).
+
+    Create it after a fork. Every call has a timeout and raises only Embedloop's errors:
+    CollectionNotFound, DeadlineExceeded, Unavailable, or InvalidInput for data that Milvus refuses.
+    """
+
+    def __init__(self, uri: str, *, token: str = "", timeout_seconds: float = 10.0):
+        self._timeout = timeout_seconds
+        self._client: MilvusClient = _call(lambda: MilvusClient(uri=uri, token=token, timeout=timeout_seconds))
+
+    def close(self) -> None:
+        self._client.close()
+
+    def server_version(self) -> str:
+        return str(_call(lambda: self._client.get_server_version(timeout=self._timeout)))
+
+    def create(self, collection: str, dimension: int, settings: IndexSettings) -> None:
+        """Creates, indexes and loads an empty collection; one that is there already is left as it is."""
+        if self.exists(collection):
+            return
+        schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("passage_id", DataType.VARCHAR, is_primary=True, max_length=32)
+        schema.add_field("document_id", DataType.VARCHAR, max_length=1024)
+        schema.add_field("rev", DataType.INT64)
+        schema.add_field("ordinal", DataType.INT64)
+        schema.add_field("title", DataType.VARCHAR, max_length=16_384)
+        schema.add_field("text", DataType.VARCHAR, max_length=MAX_TEXT_BYTES)
+        schema.add_field("metadata", DataType.JSON)
+        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
+        parameters = MilvusClient.prepare_index_params()
+        parameters.add_index(
+            field_name="vector",
+            index_type=settings.index_type,
+            metric_type="COSINE",
+            params=_build_parameters(settings),
+        )
+        _call(
+            lambda: self._client.create_collection(
+                collection, schema=schema, index_params=parameters, timeout=self._timeout
+            )
+        )
+        self.load(collection)
+
+    def exists(self, collection: str) -> bool:
+        return bool(_call(lambda: self._client.has_collection(collection, timeout=self._timeout)))
+
+    def collections(self) -> list[str]:
+        return list(_call(lambda: self._client.list_collections(timeout=self._timeout)))
+
+    def load(self, collection: str) -> None:
+        """Makes a collection searchable; Milvus Lite forgets that it was at every restart."""
+        _call(lambda: self._client.load_collection(collection, timeout=max(60.0, self._timeout)))
+
+    def flush(self, collection: str) -> None:
+        """Seals what was written, so that it is indexed instead of scanned."""
+        _call(lambda: self._client.flush(collection, timeout=max(300.0, self._timeout)))
+
+    def drop(self, collection: str) -> None:
+        """Drops a collection; one that is not there is no error. Move the alias away first."""
+        if self.exists(collection):
+            _call(lambda: self._client.drop_collection(collection, timeout=max(60.0, self._timeout)))
+
+    def upsert(self, collection: str, passages: Sequence[Passage], vectors: Vectors) -> None:
+        """Writes rows in messages of at most 16 MB.
+
+        Args:
+            collection: Physical name, never an alias.
+            passages: The n passages.
+            vectors: (n, dim) float32, L2-normalised.
+
+        Raises:
+            InvalidInput: a text is longer than Milvus stores.
+        """
+        if len(passages) != len(vectors):
+            raise InvalidInput(f"{len(passages)} passages need as many vectors, got {len(vectors)}")
+        rows = [_row(p, v) for p, v in zip(passages, vectors, strict=True)]
+        for message in _messages(rows, vectors.shape[1] if len(vectors) else 0):
+            self._loaded(
+                collection,
+                lambda m=message: self._client.upsert(collection, m, timeout=max(30.0, self._timeout)),
+            )
+
+    def delete(self, collection: str, passage_ids: Sequence[str]) -> None:
+        """Deletes rows by primary key."""
+        for start in range(0, len(passage_ids), SCAN_ROWS):
+            part = list(passage_ids[start : start + SCAN_ROWS])
+            self._loaded(
+                collection,
+                lambda p=part: self._client.delete(collection, ids=p, timeout=max(30.0, self._timeout)),
+            )
+
+    def search(
+        self,
+        collection: str,
+        vectors: Vectors,
+        limit: int,
+        *,
+        ef_search: int,
+        filter_expression: str = "",
+        strong: bool = False,
+        timeout_seconds: float | None = None,
+    ) -> list[list[Hit]]:
+        """The nearest passages of each query, the nearest first.
+
+        Args:
+            collection: Physical name, never an alias.
+            vectors: (n, dim) float32, L2-normalised.
+            limit: Hits a query, at most 16384.
+            ef_search: Breadth of the HNSW search; raised to `limit` where that is greater.
+            filter_expression: From `embedloop.filters.expression`.
+            strong: Read every write that was acknowledged before this search.
+            timeout_seconds: Overrides the connection's timeout.
+        """
+        found = self._loaded(
+            collection,
+            lambda: self._client.search(
+                collection,
+                data=list(vectors),
+                limit=min(limit, MAX_WINDOW),
+                filter=filter_expression,
+                output_fields=_FIELDS,
+                search_params={"metric_type": "COSINE", "params": {"ef": max(ef_search, limit)}},
+                anns_field="vector",
+                consistency_level="Strong" if strong else "Bounded",
+                timeout=timeout_seconds or self._timeout,
+            ),
+        )
+        return [[_hit(hit) for hit in hits] for hits in found]
+
+    def count(self, collection: str) -> int:
+        """Number of rows, by count(*) with Strong consistency."""
+        rows = self._loaded(
+            collection,
+            lambda: self._client.query(
+                collection,
+                filter="",
+                output_fields=["count(*)"],
+                consistency_level="Strong",
+                timeout=max(30.0, self._timeout),
+            ),
+        )
+        return int(rows[0]["count(*)"])
+
+    def present(self, collection: str, passage_ids: Sequence[str]) -> set[str]:
+        """Which of these keys the collection holds, with Strong consistency."""
+        found: set[str] = set()
+        for start in range(0, len(passage_ids), SCAN_ROWS):
+            part = list(passage_ids[start : start + SCAN_ROWS])
+            rows = self._loaded(
+                collection,
+                lambda p=part: self._client.query(
+                    collection,
+                    ids=p,
+                    output_fields=["passage_id"],
+                    consistency_level="Strong",
+                    timeout=max(30.0, self._timeout),
+                ),
+            )
+            found.update(row["passage_id"] for row in rows)
+        return found
+
+    def scan(self, collection: str, *, with_vectors: bool = False) -> Iterator[list[Row]]:
+        """All rows in pages, in no set order and no snapshot: rows written meanwhile may be missing."""
+        fields = ["passage_id", "document_id", "rev"] + (["vector"] if with_vectors else [])
+        iterator = self._loaded(
+            collection,
+            lambda: self._client.query_iterator(
+                collection,
+                batch_size=SCAN_ROWS,
+                output_fields=fields,
+                consistency_level="Strong",
+                timeout=max(30.0, self._timeout),
+            ),
+        )
+        try:
+            while page := _call(iterator.next):
+                yield [
+                    Row(
+                        row["passage_id"],
+                        row["document_id"],
+                        int(row["rev"]),
+                        np.asarray(row["vector"], dtype=np.float32) if with_vectors else None,
+                    )
+                    for row in page
+                ]
+        finally:
+            iterator.close()
+
+    def point_alias(self, alias: str, collection: str) -> None:
+        """Creates the alias or moves it."""
+        if self.alias_target(alias) is None:
+            _call(lambda: self._client.create_alias(collection, alias, timeout=self._timeout))
+        else:
+            _call(lambda: self._client.alter_alias(collection, alias, timeout=self._timeout))
+
+    def alias_target(self, alias: str) -> str | None:
+        """The collection that the alias points to, None when there is no such alias."""
+        for collection in self.collections():
+            listed = _call(lambda c=collection: self._client.list_aliases(c, timeout=self._timeout))
+            names = listed["aliases"] if isinstance(listed, dict) else listed
+            if alias in names:
+                return collection
+        return None
+
+    def drop_alias(self, alias: str) -> None:
+        if self.alias_target(alias) is not None:
+            _call(lambda: self._client.drop_alias(alias, timeout=self._timeout))
+
+    def _loaded(self, collection: str, operation: Callable[[], T]) -> T:
+        """Runs the operation; if a restart left the collection released, loads it and runs it once more."""
+        try:
+            return _call(operation)
+        except _NotLoaded:
+            self.load(collection)
+            return _call(operation)
+
+
+class _NotLoaded(Unavailable):
+    """The collection exists and is not loaded."""
+
+
+def _call(operation: Callable[[], T]) -> T:
+    try:
+        return operation()
+    except MilvusException as error:
+        raise _translated(error) from error
+    except grpc.RpcError as error:
+        status = error.code() if isinstance(error, grpc.Call) else None
+        if status is grpc.StatusCode.DEADLINE_EXCEEDED:
+            raise DeadlineExceeded("Milvus did not answer in time", retry_after_seconds=1) from error
+        raise Unavailable(f"Milvus does not answer ({status})", retry_after_seconds=2) from error
+
+
+def _translated(error: MilvusException) -> EmbedloopError:
+    text = str(error.message)
+    lowered = text.lower()
+    if error.code in NOT_LOADED_CODES or "not loaded" in lowered or "released" in lowered:
+        return _NotLoaded(f"the collection is not loaded: {text}", retry_after_seconds=1)
+    if error.code in NOT_FOUND_CODES or "can't find collection" in lowered or "collection not found" in lowered:
+        return CollectionNotFound(text)
+    if "deadline" in lowered or "timeout" in lowered:
+        return DeadlineExceeded(f"Milvus did not answer in time: {text}", retry_after_seconds=1)
+    if "fail connecting" in lowered or "unavailable" in lowered or "connection" in lowered:
+        return Unavailable(f"Milvus does not answer: {text}", retry_after_seconds=2)
+    return InvalidInput(f"Milvus refused the call: {text}")
+
+
+def _build_parameters(settings: IndexSettings) -> dict[str, Any]:
+    match settings.index_type:
+        case "HNSW":
+            return {"M": settings.m, "efConstruction": settings.ef_construction}
+        case "IVF_FLAT":
+            return {"nlist": 128}
+        case _:
+            return {}
+
+
+def _row(passage: Passage, vector: Vectors) -> dict[str, Any]:
+    size = len(passage.text.encode())
+    if size > MAX_TEXT_BYTES:
+        raise InvalidInput(f"a passage holds at most {MAX_TEXT_BYTES} bytes of text, got {size}", field="text")
+    return {
+        "passage_id": passage.passage_id,
+        "document_id": passage.document_id,
+        "rev": passage.rev,
+        "ordinal": passage.ordinal,
+        "title": passage.title,
+        "text": passage.text,
+        "metadata": dict(passage.metadata),
+        "vector": vector,
+    }
+
+
+def _messages(rows: Sequence[dict[str, Any]], dimension: int) -> Iterator[list[dict[str, Any]]]:
+    message: list[dict[str, Any]] = []
+    size = 0
+    for row in rows:
+        row_bytes = 4 * dimension + 4 * (len(row["text"]) + len(row["title"])) + 1024
+        if message and size + row_bytes > MAX_MESSAGE_BYTES:
+            yield message
+            message, size = [], 0
+        message.append(row)
+        size += row_bytes
+    if message:
+        yield message
+
+
+def _hit(hit: Any) -> Hit:
+    entity = hit["entity"]
+    metadata = entity["metadata"]
+    return Hit(
+        passage=Passage(
+            passage_id=entity["passage_id"],
+            document_id=entity["document_id"],
+            rev=int(entity["rev"]),
+            ordinal=int(entity["ordinal"]),
+            title=entity["title"],
+            text=entity["text"],
+            metadata=json.loads(metadata) if isinstance(metadata, str | bytes) else metadata,
+        ),
+        score=float(hit["distance"]),
+    )

@@ -1,0 +1,113 @@
+"""Cut documents into passages that fit an encoder, counted in the tokens of its own tokenizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from semantic_text_splitter import TextSplitter
+from tokenizers import Tokenizer
+
+from embedloop.errors import ModelRefused
+from embedloop.policy import Chunking
+
+MIN_BUDGET = 16
+MAX_CHUNK_CHARS = 16_000  # one word without blanks can be one token; a Milvus VARCHAR holds 65,535 bytes
+_BUDGET_STEP = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a text: `text == whole[start:end]`, offsets in characters, `ordinal` counts from 0."""
+
+    ordinal: int
+    text: str
+    start: int
+    end: int
+
+
+class Chunker:
+    """Splits at paragraph, sentence or word ends, the highest that fits (semantic-text-splitter).
+
+    The budget of a text is `chunking.max_tokens`, but never more than what the model has left beside the title
+    and its special tokens, and never less than 16 tokens.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, chunking: Chunking, model_max_tokens: int):
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._tokenizer = tokenizer
+        self._chunking = chunking
+        self._room = model_max_tokens - tokenizer.num_special_tokens_to_add(False)
+        self._splitters: dict[int, TextSplitter] = {}
+
+    @classmethod
+    def from_tokenizer_file(cls, path: Path, chunking: Chunking, model_max_tokens: int) -> Chunker:
+        """Read a `tokenizer.json`; its truncation and padding are ignored, since both falsify counts.
+
+        Raises:
+            ModelRefused: The file is missing or no tokenizer.
+        """
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # tokenizers raises bare Exception
+            raise ModelRefused(f"tokenizer file must be a tokenizer.json, got {path}: {error}") from error
+        return cls(tokenizer, chunking, model_max_tokens)
+
+    def split(self, title: str, text: str) -> list[Chunk]:
+        """Cut one document's text.
+
+        Args:
+            title: Repeated before each chunk when it is encoded, so it takes its share of the budget.
+            text: Cut into chunks without blanks at their ends.
+
+        Returns:
+            Chunks in the order of the text; one empty chunk when there is only a title; none without either.
+        """
+        if not text.strip():
+            return [Chunk(0, "", 0, 0)] if title.strip() else []
+        budget = self.budget(title)
+        if len(text.encode("utf-8", "surrogatepass")) <= budget:
+            pieces = [(0, text)]
+        else:
+            pieces = self._splitter(budget).chunk_indices(text)
+        spans = (span for start, piece in pieces for span in _bounded(start, piece))
+        return [Chunk(ordinal, piece, start, start + len(piece)) for ordinal, (start, piece) in enumerate(spans)]
+
+    def budget(self, title: str) -> int:
+        """Tokens that a chunk of a document with this title may have."""
+        if not title.strip():
+            room = self._room
+        else:
+            room = self._room - len(self._tokenizer.encode(title + "\n", add_special_tokens=False).ids)
+        if room >= self._chunking.max_tokens:
+            return self._chunking.max_tokens
+        # Steps keep the number of splitters small: each holds a copy of the vocabulary.
+        return max(MIN_BUDGET, room // _BUDGET_STEP * _BUDGET_STEP)
+
+    def _splitter(self, budget: int) -> TextSplitter:
+        splitter = self._splitters.get(budget)
+        if splitter is None:
+            overlap = min(self._chunking.overlap_tokens, budget // 2)
+            splitter = TextSplitter.from_huggingface_tokenizer(self._tokenizer, budget, overlap)
+            self._splitters[budget] = splitter
+        return splitter
+
+
+def embedding_text(title: str, text: str) -> str:
+    """Join what is encoded for a passage: title and text on lines of their own, without blank parts.
+
+    >>> embedding_text("Gout", "A disease of the joints.")
+    'Gout\\nA disease of the joints.'
+    >>> embedding_text("", "A disease of the joints.")
+    'A disease of the joints.'
+    """
+    return "\n".join(part for part in (title.strip(), text.strip()) if part)
+
+
+def _bounded(start: int, piece: str) -> list[tuple[int, str]]:
+    """Strip a piece, and cut it into runs of at most `MAX_CHUNK_CHARS`."""
+    stripped = piece.strip()
+    offset = start + len(piece) - len(piece.lstrip())
+    steps = range(0, len(stripped), MAX_CHUNK_CHARS)
+    return [(offset + step, stripped[step : step + MAX_CHUNK_CHARS]) for step in steps]
