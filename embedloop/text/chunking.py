@@ -29,8 +29,8 @@ class Chunk:
 class Chunker:
     """Splits at paragraph, sentence or word ends, the highest that fits (semantic-text-splitter).
 
-    The budget of a text is `chunking.max_tokens`, but never more than what the model has left beside the title
-    and its special tokens, and never less than 16 tokens.
+    The budget of a text is `chunking.max_tokens`, but never more than what the model has left beside the
+    title and its special tokens, and never less than 16 tokens.
     """
 
     def __init__(self, tokenizer: Tokenizer, chunking: Chunking, model_max_tokens: int):
@@ -72,7 +72,9 @@ class Chunker:
         else:
             pieces = self._splitter(budget).chunk_indices(text)
         spans = (span for start, piece in pieces for span in _bounded(start, piece))
-        return [Chunk(ordinal, piece, start, start + len(piece)) for ordinal, (start, piece) in enumerate(spans)]
+        return [
+            Chunk(ordinal, piece, start, start + len(piece)) for ordinal, (start, piece) in enumerate(spans)
+        ]
 
     def budget(self, title: str) -> int:
         """Tokens that a chunk of a document with this title may have."""

@@ -27,7 +27,11 @@ def text_from_html(html: str) -> tuple[str, str]:
         import trafilatura
     except ImportError as error:
         raise MissingExtra("reading HTML needs trafilatura: pip install 'embedloop[ingest]'") from error
-    page = trafilatura.bare_extraction(html, include_comments=False, with_metadata=True) if html.strip() else None
+    page = (
+        trafilatura.bare_extraction(html, include_comments=False, with_metadata=True)
+        if html.strip()
+        else None
+    )
     found = _TITLE.search(html)
     title = (page.title if page else None) or (entities.unescape(found[1]) if found else "")
     return clean_text(" ".join(title.split())), clean_text((page.text if page else None) or "")

@@ -14,8 +14,8 @@ _TRAILING_BLANKS = re.compile(r"[^\S\n]+$", re.MULTILINE)
 def query_key(text: str) -> str:
     """Name the group of near-duplicates that a query belongs to.
 
-    Case, punctuation, Unicode compatibility forms, repeated blanks, repeated words and word order do not matter.
-    Letters, combining marks and digits of every script do, and so do decimals (`3.5`) and `C++` against `C`.
+    Case, punctuation, Unicode compatibility forms, repeated blanks, repeated words and word order do not
+    matter. Letters, combining marks and digits of every script do; so do decimals (`3.5`) and signs (`C++`).
 
     Args:
         text: A query as somebody typed it.
@@ -70,4 +70,6 @@ def _belongs_to_word(folded: str, position: int) -> bool:
     after = folded[position + 1] if position + 1 < len(folded) else " "
     if folded[position] in ".,":
         return before.isdigit() and after.isdigit()
-    return folded[position] in "+#" and (before.isalnum() or before == folded[position]) and not after.isalnum()
+    return (
+        folded[position] in "+#" and (before.isalnum() or before == folded[position]) and not after.isalnum()
+    )

@@ -1,7 +1,7 @@
 """Replace personal data by typed placeholders before text is logged or trained on.
 
-Patterns find candidates in time linear in the text; check digits and ranges decide. What looks like a statute,
-a dosage, a date or an ontology id stays: a lost word of the domain harms a model more than it protects a person.
+Patterns find candidates in time linear in the text; check digits and ranges decide. What looks like a
+statute, a dosage, a date or an ontology id stays: it names nobody, and the model needs it.
 """
 
 from __future__ import annotations
@@ -36,16 +36,17 @@ _IPV4 = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])")
 _NUMBERED_PART = re.compile(
     r"(?:§+|\b(?:sections?|sec\.?|art(?:icles?|\.)?|clauses?|chapters?|ch\.|rules?|para(?:graphs?|\.)?|"
-    r"versions?|ver\.?|v\.?|release))\s*$",
+    r"versions?|ver\.?|v\.?|release|ec))\s*$",
     re.IGNORECASE,
 )
+_ADDRESS_WORD = re.compile(r"\b(?:ip|ipv4|address|host|server)\W{0,3}(?:is )?$", re.IGNORECASE)
 
 _UNIT = r"(?!\s*(?:mg|mcg|µg|μg|g|kg|ml|l|iu|mmol|mm|cm|%|units?|tablets?)\b)"
 _PHONES = (
     re.compile(r"(?<![\w+.])\+\d(?:[ ()/-]{0,2}\d){6,14}(?![\w.]\d|\w)"),
     re.compile(
-        r"(?<![\w.+/-])(?:1[-. ])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}([-. ]))[2-9]\d{2}(?(1)\1|[-. ])\d{4}(?![\w-])"
-        + _UNIT
+        r"(?<![\w.+/-])(?:1[-. ])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}([-. ]))"
+        r"[2-9]\d{2}(?(1)\1|[-. ])\d{4}(?![\w-])" + _UNIT
     ),
     re.compile(r"(?<![\w.+/-])[6-9]\d{4}[ -]\d{5}(?![\w-])" + _UNIT),
 )
@@ -66,10 +67,10 @@ class Redacted:
 
 
 def redact(text: str) -> Redacted:
-    """Replace e-mail addresses, IBANs, payment cards, US social security numbers, IP addresses and phone numbers.
+    """Replace e-mail and IP addresses, IBANs, payment cards, US social security numbers and phone numbers.
 
-    Cards must pass Luhn's check and an issuer's length, IBANs their check digits and the country's form, social
-    security numbers the ranges that were ever issued. Doing it twice changes nothing.
+    Cards must pass Luhn's check and an issuer's length, IBANs their check digits and the country's form,
+    social security numbers the ranges that were ever issued. Doing it twice changes nothing.
 
     Args:
         text: Any text.
@@ -82,7 +83,9 @@ def redact(text: str) -> Redacted:
     """
     counts: Counter[str] = Counter()
 
-    def replaced(kind: str, pattern: re.Pattern[str], text: str, end_of: Callable[[re.Match[str]], int]) -> str:
+    def replaced(
+        kind: str, pattern: re.Pattern[str], text: str, end_of: Callable[[re.Match[str]], int]
+    ) -> str:
         pieces, done = [], 0
         for match in pattern.finditer(text):
             end = end_of(match)
@@ -130,10 +133,10 @@ def _is_card(match: re.Match[str]) -> bool:
 
 
 def _is_ipv4(match: re.Match[str]) -> bool:
-    if all(len(part) == 1 for part in match[0].split(".")):
-        return False  # 1.2.3.4 is far more often a numbered section than an address
     before = match.string[max(0, match.start() - 20) : match.start()]
-    return _NUMBERED_PART.search(before) is None and _is_address(match[0], ipaddress.IPv4Address)
+    # Contracts number clauses 3.2.13.1: without a three-digit part, only a word before it tells an address.
+    telling = any(len(part) == 3 for part in match[0].split(".")) or _ADDRESS_WORD.search(before) is not None
+    return telling and _NUMBERED_PART.search(before) is None and _is_address(match[0], ipaddress.IPv4Address)
 
 
 def _is_ipv6(match: re.Match[str]) -> bool:
