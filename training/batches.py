@@ -1,0 +1,148 @@
+"""Rows for the contrastive loss, and batches in which no negative is really an answer."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sentence_transformers.base.sampler import DefaultBatchSampler
+
+from embedloop.errors import TrainingFailed
+from embedloop.records import TrainingPair
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a batch: an anchor, its positive and exactly as many negatives as every other row.
+
+    `answers` are the texts of all known positives of the anchor; none of them may act as a negative for it.
+    """
+
+    anchor: str
+    positive: str
+    negatives: tuple[str, ...]
+    key: str
+    answers: frozenset[str]
+
+    @property
+    def documents(self) -> tuple[str, ...]:
+        return (self.positive, *self.negatives)
+
+
+def make_rows(pairs: Sequence[TrainingPair], hard_negatives: int, seed: int) -> list[Row]:
+    """Gives every pair the same number of negatives: its own first, then random training documents.
+
+    The number of columns is `hard_negatives`, or the longest list of negatives if that is shorter; it is 0
+    where some anchor has no training document that could be wrong for it.
+
+    Args:
+        pairs: Pairs of the train split.
+        hard_negatives: Most negatives per row.
+        seed: The same seed gives the same rows.
+    """
+    columns = min(hard_negatives, max((len(pair.negatives) for pair in pairs), default=0))
+    answers: dict[str, set[str]] = defaultdict(set)
+    for pair in pairs:
+        answers[pair.anchor_key].add(pair.positive)
+    documents = sorted({pair.positive for pair in pairs})
+    if any(len(documents) - len(known) < columns for known in answers.values()):
+        columns = 0
+    generator = random.Random(seed)
+    rows = []
+    for pair in pairs:
+        known = frozenset(answers[pair.anchor_key])
+        negatives = [text for text in pair.negatives if text not in known][:columns]
+        while len(negatives) < columns:
+            text = generator.choice(documents)
+            if text not in known and text not in negatives:
+                negatives.append(text)
+        rows.append(Row(pair.anchor, pair.positive, tuple(negatives), pair.anchor_key, known))
+    return rows
+
+
+@dataclass(slots=True)
+class _Batch:
+    rows: list[int] = field(default_factory=list)
+    keys: set[str] = field(default_factory=set)
+    documents: set[str] = field(default_factory=set)
+    answers: set[str] = field(default_factory=set)
+
+    def takes(self, row: Row) -> bool:
+        return (
+            row.key not in self.keys
+            and self.answers.isdisjoint(row.documents)
+            and self.documents.isdisjoint(row.answers)
+        )
+
+    def add(self, index: int, row: Row) -> None:
+        self.rows.append(index)
+        self.keys.add(row.key)
+        self.documents.update(row.documents)
+        self.answers.update(row.answers)
+
+
+def plan_batches(rows: Sequence[Row], batch_size: int, seed: int) -> list[list[int]]:
+    """Packs rows of similar length into batches without false negatives.
+
+    In one batch no two rows share an anchor key, and no row's positive or negative is a known answer to another
+    row's anchor. Rows are taken in order of document length and go into the first open batch that takes them.
+    A row that would be alone and has no negatives teaches nothing and is left out.
+
+    Args:
+        rows: What `make_rows` made.
+        batch_size: Most rows per batch.
+        seed: Orders rows of the same length, and the batches.
+
+    Returns:
+        Batches of indices into `rows`, in random order.
+    """
+    generator = random.Random(seed)
+    order = list(range(len(rows)))
+    generator.shuffle(order)
+    order.sort(key=lambda index: max(map(len, rows[index].documents)))
+    full: list[list[int]] = []
+    unfilled: list[_Batch] = []
+    for index in order:
+        batch = next((one for one in unfilled if one.takes(rows[index])), None)
+        if batch is None:
+            unfilled.append(batch := _Batch())
+        batch.add(index, rows[index])
+        if len(batch.rows) == batch_size:
+            unfilled.remove(batch)
+            full.append(batch.rows)
+    batches = full + [one.rows for one in unfilled if len(one.rows) > 1 or rows[one.rows[0]].negatives]
+    generator.shuffle(batches)
+    return batches
+
+
+class PlannedBatchSampler(DefaultBatchSampler):
+    """Hands planned batches to the trainer; only their order changes from epoch to epoch."""
+
+    def __init__(self, batches: Sequence[Sequence[int]], seed: int) -> None:
+        if not batches:
+            raise TrainingFailed("training needs pairs of at least two different queries and documents")
+        rows = sum(map(len, batches))
+        super().__init__(range(rows), batch_size=max(map(len, batches)), drop_last=False, seed=seed)
+        self._batches = [list(batch) for batch in batches]
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = list(range(len(self._batches)))
+        random.Random(f"{self.seed}:{self.epoch}").shuffle(order)
+        return iter([self._batches[index] for index in order])
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+
+def columns_of(rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """The columns that the loss reads, in its order: anchor, positive, negative_1, ..."""
+    columns: dict[str, list[Any]] = {
+        "anchor": [row.anchor for row in rows],
+        "positive": [row.positive for row in rows],
+    }
+    for number in range(len(rows[0].negatives) if rows else 0):
+        columns[f"negative_{number + 1}"] = [row.negatives[number] for row in rows]
+    return columns

@@ -1,0 +1,41 @@
+"""Opening a model folder safely: safetensors only, no remote code, no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sentence_transformers import SentenceTransformer
+
+from embedloop.errors import ModelRefused
+
+_UNSAFE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
+
+
+def load_model(folder: Path) -> SentenceTransformer:
+    """Loads a sentence-transformers folder on the CPU.
+
+    Raises:
+        ModelRefused: The folder is missing, holds no safetensors, would be loaded from pickled weights, or is no
+            sentence-transformers model.
+    """
+    refuse_unsafe(folder)
+    try:
+        return SentenceTransformer(str(folder), device="cpu", trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise ModelRefused(f"{folder} cannot be loaded as a sentence-transformers model: {error}") from error
+
+
+def refuse_unsafe(folder: Path) -> None:
+    """Checks a folder before anything in it is opened.
+
+    Raises:
+        ModelRefused: As in `load_model`.
+    """
+    if not (folder / "modules.json").is_file():
+        raise ModelRefused(f"a model must be a sentence-transformers folder with modules.json, got {folder}")
+    safe = {path.parent for path in folder.rglob("*.safetensors")}
+    if not safe:
+        raise ModelRefused(f"a model must have its weights as safetensors, found none in {folder}")
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in _UNSAFE and path.parent not in safe:
+            raise ModelRefused(f"weights must be safetensors, got only {path.relative_to(folder)} in {folder}")

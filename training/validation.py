@@ -1,0 +1,58 @@
+"""How good a model is on the dev split while it trains."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sentence_transformers import SentenceTransformer
+
+from embedloop.records import TrainingPair
+from training.evaluation import rank_by_cosine, score_run
+
+MOST_DISTRACTORS = 1000
+MOST_QUERIES = 500
+
+
+class DevSet:
+    """Dev queries against dev documents and a sample of training documents.
+
+    A large dev split is sampled down to 500 queries. The distractors are at most 1,000 and at most a tenth of the
+    training pairs, so that on small sets measuring does not take longer than learning.
+    """
+
+    def __init__(
+        self, dev: Sequence[TrainingPair], train: Sequence[TrainingPair], query_prompt: str, passage_prompt: str
+    ) -> None:
+        generator = random.Random(0)
+        answers: dict[str, set[str]] = defaultdict(set)
+        anchors: dict[str, str] = {}
+        for pair in dev:
+            answers[pair.anchor_key].add(pair.positive)
+            anchors.setdefault(pair.anchor_key, pair.anchor)
+        keys = sorted(anchors)
+        self.keys = sorted(generator.sample(keys, min(len(keys), MOST_QUERIES)))
+        relevant = {text for key in self.keys for text in answers[key]}
+        others = sorted({pair.positive for pair in train} - relevant)
+        wanted = min(len(others), MOST_DISTRACTORS, max(10, len(train) // 10))
+        self.documents = sorted(relevant | set(generator.sample(others, wanted)))
+        self._queries = [query_prompt + anchors[key] for key in self.keys]
+        self._passages = [passage_prompt + text for text in self.documents]
+        self._qrels = {key: dict.fromkeys(answers[key], 1) for key in self.keys}
+
+    def score(self, model: SentenceTransformer) -> float:
+        """Mean nDCG@10 over the dev queries, 0..1, greater is better."""
+        ranked = rank_by_cosine(
+            _encode(model, self._queries), _encode(model, self._passages), self.documents, k=10
+        )
+        return score_run(dict(zip(self.keys, ranked, strict=True)), self._qrels).mean["ndcg@10"]
+
+
+def _encode(model: SentenceTransformer, texts: Sequence[str]) -> NDArray[np.float32]:
+    vectors: NDArray[np.float32] = model.encode(
+        list(texts), batch_size=64, show_progress_bar=False, normalize_embeddings=True, prompt=""
+    )
+    return vectors
