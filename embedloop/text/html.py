@@ -8,6 +8,7 @@ import re
 from embedloop.errors import MissingExtra
 from embedloop.text.normalise import clean_text
 
+_PAGE = re.compile(r"<html[\s>]", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]*>([^<]{0,2000})", re.IGNORECASE)
 
 
@@ -27,11 +28,9 @@ def text_from_html(html: str) -> tuple[str, str]:
         import trafilatura
     except ImportError as error:
         raise MissingExtra("reading HTML needs trafilatura: pip install 'embedloop[ingest]'") from error
-    page = (
-        trafilatura.bare_extraction(html, include_comments=False, with_metadata=True)
-        if html.strip()
-        else None
-    )
+    # trafilatura takes whole pages only, so a fragment becomes one.
+    whole = html if _PAGE.search(html) else f"<html><body>{html}</body></html>"
+    page = trafilatura.bare_extraction(whole, include_comments=False, with_metadata=True)
     found = _TITLE.search(html)
     title = (page.title if page else None) or (entities.unescape(found[1]) if found else "")
     return clean_text(" ".join(title.split())), clean_text((page.text if page else None) or "")

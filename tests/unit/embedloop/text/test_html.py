@@ -18,6 +18,10 @@ def test_main_text_and_title_are_taken_and_scripts_left() -> None:
     assert "track" not in text
 
 
+def test_fragment_is_read_like_a_page() -> None:
+    assert text_from_html(f"<p>{SENTENCE}</p>") == ("", SENTENCE)
+
+
 @pytest.mark.parametrize("page", ["", "  \n", "<html></html>", "<!-- -->"])
 def test_page_without_text_gives_empty_strings(page: str) -> None:
     assert text_from_html(page) == ("", "")
