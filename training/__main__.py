@@ -2,8 +2,8 @@
 
 Writes one JSON object per line to stdout: `{"event": "progress", ...}` and then one of
 `{"event": "done", "result": {...}}` (exit 0), `{"event": "error", "code", "message"}` (exit 1) or
-`{"event": "cancelled", "message"}` (exit 2). Everything else goes to stderr. The line `stop` on stdin asks for a
-clean end; the end of stdin means that the parent is gone, and ends the process at once (exit 3).
+`{"event": "cancelled", "message"}` (exit 2). Everything else goes to stderr. The line `stop` on stdin asks
+for a clean end; the end of stdin means that the parent is gone, and ends the process at once (exit 3).
 """
 
 from __future__ import annotations

@@ -87,9 +87,9 @@ class _Batch:
 def plan_batches(rows: Sequence[Row], batch_size: int, seed: int) -> list[list[int]]:
     """Packs rows of similar length into batches without false negatives.
 
-    In one batch no two rows share an anchor key, and no row's positive or negative is a known answer to another
-    row's anchor. Rows are taken in order of document length and go into the first open batch that takes them.
-    A row that would be alone and has no negatives teaches nothing and is left out.
+    In one batch no two rows share an anchor key, and no row's positive or negative is a known answer to
+    another row's anchor. Rows are taken in order of document length and go into the first open batch that
+    takes them. A row that would be alone and has no negatives teaches nothing and is left out.
 
     Args:
         rows: What `make_rows` made.

@@ -124,8 +124,8 @@ def finetune(
 ) -> FinetuneResult:
     """Trains with in-batch and hard negatives (MultipleNegativesRankingLoss; Henderson et al. 2017).
 
-    Checkpoints go to `out/checkpoints`; a later call with the same configuration resumes from the last one and
-    ends with the weights that an uninterrupted run would have had. Runs on the CPU.
+    Checkpoints go to `out/checkpoints`; a later call with the same configuration resumes from the last one
+    and ends with the weights that an uninterrupted run would have had. Runs on the CPU.
 
     Args:
         config: What to train.
@@ -181,7 +181,9 @@ def _dataset(rows: list[Row], config: FinetuneConfig) -> Dataset:
     columns = columns_of(rows)
     return Dataset.from_dict(
         {
-            name: [(config.query_prompt if name == "anchor" else config.passage_prompt) + text for text in texts]
+            name: [
+                (config.query_prompt if name == "anchor" else config.passage_prompt) + text for text in texts
+            ]
             for name, texts in columns.items()
         }
     )
@@ -275,7 +277,15 @@ def _save(model: SentenceTransformer, config: FinetuneConfig, result: FinetuneRe
         shutil.rmtree(leftover, ignore_errors=True)
     model.save_pretrained(str(partial), create_model_card=False, safe_serialization=True)
     partial.rename(result.model)
-    packages = ("torch", "transformers", "sentence-transformers", "datasets", "accelerate", "tokenizers", "numpy")
+    packages = (
+        "torch",
+        "transformers",
+        "sentence-transformers",
+        "datasets",
+        "accelerate",
+        "tokenizers",
+        "numpy",
+    )
     record = {
         "config": config.to_json(),
         "result": result.to_json(),

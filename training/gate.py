@@ -26,9 +26,9 @@ class GateDecision:
 def decide(settings: GateSettings, serving: Scores, candidate: Scores) -> GateDecision:
     """Lets a candidate pass only if its gain is beyond chance.
 
-    The lower end of the paired-bootstrap interval of `settings.metric` (candidate minus serving) must lie above
-    `settings.min_uplift`, on at least `settings.min_queries` golden queries. Every other metric is reported with
-    its interval and decides nothing.
+    The lower end of the paired-bootstrap interval of `settings.metric` (candidate minus serving) must lie
+    above `settings.min_uplift`, on at least `settings.min_queries` golden queries. Every other metric is
+    reported with its interval and decides nothing.
 
     Args:
         settings: What has to be proven.

@@ -24,17 +24,17 @@ class AggregatedJudgment:
 def aggregate(votes: Iterable[Vote], policy: Votes) -> list[AggregatedJudgment]:
     """Turns votes into judgments, each person counting once per query and document.
 
-    A person's latest thumb or correction counts; their latest click counts only where there is neither, so that
-    opening a document again never weakens an earlier thumb. `none_relevant` says nothing about one document and
-    yields nothing.
+    A person's latest thumb or correction counts; their latest click counts only where there is neither, so
+    that opening a document again never weakens an earlier thumb. `none_relevant` says nothing about one
+    document and yields nothing.
 
     Args:
         votes: Votes in any order; queries are the same when their `query_key` is.
         policy: Weight of each signal, and the sum that makes a judgment.
 
     Returns:
-        Judgments ordered by query key and document id; pairs without enough agreement are left out. `query` is
-        the text of the earliest vote that counted.
+        Judgments ordered by query key and document id; pairs without enough agreement are left out. `query`
+        is the text of the earliest vote that counted.
 
     >>> from datetime import datetime
     >>> def vote(person, signal, day):

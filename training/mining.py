@@ -40,10 +40,10 @@ def mine_hard_negatives(
 ) -> MinedNegatives:
     """Chooses hard negatives: down-voted documents first, then near ones that are surely not positives.
 
-    A searched candidate is kept only if its cosine is at most `(1 - relative_margin)` times that of the query's
-    best positive: nearer ones are often unlabelled answers (positive-aware mining, Moreira et al. 2024,
-    "NV-Retriever", TopK-PercPos). Where no positive is among the `limit` results, its cosine is below all of
-    theirs, so every candidate is too near and the query gets none.
+    A searched candidate is kept only if its cosine is at most `(1 - relative_margin)` times that of the
+    query's best positive: nearer ones are often unlabelled answers (positive-aware mining, Moreira et al.
+    2024, "NV-Retriever", TopK-PercPos). Where no positive is among the `limit` results, its cosine is below
+    all of theirs, so every candidate is too near and the query gets none.
 
     Args:
         positives: Query -> ids of its relevant documents; these queries are mined.

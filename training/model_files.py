@@ -11,16 +11,27 @@ from embedloop.errors import ModelRefused
 _UNSAFE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
 
 
-def load_model(folder: Path) -> SentenceTransformer:
+def load_model(folder: Path, *, attention: str | None = None) -> SentenceTransformer:
     """Loads a sentence-transformers folder on the CPU.
 
+    Args:
+        folder: The model.
+        attention: Implementation of attention (`eager`, `sdpa`); by default the library chooses.
+
     Raises:
-        ModelRefused: The folder is missing, holds no safetensors, would be loaded from pickled weights, or is no
+        ModelRefused: The folder is missing, holds no safetensors, would be loaded from pickled weights, or is
+            no
             sentence-transformers model.
     """
     refuse_unsafe(folder)
     try:
-        return SentenceTransformer(str(folder), device="cpu", trust_remote_code=False, local_files_only=True)
+        return SentenceTransformer(
+            str(folder),
+            device="cpu",
+            trust_remote_code=False,
+            local_files_only=True,
+            model_kwargs={"attn_implementation": attention} if attention else None,
+        )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise ModelRefused(f"{folder} cannot be loaded as a sentence-transformers model: {error}") from error
 
@@ -38,4 +49,6 @@ def refuse_unsafe(folder: Path) -> None:
         raise ModelRefused(f"a model must have its weights as safetensors, found none in {folder}")
     for path in sorted(folder.rglob("*")):
         if path.suffix in _UNSAFE and path.parent not in safe:
-            raise ModelRefused(f"weights must be safetensors, got only {path.relative_to(folder)} in {folder}")
+            raise ModelRefused(
+                f"weights must be safetensors, got only {path.relative_to(folder)} in {folder}"
+            )

@@ -20,12 +20,16 @@ MOST_QUERIES = 500
 class DevSet:
     """Dev queries against dev documents and a sample of training documents.
 
-    A large dev split is sampled down to 500 queries. The distractors are at most 1,000 and at most a tenth of the
-    training pairs, so that on small sets measuring does not take longer than learning.
+    A large dev split is sampled down to 500 queries. The distractors are at most 1,000 and at most a tenth of
+    the training pairs, so that on small sets measuring does not take longer than learning.
     """
 
     def __init__(
-        self, dev: Sequence[TrainingPair], train: Sequence[TrainingPair], query_prompt: str, passage_prompt: str
+        self,
+        dev: Sequence[TrainingPair],
+        train: Sequence[TrainingPair],
+        query_prompt: str,
+        passage_prompt: str,
     ) -> None:
         generator = random.Random(0)
         answers: dict[str, set[str]] = defaultdict(set)

@@ -1,4 +1,4 @@
-"""What happens between two steps of a fine-tune: progress, validation, checkpoints, and the reasons to stop."""
+"""Between two steps of a fine-tune: progress, validation, checkpoints, and the reasons to stop."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ class Curve:
 class Watch(TrainerCallback):
     """Follows one run of the trainer.
 
-    Validates and saves a checkpoint at `settings.evaluations` evenly spaced steps; keeps the weights of the best
-    point in `best`; stops when asked to, when the time is spent, or after `settings.patience` evaluations that
-    fall below the best so far (the base model's score included).
+    Validates and saves a checkpoint at `settings.evaluations` evenly spaced steps; keeps the weights of the
+    best point in `best`; stops when asked to, when the time is spent, or after `settings.patience`
+    evaluations that fall below the best so far (the base model's score included).
     """
 
     def __init__(
@@ -134,7 +134,9 @@ class Watch(TrainerCallback):
             return
         self.curve.dev.append((step, self._dev.score(self._model)))
         if self.curve.best is not None and self.curve.best[0] == step:
-            save_file({name: one.contiguous() for name, one in self._model.state_dict().items()}, self.best_weights)
+            save_file(
+                {name: one.contiguous() for name, one in self._model.state_dict().items()}, self.best_weights
+            )
         highest, below = 0.0, 0
         for _, value in self.curve.dev:
             below = below + 1 if value < highest else 0
