@@ -47,7 +47,11 @@ def main(arguments: list[str]) -> int:
 
 
 def _train(path: Path, events: TextIO, stop: threading.Event) -> dict[str, Any]:
+    from transformers.utils.logging import disable_progress_bar
+
     from training.finetune import FinetuneConfig, Progress, finetune
+
+    disable_progress_bar()
 
     def report(progress: Progress) -> None:
         known = {name: value for name, value in asdict(progress).items() if value is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -60,7 +61,8 @@ def aggregate(votes: Iterable[Vote], policy: Votes) -> list[AggregatedJudgment]:
     judgments = []
     for (_, document_id), group in sorted(grouped.items()):
         counted = _one_per_person(group)
-        total = sum(weights[vote.signal] for vote in counted)
+        # fsum: ten clicks of 0.1 must reach 1.0
+        total = math.fsum(weights[vote.signal] for vote in counted)
         if abs(total) >= policy.min_weight:
             sources = tuple(vote.feedback_id for vote in counted)
             judgments.append(AggregatedJudgment(counted[0].query, document_id, int(total > 0), sources))

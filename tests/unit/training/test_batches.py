@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import random
+from itertools import combinations
+
+import pytest
+
+from embedloop.errors import TrainingFailed
+from embedloop.records import Split, TrainingPair
+from training.batches import PlannedBatchSampler, columns_of, make_rows, plan_batches
+
+
+def pair(key: str, positive: str, negatives: tuple[str, ...] = ()) -> TrainingPair:
+    return TrainingPair(f"query {key}", positive, negatives, key, f"id {positive}", Split.TRAIN, ("f",))
+
+
+def crowded_pairs(seed: int) -> list[TrainingPair]:
+    """Few documents and queries, so that conflicts are everywhere."""
+    generator = random.Random(seed)
+    texts = [f"document {number} " + "x" * generator.randrange(40) for number in range(30)]
+    return [
+        pair(f"k{generator.randrange(60)}", generator.choice(texts), tuple(generator.sample(texts, 2)))
+        for _ in range(200)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_batch_holds_a_false_negative_or_a_duplicate(seed: int) -> None:
+    rows = make_rows(crowded_pairs(seed), hard_negatives=2, seed=seed)
+    batches = plan_batches(rows, batch_size=8, seed=seed)
+    assert any(len(batch) > 4 for batch in batches)
+    for batch in batches:
+        assert len(batch) <= 8
+        for left, right in combinations((rows[index] for index in batch), 2):
+            assert left.key != right.key
+            assert left.positive != right.positive
+            assert left.answers.isdisjoint(right.documents)
+            assert right.answers.isdisjoint(left.documents)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_row_is_in_exactly_one_batch(seed: int) -> None:
+    rows = make_rows(crowded_pairs(seed), hard_negatives=2, seed=seed)
+    planned = [index for batch in plan_batches(rows, 8, seed) for index in batch]
+    assert sorted(planned) == list(range(len(rows)))
+
+
+def test_batches_hold_documents_of_similar_length() -> None:
+    rows = make_rows([pair(f"k{n}", "x" * (n % 50 + 1) + str(n)) for n in range(200)], 0, 0)
+    batches = plan_batches(rows, 8, 0)
+    spreads = [
+        max(lengths) - min(lengths) for lengths in ([len(rows[i].positive) for i in b] for b in batches)
+    ]
+    assert max(spreads) <= 4
+    firsts = [len(rows[batch[0]].positive) for batch in batches]
+    assert firsts != sorted(firsts)
+
+
+def test_rows_without_negatives_are_filled_with_training_documents_that_are_no_answer() -> None:
+    pairs = [pair("a", "A1"), pair("a", "A2"), pair("b", "B", ("mined",)), pair("c", "C")]
+    rows = make_rows(pairs, hard_negatives=1, seed=0)
+    assert rows[2].negatives == ("mined",)
+    assert rows[0].negatives[0] in {"B", "C"}
+    assert rows[3].negatives[0] in {"A1", "A2", "B"}
+
+
+def test_mined_negative_that_answers_the_same_query_elsewhere_is_replaced() -> None:
+    rows = make_rows([pair("a", "A1", ("A2",)), pair("a", "A2"), pair("b", "B")], 1, 0)
+    assert rows[0].negatives == ("B",)
+
+
+def test_no_mined_negatives_means_no_negative_columns() -> None:
+    assert set(columns_of(make_rows([pair("a", "A"), pair("b", "B")], 3, 0))) == {"anchor", "positive"}
+
+
+def test_columns_come_in_the_order_that_the_loss_reads() -> None:
+    rows = make_rows([pair("a", "A", ("x", "y")), pair("b", "B", ("z", "x"))], 2, 0)
+    assert columns_of(rows) == {
+        "anchor": ["query a", "query b"],
+        "positive": ["A", "B"],
+        "negative_1": ["x", "z"],
+        "negative_2": ["y", "x"],
+    }
+
+
+def test_same_seed_gives_the_same_rows_and_batches() -> None:
+    pairs = crowded_pairs(1)
+    first, again, other = (make_rows(pairs, 2, seed) for seed in (4, 4, 5))
+    assert first == again
+    assert plan_batches(first, 8, 4) == plan_batches(again, 8, 4)
+    assert plan_batches(first, 8, 4) != plan_batches(other, 8, 5)
+
+
+def test_epochs_differ_in_batch_order_only() -> None:
+    sampler = PlannedBatchSampler([[0, 1], [2, 3], [4, 5], [6, 7]], seed=1)
+    first = list(sampler)
+    sampler.set_epoch(1)
+    second = list(sampler)
+    assert sorted(first) == sorted(second)
+    assert first != second
+
+
+def test_set_that_can_teach_nothing_is_refused() -> None:
+    rows = make_rows([pair("a", "A"), pair("b", "A")], 0, 0)
+    with pytest.raises(TrainingFailed, match="two different"):
+        PlannedBatchSampler(plan_batches(rows, 8, 0), seed=0)

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from embedloop.errors import TrainingFailed
+from embedloop.records import Judgment, Split
+from embedloop.text.normalise import query_key
+from training.pairs import build_pairs, check_leakage, read_training_set, write_training_set
+
+TEXTS = {"D1": "Xerophthalmia\nDry eyes.", "D2": "Gout\nA painful joint.", "D3": "Fever\nHot."}
+
+
+def judgment(
+    query: str, document: str, split: Split = Split.TRAIN, grade: int = 1, sources: tuple[str, ...] = ()
+) -> Judgment:
+    return Judgment(query, document, grade, split, "import", sources)
+
+
+def test_golden_irrelevant_and_textless_judgments_make_no_pairs() -> None:
+    pairs = build_pairs(
+        [
+            judgment("gold", "D1", Split.GOLDEN),
+            judgment("wrong", "D1", grade=0),
+            judgment("lost", "D9"),
+            judgment("dry eye", "D1"),
+        ],
+        TEXTS,
+        {},
+    )
+    assert [pair.anchor for pair in pairs] == ["dry eye"]
+
+
+def test_negatives_are_texts_without_the_positive_and_only_for_training() -> None:
+    negatives = {"Dry Eye": ["D2", "D1", "D9", "D3"], "swollen toe": ["D1"]}
+    judgments = [judgment("dry eye", "D1"), judgment("swollen toe", "D2", Split.DEV)]
+    by_anchor = {pair.anchor: pair for pair in build_pairs(judgments, TEXTS, negatives)}
+    assert by_anchor["dry eye"].negatives == (TEXTS["D2"], TEXTS["D3"])
+    assert by_anchor["swollen toe"].negatives == ()
+
+
+def test_each_pair_names_its_sources() -> None:
+    pairs = build_pairs([judgment("a b", "D1", sources=("f1", "f2")), judgment("c", "D2")], TEXTS, {})
+    assert {pair.document_id: tuple(pair.lineage) for pair in pairs} == {
+        "D1": ("f1", "f2"),
+        "D2": (f"import:{query_key('c')}:D2",),
+    }
+
+
+def test_two_wordings_of_one_key_become_one_pair_with_both_lineages() -> None:
+    judgments = [judgment("dry eye", "D1", sources=("f1",)), judgment("Dry eye?", "D1", sources=("f2",))]
+    (pair,) = build_pairs(judgments, TEXTS, {})
+    assert (pair.anchor, pair.lineage) == ("dry eye", ("f1", "f2"))
+
+
+def test_same_pairs_in_any_order_freeze_to_the_same_file(tmp_path: Path) -> None:
+    pairs = build_pairs([judgment(f"query {n}", f"D{n}") for n in (1, 2, 3)], TEXTS, {"query 1": ["D2"]})
+    one = write_training_set(pairs, tmp_path / "one")
+    two = write_training_set(pairs[::-1], tmp_path / "two")
+    assert one.sha256 == two.sha256
+    assert one.path.read_bytes() == two.path.read_bytes()
+    assert one.counts == {"pairs": 3, "train": 3, "dev": 0, "documents": 3, "with_negatives": 1}
+
+
+def test_changed_lineage_changes_the_hash(tmp_path: Path) -> None:
+    one = write_training_set(build_pairs([judgment("q", "D1", sources=("f1",))], TEXTS, {}), tmp_path)
+    two = write_training_set(build_pairs([judgment("q", "D1", sources=("f2",))], TEXTS, {}), tmp_path)
+    assert one.sha256 != two.sha256
+
+
+def test_training_set_is_read_as_it_was_written(tmp_path: Path) -> None:
+    texts = {"D1": "odd\u2028 line\nends \ud800", "D2": "ümlaut"}
+    pairs = build_pairs([judgment("q", "D1"), judgment("r", "D2", Split.DEV)], texts, {"q": ["D2"]})
+    frozen = write_training_set(pairs, tmp_path)
+    assert sorted(read_training_set(frozen.path), key=lambda pair: pair.anchor_key) == pairs
+
+
+def test_broken_line_is_refused_by_number(tmp_path: Path) -> None:
+    frozen = write_training_set(build_pairs([judgment("q", "D1")], TEXTS, {}), tmp_path)
+    frozen.path.write_text(frozen.path.read_text() + '{"anchor": 1}\n')
+    with pytest.raises(TrainingFailed, match="line 2"):
+        read_training_set(frozen.path)
+
+
+def test_missing_training_set_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingFailed, match=r"nothing\.jsonl"):
+        read_training_set(tmp_path / "nothing.jsonl")
+
+
+def test_golden_query_among_the_anchors_is_leakage() -> None:
+    pairs = build_pairs([judgment("dry eye", "D1")], TEXTS, {})
+    check_leakage(pairs, ["something else"])
+    with pytest.raises(TrainingFailed, match="golden"):
+        check_leakage(pairs, ["Dry EYE?"])
+
+
+def test_query_in_train_and_dev_is_leakage() -> None:
+    pairs = build_pairs([judgment("dry eye", "D1"), judgment("Dry eye", "D2", Split.DEV)], TEXTS, {})
+    with pytest.raises(TrainingFailed, match="both"):
+        check_leakage(pairs, [])
