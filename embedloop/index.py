@@ -58,7 +58,9 @@ class MilvusIndex:
 
     def __init__(self, uri: str, *, token: str = "", timeout_seconds: float = 10.0):
         self._timeout = timeout_seconds
-        self._client: MilvusClient = _call(lambda: MilvusClient(uri=uri, token=token, timeout=timeout_seconds))
+        self._client: MilvusClient = _call(
+            lambda: MilvusClient(uri=uri, token=token, timeout=timeout_seconds)
+        )
 
     def close(self) -> None:
         self._client.close()
@@ -288,7 +290,11 @@ def _translated(error: MilvusException) -> EmbedloopError:
     lowered = text.lower()
     if error.code in NOT_LOADED_CODES or "not loaded" in lowered or "released" in lowered:
         return _NotLoaded(f"the collection is not loaded: {text}", retry_after_seconds=1)
-    if error.code in NOT_FOUND_CODES or "can't find collection" in lowered or "collection not found" in lowered:
+    if (
+        error.code in NOT_FOUND_CODES
+        or "can't find collection" in lowered
+        or "collection not found" in lowered
+    ):
         return CollectionNotFound(text)
     if "deadline" in lowered or "timeout" in lowered:
         return DeadlineExceeded(f"Milvus did not answer in time: {text}", retry_after_seconds=1)
@@ -310,7 +316,9 @@ def _build_parameters(settings: IndexSettings) -> dict[str, Any]:
 def _row(passage: Passage, vector: Vectors) -> dict[str, Any]:
     size = len(passage.text.encode())
     if size > MAX_TEXT_BYTES:
-        raise InvalidInput(f"a passage holds at most {MAX_TEXT_BYTES} bytes of text, got {size}", field="text")
+        raise InvalidInput(
+            f"a passage holds at most {MAX_TEXT_BYTES} bytes of text, got {size}", field="text"
+        )
     return {
         "passage_id": passage.passage_id,
         "document_id": passage.document_id,

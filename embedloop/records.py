@@ -169,11 +169,15 @@ class IndexVersion:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What an index version holds (or may hold) of a document: rows of `rev`, ordinals 0..passages-1."""
+    """What an index version holds of a document: rows of `rev`, ordinals 0..passages-1.
+
+    While not `written` the rows may be there, in part or wholly: enough to delete them, not to rely on them.
+    """
 
     document_id: str
     rev: int
     passages: int
+    written: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,9 @@ ROWS_PER_STATEMENT = 300
 def insert_or_ignore(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Inserts the rows whose primary key is not taken yet; the others stay as they are."""
     for start in range(0, len(rows), ROWS_PER_STATEMENT):
-        statement = _insert(connection, table).values([dict(r) for r in rows[start : start + ROWS_PER_STATEMENT]])
+        statement = _insert(connection, table).values(
+            [dict(r) for r in rows[start : start + ROWS_PER_STATEMENT]]
+        )
         connection.execute(statement.on_conflict_do_nothing())
 
 

@@ -64,9 +64,7 @@ def add(connection: Connection, given: Feedback, passage_id: str | None) -> None
 
 
 def get(connection: Connection, feedback_id: str) -> Feedback | None:
-    row = (
-        connection.execute(select(feedback).where(feedback.c.feedback_id == feedback_id)).mappings().first()
-    )
+    row = connection.execute(select(feedback).where(feedback.c.feedback_id == feedback_id)).mappings().first()
     return None if row is None else _feedback(row)
 
 
@@ -156,9 +154,7 @@ def store_judgments(connection: Connection, corpus: str, judged: Sequence[Judgme
 
 def replace_judgments(connection: Connection, corpus: str, source: str, judged: Sequence[Judgment]) -> None:
     """Makes `judged` all there is from this source: votes taken back take their judgments with them."""
-    connection.execute(
-        delete(judgments).where(judgments.c.corpus == corpus, judgments.c.source == source)
-    )
+    connection.execute(delete(judgments).where(judgments.c.corpus == corpus, judgments.c.source == source))
     store_judgments(connection, corpus, judged)
 
 

@@ -38,7 +38,9 @@ def add(connection: Connection, version: IndexVersion) -> None:
             )
         )
     except IntegrityError as error:
-        raise Conflict(f"corpus {version.corpus!r} has an index version in building", field="corpus") from error
+        raise Conflict(
+            f"corpus {version.corpus!r} has an index version in building", field="corpus"
+        ) from error
 
 
 def get(connection: Connection, index_version_id: str) -> IndexVersion:
@@ -86,9 +88,7 @@ def claim_applier(connection: Connection, index_version_id: str, lease_seconds: 
             index_versions.c.backfilled,
             index_versions.c.state.in_([s.value for s in FOLLOWING]),
         )
-        .values(
-            applier_token=index_versions.c.applier_token + 1, applier_lease_until=clock() + lease_seconds
-        )
+        .values(applier_token=index_versions.c.applier_token + 1, applier_lease_until=clock() + lease_seconds)
         .returning(index_versions.c.applier_token)
     )
     token = connection.execute(statement).scalar_one_or_none()
@@ -132,18 +132,20 @@ def placements_of(
             placements.c.document_id.in_(document_ids[start : start + IDS_PER_STATEMENT]),
         )
         for row in connection.execute(statement):
-            found.setdefault(row.document_id, []).append(Placement(row.document_id, row.rev, row.passages))
+            placed = Placement(row.document_id, row.rev, row.passages, row.written)
+            found.setdefault(row.document_id, []).append(placed)
     return found
 
 
 def place(connection: Connection, index_version_id: str, placed: Sequence[Placement]) -> None:
-    """Records, before the rows are written, what the version may hold from now on."""
+    """Records what the version may hold (before its rows are sent) or holds (once they are written)."""
     rows = [
         {
             "index_version_id": index_version_id,
             "document_id": p.document_id,
             "rev": p.rev,
             "passages": p.passages,
+            "written": p.written,
         }
         for p in placed
     ]
@@ -169,7 +171,14 @@ def iterate_placements(
     after = ("", 0)
     while True:
         statement = (
-            select(placements.c.document_id, placements.c.rev, placements.c.passages, documents.c.rev, documents.c.live)
+            select(
+                placements.c.document_id,
+                placements.c.rev,
+                placements.c.passages,
+                placements.c.written,
+                documents.c.rev,
+                documents.c.live,
+            )
             .join_from(
                 placements,
                 index_versions,
@@ -193,7 +202,7 @@ def iterate_placements(
             .limit(size)
         )
         page = [
-            (Placement(row[0], row[1], row[2]), bool(row[4]) and row[3] == row[1])
+            (Placement(row[0], row[1], row[2], row[3]), bool(row[5]) and row[4] == row[1])
             for row in connection.execute(statement)
         ]
         if not page:
@@ -204,11 +213,15 @@ def iterate_placements(
 
 def passages(connection: Connection, index_version_id: str) -> int:
     """How many passages the version holds, by its placements."""
-    statement = select(func.sum(placements.c.passages)).where(placements.c.index_version_id == index_version_id)
+    statement = select(func.sum(placements.c.passages)).where(
+        placements.c.index_version_id == index_version_id
+    )
     return int(connection.execute(statement).scalar_one() or 0)
 
 
-def record_failure(connection: Connection, index_version_id: str, document_id: str, rev: int, reason: str) -> None:
+def record_failure(
+    connection: Connection, index_version_id: str, document_id: str, rev: int, reason: str
+) -> None:
     row = {
         "index_version_id": index_version_id,
         "document_id": document_id,

@@ -12,7 +12,13 @@ from embedloop.records import ApiKey
 
 
 def add(
-    connection: Connection, *, key_id: str, key_hash: str, label: str, role: str, corpora: Sequence[str] | None
+    connection: Connection,
+    *,
+    key_id: str,
+    key_hash: str,
+    label: str,
+    role: str,
+    corpora: Sequence[str] | None,
 ) -> None:
     connection.execute(
         insert(api_keys).values(

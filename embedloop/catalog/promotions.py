@@ -40,7 +40,9 @@ def open_promotion(
     call_off_expired(connection)
     other = preparing(connection).get(corpus)
     if other is not None:
-        raise Conflict(f"the promotion of {other.candidate} is under way on corpus {corpus!r}", field="corpus")
+        raise Conflict(
+            f"the promotion of {other.candidate} is under way on corpus {corpus!r}", field="corpus"
+        )
     try:
         connection.execute(
             insert(promotions).values(
@@ -120,7 +122,9 @@ def heard(connection: Connection, corpus: str, within_seconds: float) -> list[Re
 
 def _replicas(connection: Connection, *where: ColumnElement[bool]) -> list[Replica]:
     return [
-        Replica(row.replica_id, row.corpus, row.serving, row.prepared, datetime.fromtimestamp(row.expires_at, UTC))
+        Replica(
+            row.replica_id, row.corpus, row.serving, row.prepared, datetime.fromtimestamp(row.expires_at, UTC)
+        )
         for row in connection.execute(select(replicas).where(*where))
     ]
 

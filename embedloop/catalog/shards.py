@@ -21,7 +21,9 @@ class ShardCounts:
     passages: int
 
 
-def add(connection: Connection, index_version_id: str, job_id: str, ranges: Sequence[tuple[str, str]]) -> None:
+def add(
+    connection: Connection, index_version_id: str, job_id: str, ranges: Sequence[tuple[str, str]]
+) -> None:
     rows = [
         {
             "index_version_id": index_version_id,
@@ -41,9 +43,7 @@ def claim(connection: Connection, shard_id: int, lease_seconds: float) -> Shard 
     statement = (
         update(shards)
         .where(shards.c.shard_id == shard_id, shards.c.state == "queued", shards.c.lease_until < clock())
-        .values(
-            token=shards.c.token + 1, attempts=shards.c.attempts + 1, lease_until=clock() + lease_seconds
-        )
+        .values(token=shards.c.token + 1, attempts=shards.c.attempts + 1, lease_until=clock() + lease_seconds)
         .returning(*shards.c)
     )
     row = connection.execute(statement).mappings().first()

@@ -34,7 +34,9 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
-        return value.astimezone(UTC) if dialect.name != "sqlite" else value.astimezone(UTC).replace(tzinfo=None)
+        return (
+            value.astimezone(UTC) if dialect.name != "sqlite" else value.astimezone(UTC).replace(tzinfo=None)
+        )
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         if value is None:
@@ -168,6 +170,8 @@ placements = Table(
     Column("document_id", String(256), primary_key=True),
     Column("rev", BigInteger, primary_key=True),
     Column("passages", Integer, nullable=False),
+    # False from before the rows are sent until Milvus has acknowledged them.
+    Column("written", Boolean, nullable=False),
 )
 
 apply_failures = Table(

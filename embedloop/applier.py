@@ -1,0 +1,186 @@
+"""The applier: keeps one index version equal to the catalog by following the change log.
+
+A change is only a wake-up. The applier reads each document's current state, writes the rows of its new rev,
+deletes the older rows by key, and moves the cursor by compare-and-set under its fencing token.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from embedloop.catalog import documents, index_versions
+from embedloop.catalog.database import Database
+from embedloop.corpus import passages_of
+from embedloop.encoder import Encoder
+from embedloop.errors import EmbedloopError, JobCancelled, LeaseLost
+from embedloop.index import MilvusIndex, passage_id
+from embedloop.records import Document, IndexVersion, Passage, Placement
+from embedloop.text.chunking import Chunker, embedding_text
+
+log = logging.getLogger(__name__)
+
+CHANGES_PER_ROUND = 500
+PASSAGES_PER_ROUND = 256
+FLUSH_AFTER_ROWS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One index version with what is needed to write to it."""
+
+    database: Database
+    index: MilvusIndex
+    version: IndexVersion
+    encoder: Encoder
+    chunker: Chunker
+
+
+def apply_changes(view: View, *, lease_seconds: float) -> int | None:
+    """Applies every change after the cursor, until there is none left.
+
+    Returns:
+        Rows written, or None when another applier holds the lease (it will see the changes).
+
+    Raises:
+        Unavailable: Milvus or the catalog went away; what was applied stays applied.
+        LeaseLost: another applier took over.
+    """
+    identity = view.version.index_version_id
+    with view.database.write() as connection:
+        token = index_versions.claim_applier(connection, identity, lease_seconds)
+    if token is None:
+        return None
+    try:
+        rows = follow(view, token, lease_seconds)
+        if rows >= FLUSH_AFTER_ROWS:
+            view.index.flush(view.version.collection)
+        return rows
+    finally:
+        release(view, token)
+
+
+def follow(view: View, token: int, lease_seconds: float) -> int:
+    """Applies changes under a lease that the caller holds; returns the number of rows written."""
+    identity, corpus = view.version.index_version_id, view.version.corpus
+    total = 0
+    while True:
+        with view.database.read() as connection:
+            cursor = index_versions.get(connection, identity).applied_seq
+            batch = documents.changes_after(connection, corpus, cursor, CHANGES_PER_ROUND)
+        if not batch:
+            return total
+        total += apply_documents(view, list(dict.fromkeys(change.document_id for change in batch)))
+        with view.database.write() as connection:
+            index_versions.advance(connection, identity, token, cursor, batch[-1].seq)
+            index_versions.renew_applier(connection, identity, token, lease_seconds)
+
+
+def release(view: View, token: int) -> None:
+    """Gives the applier's lease back, unless another applier has it already."""
+    try:
+        with view.database.write() as connection:
+            index_versions.renew_applier(connection, view.version.index_version_id, token, 0)
+    except LeaseLost:
+        log.warning("the applier's lease on %s went to another worker", view.version.index_version_id)
+
+
+def apply_documents(view: View, document_ids: Sequence[str]) -> int:
+    """Makes the version hold exactly the live state of these documents; returns the number of rows written.
+
+    A document that cannot be embedded is found by bisection, recorded with its reason, its older passages
+    are removed, and the others go on.
+    """
+    try:
+        return _apply(view, document_ids)
+    except (LeaseLost, JobCancelled):
+        raise
+    # Anything can go wrong inside a tokenizer or a graph on hostile text; it is recorded, not lost.
+    except Exception as error:
+        if isinstance(error, EmbedloopError) and error.retryable:
+            raise
+        if len(document_ids) == 1:
+            _record_poison(view, document_ids[0], error)
+            return 0
+        middle = len(document_ids) // 2
+        return apply_documents(view, document_ids[:middle]) + apply_documents(view, document_ids[middle:])
+
+
+def delete_placed(view: View, gone: Sequence[Placement]) -> None:
+    """Deletes the rows of placements by key, then forgets the placements."""
+    keys = [passage_id(p.document_id, p.rev, ordinal) for p in gone for ordinal in range(p.passages)]
+    if keys:
+        view.index.delete(view.version.collection, keys)
+    if gone:
+        with view.database.write() as connection:
+            index_versions.unplace(connection, view.version.index_version_id, gone)
+
+
+def _apply(view: View, document_ids: Sequence[str]) -> int:
+    identity = view.version.index_version_id
+    with view.database.read() as connection:
+        live = documents.get_many(connection, view.version.corpus, document_ids)
+        placed = index_versions.placements_of(connection, identity, document_ids)
+        failed = index_versions.failures(connection, identity)
+    current = {p.document_id for group in placed.values() for p in group if _is_current(p, live)}
+    written = 0
+    for group in _groups([d for d in live.values() if d.document_id not in current], view.chunker):
+        written += _write(view, group)
+    delete_placed(view, [p for group in placed.values() for p in group if not _is_live(p, live)])
+    healed = [i for i in document_ids if i in failed]
+    if healed:
+        with view.database.write() as connection:
+            index_versions.clear_failures(connection, identity, healed)
+    return written
+
+
+def _write(view: View, passages: Sequence[Passage]) -> int:
+    counts: dict[tuple[str, int], int] = {}
+    for passage in passages:
+        key = (passage.document_id, passage.rev)
+        counts[key] = counts.get(key, 0) + 1
+    vectors = view.encoder.encode_passages([embedding_text(p.title, p.text) for p in passages])
+    _place(view, counts, written=False)
+    view.index.upsert(view.version.collection, passages, vectors)
+    _place(view, counts, written=True)
+    return len(passages)
+
+
+def _place(view: View, counts: dict[tuple[str, int], int], *, written: bool) -> None:
+    placed = [Placement(document_id, rev, n, written) for (document_id, rev), n in counts.items()]
+    with view.database.write() as connection:
+        index_versions.place(connection, view.version.index_version_id, placed)
+
+
+def _groups(pending: Sequence[Document], chunker: Chunker) -> list[list[Passage]]:
+    """Passages in groups of whole documents: a document's rows are written together."""
+    groups: list[list[Passage]] = [[]]
+    for document in pending:
+        passages = passages_of(document, chunker)
+        if groups[-1] and len(groups[-1]) + len(passages) > PASSAGES_PER_ROUND:
+            groups.append([])
+        groups[-1].extend(passages)
+    return [group for group in groups if group]
+
+
+def _is_current(placed: Placement, live: dict[str, Document]) -> bool:
+    return placed.written and _is_live(placed, live)
+
+
+def _is_live(placed: Placement, live: dict[str, Document]) -> bool:
+    document = live.get(placed.document_id)
+    return document is not None and document.rev == placed.rev
+
+
+def _record_poison(view: View, document_id: str, error: Exception) -> None:
+    log.warning("document %r cannot be applied to %s: %s", document_id, view.version.index_version_id, error)
+    identity = view.version.index_version_id
+    with view.database.read() as connection:
+        rev = documents.live_revs(connection, view.version.corpus, [document_id]).get(document_id)
+        placed = index_versions.placements_of(connection, identity, [document_id]).get(document_id, [])
+    delete_placed(view, placed)
+    if rev is not None:
+        with view.database.write() as connection:
+            reason = f"{type(error).__name__}: {error}"
+            index_versions.record_failure(connection, identity, document_id, rev, reason)

@@ -1,0 +1,190 @@
+"""The Encoder protocol and its ONNX Runtime backend, the default for serving and re-embedding on a CPU."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedloop.errors import MissingExtra, ModelRefused
+
+Vectors = NDArray[np.float32]
+
+ONNX_FILE = "onnx/model.onnx"
+TOKENIZER_FILE = "tokenizer.json"
+
+
+class Encoder(Protocol):
+    """Turns texts into vectors `(n, dim)` float32, L2-normalised, in the order given.
+
+    Safe to call from several threads. `encode_queries` and `encode_passages` differ by their prompts.
+    """
+
+    @property
+    def dimension(self) -> int: ...
+
+    @property
+    def max_tokens(self) -> int: ...
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors: ...
+
+    def encode_passages(self, texts: Sequence[str]) -> Vectors: ...
+
+
+class OnnxEncoder:
+    """A sentence-transformers pipeline exported to ONNX, pooling and normalisation included.
+
+    Tokenising is done here with the model's own `tokenizer.json`; no torch is loaded.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_tokens: int,
+        query_prompt: str = "",
+        passage_prompt: str = "",
+        threads: int = 2,
+        batch_size: int = 32,
+    ):
+        """Loads `folder/onnx/model.onnx` and `folder/tokenizer.json`.
+
+        Raises:
+            ModelRefused: a file is missing or not what it should be.
+        """
+        import onnxruntime
+        from tokenizers import Tokenizer
+
+        model_file, tokenizer_file = folder / ONNX_FILE, folder / TOKENIZER_FILE
+        for path in (model_file, tokenizer_file):
+            if not path.is_file():
+                raise ModelRefused(f"model folder {folder} has no {path.relative_to(folder)}")
+        self._tokenizer: Any = Tokenizer.from_file(str(tokenizer_file))
+        self._tokenizer.enable_truncation(max_length=max_tokens)
+        self._tokenizer.enable_padding(**_padding(folder, self._tokenizer))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # A spinning thread pool takes the core that another process of this machine needs.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session: Any = onnxruntime.InferenceSession(
+            str(model_file), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+        self._inputs = {entry.name for entry in self._session.get_inputs()}
+        self._prompts = (query_prompt, passage_prompt)
+        self._batch_size = batch_size
+        self.max_tokens = max_tokens
+        self.dimension = int(self._run(["a"]).shape[1])
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of queries: (n, dim) float32, L2-normalised."""
+        return self._encode([self._prompts[0] + text for text in texts])
+
+    def encode_passages(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of passages: (n, dim) float32, L2-normalised."""
+        return self._encode([self._prompts[1] + text for text in texts])
+
+    def _encode(self, texts: Sequence[str]) -> Vectors:
+        return in_length_order(texts, self._run, dimension=self.dimension, batch_size=self._batch_size)
+
+    def _run(self, texts: Sequence[str]) -> Vectors:
+        encodings = self._tokenizer.encode_batch(list(texts))
+        ids = np.array([e.ids for e in encodings], dtype=np.int64)
+        feed = {
+            "input_ids": ids,
+            "attention_mask": np.array([e.attention_mask for e in encodings], dtype=np.int64),
+            "token_type_ids": np.zeros_like(ids),
+        }
+        output = self._session.run(None, {name: feed[name] for name in self._inputs})[0]
+        return np.asarray(output, dtype=np.float32)
+
+
+class TorchEncoder:
+    """sentence-transformers in torch: for GPUs, and the reference that exports are compared with."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_tokens: int,
+        query_prompt: str = "",
+        passage_prompt: str = "",
+        threads: int = 2,
+        batch_size: int = 32,
+    ):
+        """Loads the safetensors of `folder`.
+
+        Raises:
+            MissingExtra: sentence-transformers is not installed.
+            ModelRefused: the folder holds no safetensors.
+        """
+        try:
+            import torch
+            from sentence_transformers import SentenceTransformer
+        except ImportError as error:
+            raise MissingExtra(
+                "the torch backend needs sentence-transformers: pip install 'embedloop[training]'"
+            ) from error
+        if not any(folder.glob("*.safetensors")):
+            raise ModelRefused(f"model folder {folder} has no safetensors")
+        torch.set_num_threads(threads)
+        self._model: Any = SentenceTransformer(str(folder), local_files_only=True, trust_remote_code=False)
+        self._model.max_seq_length = max_tokens
+        self._prompts = (query_prompt, passage_prompt)
+        self._batch_size = batch_size
+        self.max_tokens = max_tokens
+        self.dimension = int(self._run(["a"]).shape[1])
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of queries: (n, dim) float32, L2-normalised."""
+        return self._run([self._prompts[0] + text for text in texts])
+
+    def encode_passages(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of passages: (n, dim) float32, L2-normalised."""
+        return self._run([self._prompts[1] + text for text in texts])
+
+    def _run(self, texts: Sequence[str]) -> Vectors:
+        vectors = self._model.encode(
+            list(texts),
+            batch_size=self._batch_size,
+            prompt="",
+            normalize_embeddings=True,
+            convert_to_numpy=True,
+            show_progress_bar=False,
+        )
+        return np.asarray(vectors, dtype=np.float32)
+
+
+def in_length_order(
+    texts: Sequence[str], run: Callable[[Sequence[str]], Vectors], *, dimension: int, batch_size: int
+) -> Vectors:
+    """Encodes texts of like length together, so that short ones are not padded to the longest of all.
+
+    Args:
+        texts: n texts.
+        run: Encodes one batch into (b, dim).
+        dimension: dim.
+        batch_size: Greatest b.
+
+    Returns:
+        (n, dim) float32 in the order of `texts`.
+    """
+    vectors = np.empty((len(texts), dimension), dtype=np.float32)
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    for start in range(0, len(order), batch_size):
+        batch = order[start : start + batch_size]
+        vectors[batch] = run([texts[i] for i in batch])
+    return vectors
+
+
+def _padding(folder: Path, tokenizer: Any) -> dict[str, Any]:
+    """The padding token that the model was made with; padding is masked, so that only its id must exist."""
+    special = folder / "special_tokens_map.json"
+    token: Any = json.loads(special.read_text()).get("pad_token", "[PAD]") if special.is_file() else "[PAD]"
+    name = token["content"] if isinstance(token, dict) else token
+    found = tokenizer.token_to_id(name)
+    return {"pad_id": 0 if found is None else found, "pad_token": name}

@@ -1,0 +1,320 @@
+"""The job state machine: kinds and their stages as tables, leases, progress, cancel, retries.
+
+A stage is one Celery task that carries only the job's id. It holds a lease with a fencing token; the reaper
+sends the stage again when the lease has run out, so that a job survives kill -9 of any worker.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from sqlalchemy import Connection
+
+from embedloop.catalog import jobs
+from embedloop.catalog.database import Database, clock
+from embedloop.catalog.jobs import Letter
+from embedloop.errors import EmbedloopError, InvalidInput, JobCancelled, LeaseLost
+from embedloop.queue import RUN_STAGE
+from embedloop.records import Job, JobKind, JobState
+
+log = logging.getLogger(__name__)
+
+MAX_STAGE_ATTEMPTS = 5
+RETRY_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A step of a job: its name, and how much of the job's progress it stands for."""
+
+    name: str
+    weight: float
+
+
+STAGES: Mapping[JobKind, tuple[Stage, ...]] = {
+    JobKind.CYCLE: (
+        Stage("collect", 0.03),
+        Stage("train", 0.55),
+        Stage("gate", 0.12),
+        Stage("build", 0.01),
+        Stage("embed", 0.24),
+        Stage("verify", 0.03),
+        Stage("promote", 0.02),
+    ),
+    JobKind.FINETUNE: (Stage("collect", 0.05), Stage("train", 0.8), Stage("gate", 0.15)),
+    JobKind.EVALUATE: (Stage("evaluate", 1.0),),
+    JobKind.REINDEX: (
+        Stage("prepare", 0.1),
+        Stage("build", 0.02),
+        Stage("embed", 0.78),
+        Stage("verify", 0.06),
+        Stage("promote", 0.04),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """The stage is done; `checkpoint` is what later stages read."""
+
+    checkpoint: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The stage goes on elsewhere (shards): look again when something tells."""
+
+    progress: float
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The job ends here: succeeded, or rejected by the gate, with a result."""
+
+    state: JobState
+    result: Mapping[str, Any]
+
+
+Outcome = Advance | Wait | End
+Body = Callable[["Job", "Lease"], Outcome]
+Cleanup = Callable[[Connection, Job], None]
+
+
+def submit(
+    connection: Connection,
+    kind: JobKind,
+    corpus: str,
+    params: Mapping[str, Any],
+    idempotency_key: str | None = None,
+) -> tuple[Job, list[Letter]]:
+    """Writes a job and its outbox row in the caller's transaction.
+
+    Returns:
+        The job and the letters to deliver after the commit; with an idempotency key seen before, the job
+        that it made and no letter.
+
+    Raises:
+        Conflict: another job is at work on the corpus.
+        InvalidInput: the idempotency key was used for a different request.
+    """
+    if idempotency_key is not None:
+        known = jobs.by_idempotency_key(connection, idempotency_key)
+        if known is not None:
+            if (known.kind, known.corpus, dict(known.params)) != (kind, corpus, dict(params)):
+                raise InvalidInput(
+                    "this Idempotency-Key was used for a different job", field="Idempotency-Key"
+                )
+            return known, []
+    # Time first, so that ids sort by age.
+    job_id = f"j-{uuid.uuid1().time:016x}{uuid.uuid4().hex[:8]}"
+    first = STAGES[kind][0].name
+    jobs.add(
+        connection,
+        job_id=job_id,
+        kind=kind,
+        corpus=corpus,
+        stage=first,
+        params=params,
+        idempotency_key=idempotency_key,
+    )
+    return jobs.get(connection, job_id), [jobs.post(connection, RUN_STAGE, job_id, first)]
+
+
+def cancel(connection: Connection, job_id: str) -> tuple[Job, list[Letter]]:
+    """Asks a job to end; one that ended already stays as it is. Deliver the letters after the commit."""
+    job = jobs.get(connection, job_id)
+    if job.state.ended:
+        return job, []
+    jobs.request_cancel(connection, job_id)
+    return jobs.get(connection, job_id), [jobs.post(connection, RUN_STAGE, job_id, job.stage)]
+
+
+def run_stage(
+    database: Database,
+    job_id: str,
+    stage: str,
+    body: Body,
+    *,
+    lease_seconds: float,
+    on_failure: Cleanup,
+) -> list[Letter]:
+    """Runs one stage under a lease and writes what came of it.
+
+    Args:
+        database: The catalog.
+        job_id: The job.
+        stage: The stage that the letter named; a job that has moved on ignores it.
+        body: Does the work; told of cancel through `Lease.check`.
+        lease_seconds: Renewed three times in that span while the body works.
+        on_failure: Undoes what a failed or cancelled job left, in the transaction that ends it.
+
+    Returns:
+        Letters to deliver: the next stage's.
+    """
+    with database.write() as connection:
+        claimed = jobs.claim(connection, job_id, stage, lease_seconds)
+    if claimed is None:
+        return []
+    job, token = claimed
+    try:
+        with Lease(database, job, token, lease_seconds) as lease:
+            lease.check()
+            if job.attempts > MAX_STAGE_ATTEMPTS:
+                raise InvalidInput(f"stage {stage!r} was given up after {MAX_STAGE_ATTEMPTS} attempts")
+            outcome = body(job, lease)
+        return _write_outcome(database, job, token, outcome)
+    except LeaseLost:
+        log.warning("job %s stage %s: the lease went to another worker", job_id, stage)
+        return []
+    except EmbedloopError as error:
+        if error.retryable and job.attempts < MAX_STAGE_ATTEMPTS:
+            return _retry_later(database, job, token, error)
+        _end_badly(database, job, token, error, on_failure)
+        return []
+    except Exception as error:
+        log.exception("job %s stage %s failed", job_id, stage)
+        _end_badly(database, job, token, error, on_failure)
+        return []
+
+
+class Lease:
+    """A job's lease while a stage works: renewed by a thread, lost when another worker has it."""
+
+    def __init__(self, database: Database, job: Job, token: int, lease_seconds: float):
+        self._database = database
+        self._job = job
+        self._token = token
+        self._lease_seconds = lease_seconds
+        self._stop = threading.Event()
+        self._cancelled = threading.Event()
+        self._lost = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+
+    def __enter__(self) -> Lease:
+        self._look()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raises JobCancelled or LeaseLost when the work must stop; cheap enough for every batch."""
+        if self._lost.is_set():
+            raise LeaseLost(f"another worker holds job {self._job.job_id}")
+        if self._cancelled.is_set():
+            raise JobCancelled(f"job {self._job.job_id} was cancelled")
+
+    def progress(self, fraction: float) -> None:
+        """Tells how far the stage is, 0..1; raises like `check`."""
+        self.check()
+        overall = overall_progress(self._job.kind, self._job.stage, fraction)
+        with self._database.write() as connection:
+            jobs.change(connection, self._job.job_id, self._token, progress=overall)
+
+    def _renew(self) -> None:
+        while not self._stop.wait(min(self._lease_seconds / 3, 1.0)):
+            try:
+                self._look()
+            except LeaseLost:
+                self._lost.set()
+                return
+            except EmbedloopError as error:
+                log.warning("the lease of job %s could not be renewed: %s", self._job.job_id, error)
+
+    def _look(self) -> None:
+        with self._database.write() as connection:
+            jobs.change(connection, self._job.job_id, self._token, lease_until=clock() + self._lease_seconds)
+            if jobs.get(connection, self._job.job_id).cancel_requested:
+                self._cancelled.set()
+
+
+def overall_progress(kind: JobKind, stage: str, fraction: float) -> float:
+    """Progress of the whole job, 0..1, from that of one stage.
+
+    >>> overall_progress(JobKind.EVALUATE, "evaluate", 0.5)
+    0.5
+    """
+    done = 0.0
+    for entry in STAGES[kind]:
+        if entry.name == stage:
+            return round(done + entry.weight * min(1.0, max(0.0, fraction)), 4)
+        done += entry.weight
+    return 1.0
+
+
+def next_stage(kind: JobKind, stage: str) -> str | None:
+    """The stage after this one, None after the last."""
+    names = [entry.name for entry in STAGES[kind]]
+    position = names.index(stage) + 1
+    return names[position] if position < len(names) else None
+
+
+def _write_outcome(database: Database, job: Job, token: int, outcome: Outcome) -> list[Letter]:
+    with database.write() as connection:
+        match outcome:
+            case Wait(progress):
+                overall = overall_progress(job.kind, job.stage, progress)
+                jobs.change(connection, job.job_id, token, lease_until=0, attempts=0, progress=overall)
+                return []
+            case End(state, result):
+                jobs.change(
+                    connection, job.job_id, token, state=state.value, result=dict(result), progress=1.0
+                )
+                return []
+            case Advance(checkpoint):
+                following = next_stage(job.kind, job.stage)
+                merged = {**job.checkpoint, **checkpoint}
+                if following is None:
+                    jobs.change(
+                        connection,
+                        job.job_id,
+                        token,
+                        state=JobState.SUCCEEDED.value,
+                        checkpoint=merged,
+                        result=merged,
+                        progress=1.0,
+                    )
+                    return []
+                jobs.change(
+                    connection,
+                    job.job_id,
+                    token,
+                    stage=following,
+                    checkpoint=merged,
+                    attempts=0,
+                    lease_until=0,
+                    progress=overall_progress(job.kind, following, 0.0),
+                )
+                return [jobs.post(connection, RUN_STAGE, job.job_id, following)]
+
+
+def _retry_later(database: Database, job: Job, token: int, error: EmbedloopError) -> list[Letter]:
+    """Leaves the job to the reaper, which sends the stage again when this short lease has run out."""
+    log.warning("job %s stage %s will be tried again: %s", job.job_id, job.stage, error)
+    wait = error.retry_after_seconds or RETRY_SECONDS
+    with database.write() as connection:
+        jobs.change(connection, job.job_id, token, lease_until=clock() + wait)
+    return []
+
+
+def _end_badly(database: Database, job: Job, token: int, error: Exception, on_failure: Cleanup) -> None:
+    state = JobState.CANCELLED if isinstance(error, JobCancelled) else JobState.FAILED
+    told = {
+        "code": error.code if isinstance(error, EmbedloopError) else "internal",
+        "message": error.message if isinstance(error, EmbedloopError) else type(error).__name__,
+        "field": error.field if isinstance(error, EmbedloopError) else None,
+        "stage": job.stage,
+    }
+    with database.write() as connection:
+        jobs.change(connection, job.job_id, token, state=state.value, error=told, lease_until=0)
+        on_failure(connection, job)

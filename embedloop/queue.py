@@ -1,0 +1,98 @@
+"""Enqueue by task name: the names, their queues, and the one producer of a process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from embedloop.catalog import jobs
+from embedloop.catalog.database import Database
+from embedloop.catalog.jobs import Letter
+from embedloop.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+RUN_STAGE = "embedloop.run_stage"
+EMBED_SHARD = "embedloop.embed_shard"
+APPLY_CHANGES = "embedloop.apply_changes"
+REAP = "embedloop.reap"
+CHECK_TRIGGERS = "embedloop.check_triggers"
+RECONCILE = "embedloop.reconcile"
+
+QUEUES = ("train", "embed", "apply", "default")
+_QUEUE_OF_TASK = {EMBED_SHARD: "embed", APPLY_CHANGES: "apply"}
+# Stages that load torch, or encode for a long time, stay away from the quick ones.
+_TRAIN_STAGES = frozenset({"train", "gate", "evaluate", "prepare"})
+
+
+def queue_of(task: str, args: Sequence[Any]) -> str:
+    """The queue of a task; a stage goes where its work belongs."""
+    if task == RUN_STAGE:
+        return "train" if args[1] in _TRAIN_STAGES else "default"
+    return _QUEUE_OF_TASK.get(task, "default")
+
+
+class TaskQueue:
+    """Sends tasks to the broker; create it after a fork."""
+
+    def __init__(self, broker_url: str, *, timeout_seconds: float = 3.0):
+        self._app = Celery("embedloop", broker=broker_url, set_as_current=False)
+        self._app.conf.update(
+            task_ignore_result=True,
+            broker_connection_timeout=timeout_seconds,
+            broker_transport_options={
+                "socket_timeout": timeout_seconds,
+                "socket_connect_timeout": timeout_seconds,
+                "max_retries": 1,
+            },
+        )
+
+    def send(self, task: str, *args: Any) -> None:
+        """Raises Unavailable when the broker does not take the task in time."""
+        try:
+            self._app.send_task(
+                task,
+                args=args,
+                queue=queue_of(task, args),
+                ignore_result=True,
+                retry=False,
+            )
+        except (OperationalError, OSError) as error:
+            raise Unavailable(f"the broker does not answer: {error}", retry_after_seconds=2) from error
+
+    def wake(self, task: str, *args: Any) -> None:
+        """Sends a task that the reaper would send anyway: a broker that is away only makes it later."""
+        try:
+            self.send(task, *args)
+        except Unavailable as error:
+            log.warning("%s will be sent by the reaper: %s", task, error)
+
+    def ping(self) -> None:
+        """Raises Unavailable when the broker does not answer."""
+        try:
+            with self._app.connection_for_write() as connection:
+                connection.ensure_connection(max_retries=1, timeout=2)
+        except (OperationalError, OSError) as error:
+            raise Unavailable(f"the broker does not answer: {error}", retry_after_seconds=2) from error
+
+    def close(self) -> None:
+        self._app.close()
+
+
+def deliver(database: Database, queue: TaskQueue, letters: Sequence[Letter]) -> None:
+    """Sends letters after their transaction has committed; what cannot be sent stays in the outbox."""
+    sent = []
+    for letter in letters:
+        try:
+            queue.send(letter.task, *letter.args)
+        except Unavailable as error:
+            log.warning("outbox keeps %s: %s", letter.task, error)
+            break
+        sent.append(letter.outbox_id)
+    if sent:
+        with database.write() as connection:
+            jobs.mark_sent(connection, sent)

