@@ -1,0 +1,143 @@
+"""Commands that start, show and cancel jobs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from embedloop.cli_session import (
+    AsJson,
+    Wait,
+    client_of,
+    print_error,
+    print_json,
+    print_line,
+    wait_with_progress,
+)
+
+app = typer.Typer()
+jobs = typer.Typer(help="List, show and cancel jobs.", invoke_without_command=True)
+app.add_typer(jobs, name="jobs")
+
+CorpusName = Annotated[str, typer.Argument(metavar="CORPUS", help="Name of the corpus.")]
+ModelOption = Annotated[str | None, typer.Option("--model", help="Id of a model version.")]
+
+
+@app.command()
+def reindex(
+    context: typer.Context,
+    corpus: CorpusName,
+    model: ModelOption = None,
+    no_promote: Annotated[bool, typer.Option("--no-promote", help="Build it, but do not serve it.")] = False,
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Build a new index version, verify it and promote it."""
+    params: dict[str, Any] = {"promote": not no_promote}
+    if model:
+        params["model_version"] = model
+    _start(context, "reindex", corpus, params, wait, as_json)
+
+
+@app.command()
+def train(context: typer.Context, corpus: CorpusName, wait: Wait = False, as_json: AsJson = False) -> None:
+    """Fine-tune a model on the corpus' feedback, without serving it."""
+    _start(context, "finetune", corpus, {}, wait, as_json)
+
+
+@app.command()
+def cycle(context: typer.Context, corpus: CorpusName, wait: Wait = False, as_json: AsJson = False) -> None:
+    """Fine-tune, compare at the gate, re-embed and promote: the whole loop once."""
+    _start(context, "cycle", corpus, {}, wait, as_json)
+
+
+@app.command()
+def evaluate(
+    context: typer.Context,
+    corpus: CorpusName,
+    model: ModelOption = None,
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a model version (the serving one by default) on the golden set."""
+    _start(context, "evaluate", corpus, {"model_version": model} if model else {}, wait, as_json)
+
+
+@jobs.callback()
+def list_by_default(context: typer.Context) -> None:
+    """List, show and cancel jobs."""
+    if context.invoked_subcommand is None:
+        _list(context, None, None, as_json=False)
+
+
+@jobs.command("list")
+def list_jobs(
+    context: typer.Context,
+    corpus: Annotated[str | None, typer.Option(help="Only those of this corpus.")] = None,
+    state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, the newest first."""
+    _list(context, corpus, state, as_json=as_json)
+
+
+@jobs.command()
+def show(context: typer.Context, job_id: str, as_json: AsJson = False) -> None:
+    """Show one job."""
+    with client_of(context) as client:
+        _print_job(client.job(job_id), as_json)
+
+
+@jobs.command()
+def cancel(context: typer.Context, job_id: str, as_json: AsJson = False) -> None:
+    """Ask a job to end."""
+    with client_of(context) as client:
+        _print_job(client.cancel_job(job_id), as_json)
+
+
+def _start(
+    context: typer.Context, kind: str, corpus: str, params: dict[str, Any], wait: bool, as_json: bool
+) -> None:
+    with client_of(context) as client:
+        job = client.submit_job(kind, corpus, params)
+        if wait:
+            job = wait_with_progress(client, job)
+    _print_job(job, as_json)
+    if wait:
+        exit_unless_succeeded(job)
+
+
+def exit_unless_succeeded(job: dict[str, Any]) -> None:
+    """End the program with 1 and the job's reason when it did not succeed."""
+    if job["state"] != "succeeded":
+        error = job.get("error") or {}
+        reason = error.get("message", "it gave no reason")
+        print_error(f"{job['kind']} {job['id']} {job['state']}: {reason}", error.get("field"))
+        raise typer.Exit(1)
+
+
+def _list(context: typer.Context, corpus: str | None, state: str | None, *, as_json: bool) -> None:
+    with client_of(context) as client:
+        found = client.jobs(corpus, state)
+    if as_json:
+        print_json(found)
+        return
+    table = Table("id", "kind", "corpus", "state", "stage", "progress", "updated")
+    for job in found:
+        cells = (job["id"], job["kind"], job["corpus"], job["state"], job["stage"])
+        table.add_row(*map(Text, cells), f"{job['progress']:.0%}", Text(job["updated_at"]))
+    Console().print(table)
+
+
+def _print_job(job: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(job)
+        return
+    stage = f", {job['stage']}" if job["stage"] else ""
+    print_line(f"{job['kind']} {job['id']} of {job['corpus']}: {job['state']}{stage}, {job['progress']:.0%}")
+    if job.get("result"):
+        print_json(job["result"])

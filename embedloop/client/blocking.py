@@ -1,0 +1,205 @@
+"""The blocking client."""
+
+from __future__ import annotations
+
+import functools
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
+
+import httpx
+from httpx_sse import EventSource, SSEError
+
+from embedloop.client import bulk, calls, wire
+from embedloop.client.results import Json
+from embedloop.client.waiting import JobWatch
+from embedloop.client.wire import Call
+from embedloop.errors import EmbedloopError, Unavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Method(Generic[P, T]):
+    """Makes a description of a call into a method that performs it, with the same signature and docstring."""
+
+    def __init__(self, describe: Callable[P, Call[T]]):
+        self._describe = describe
+
+    @overload
+    def __get__(self, client: None, owner: type[Client]) -> Callable[P, Call[T]]: ...
+    @overload
+    def __get__(self, client: Client, owner: type[Client]) -> Callable[P, T]: ...
+    def __get__(self, client: Client | None, owner: type[Client]) -> Callable[P, Call[T]] | Callable[P, T]:
+        if client is None:
+            return self._describe
+
+        @functools.wraps(self._describe)
+        def perform(*args: P.args, **kwargs: P.kwargs) -> T:
+            return client.send(self._describe(*args, **kwargs))
+
+        return perform
+
+
+class Client:
+    """Talks to one Embedloop service; safe to share between threads.
+
+    Methods answer with the JSON of the API as dictionaries (lists are their items), search with a
+    `SearchResult`. Errors are the classes of `embedloop.errors`, chosen by the code that the service gave.
+
+    Args:
+        base_url: Such as `http://127.0.0.1:8080`.
+        api_key: Sent as a bearer token.
+        timeout_seconds: For connecting, and for each silence while an answer is awaited.
+        retries: How often a call is tried again that was refused with Retry-After, never reached the service,
+            or does no harm when done twice.
+        transport: Another way to reach the service, for tests.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str,
+        timeout_seconds: float = 30.0,
+        *,
+        retries: int = 2,
+        transport: httpx.BaseTransport | None = None,
+    ):
+        self.base_url = wire.address(base_url)
+        self._timeout_seconds = timeout_seconds
+        self._retries = retries
+        self._http = httpx.Client(
+            headers=wire.authorisation(api_key),
+            timeout=timeout_seconds,
+            verify=wire.tls_context(),
+            transport=transport,
+        )
+        weakref.finalize(self, self._http.close)
+
+    create_corpus = _Method(calls.create_corpus)
+    corpus = _Method(calls.corpus)
+    corpora = _Method(calls.corpora)
+    update_policy = _Method(calls.update_policy)
+    delete_corpus = _Method(calls.delete_corpus)
+    put_document = _Method(calls.put_document)
+    get_document = _Method(calls.get_document)
+    delete_document = _Method(calls.delete_document)
+    search = _Method(calls.search)
+    feedback = _Method(calls.feedback)
+    delete_feedback = _Method(calls.delete_feedback)
+    submit_job = _Method(calls.submit_job)
+    job = _Method(calls.job)
+    jobs = _Method(calls.jobs)
+    cancel_job = _Method(calls.cancel_job)
+    models = _Method(calls.models)
+    model = _Method(calls.model)
+    index_versions = _Method(calls.index_versions)
+    promote = _Method(calls.promote)
+    rollback = _Method(calls.rollback)
+    embeddings = _Method(calls.embeddings)
+    ready = _Method(calls.ready)
+
+    def bulk_documents(
+        self, corpus: str, documents: Iterable[Mapping[str, Any]], *, wait_applied: bool = False
+    ) -> Iterator[Json]:
+        """Store or delete many documents, taken from the iterable as they are sent.
+
+        Args:
+            corpus: Where to.
+            documents: `{id, title?, text, metadata?}` or `{id, op: "delete"}`.
+            wait_applied: Each request returns when searches can find what it stored.
+
+        Yields:
+            `{line, id, status, seq?, error?}` for each, numbered from 1, and `{summary: {...}}` at the end.
+        """
+        answers = bulk.Answers()
+        for lines in bulk.batches(documents):
+            yield from answers.take(
+                self.send(calls.documents_batch(corpus, lines, wait_applied=wait_applied))
+            )
+        yield answers.summary()
+
+    def bulk_judgments(self, corpus: str, judgments: Iterable[Mapping[str, Any]]) -> Iterator[Json]:
+        """Store many judgments `{query, document_id, grade, split?}`.
+
+        Yields:
+            `{line, status, error?}` for each, numbered from 1, and `{summary: {...}}` at the end.
+        """
+        answers = bulk.Answers()
+        for lines in bulk.batches(judgments):
+            yield from answers.take(self.send(calls.judgments_batch(corpus, lines)))
+        yield answers.summary()
+
+    def job_events(self, job_id: str) -> Iterator[Json]:
+        """Follow a job: yields it at each change, until it ended or the service closed the stream."""
+        call = calls.job_events(job_id)
+        with (
+            wire.translated(self.base_url),
+            self._http.stream(**call.request(self.base_url, self._timeout_seconds)) as response,
+        ):
+            if not response.is_success:
+                raise wire.failure(response.status_code, None, response.read())
+            try:
+                for event in EventSource(response).iter_sse():
+                    if event.event == "progress":
+                        yield event.json()
+            except (SSEError, ValueError) as error:
+                raise EmbedloopError(f"job {job_id} was answered with other than events: {error}") from error
+
+    def wait_for_job(
+        self,
+        job_id: str,
+        timeout_seconds: float = 3600.0,
+        on_progress: Callable[[Json], None] | None = None,
+    ) -> Json:
+        """Wait until a job ended, however it ended.
+
+        Args:
+            job_id: Which one.
+            timeout_seconds: How long at most.
+            on_progress: Called with the job at each change.
+
+        Raises:
+            DeadlineExceeded: It has not ended in time; it goes on.
+        """
+        watch = JobWatch(job_id, timeout_seconds, on_progress)
+        while True:
+            try:
+                job = self.job(job_id)
+            except Unavailable:
+                pass  # a service that restarts goes on with its jobs; the deadline bounds the wait
+            else:
+                if watch.ended(job):
+                    return job
+            time.sleep(watch.next_pause())
+
+    def send(self, call: Call[T]) -> T:
+        """Perform one call, and again where that is right."""
+        attempt = 0
+        while True:
+            try:
+                with wire.translated(self.base_url):
+                    response = self._http.request(**call.request(self.base_url, self._timeout_seconds))
+                return call.read(response.status_code, response.headers, response.content)
+            except EmbedloopError as error:
+                pause = wire.pause_before_retry(
+                    call, error, attempt=attempt, retries=self._retries, longest=self._timeout_seconds
+                )
+                if pause is None:
+                    raise
+            time.sleep(pause)
+            attempt += 1
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
