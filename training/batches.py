@@ -35,8 +35,8 @@ class Row:
 def make_rows(pairs: Sequence[TrainingPair], hard_negatives: int, seed: int) -> list[Row]:
     """Gives every pair the same number of negatives: its own first, then random training documents.
 
-    The number of columns is `hard_negatives`, or the longest list of negatives if that is shorter; it is 0
-    where some anchor has no training document that could be wrong for it.
+    The number of columns is `hard_negatives`, or less where the longest list of negatives is shorter or some
+    anchor has fewer documents that could be wrong for it.
 
     Args:
         pairs: Pairs of the train split.
@@ -48,8 +48,9 @@ def make_rows(pairs: Sequence[TrainingPair], hard_negatives: int, seed: int) -> 
     for pair in pairs:
         answers[pair.anchor_key].add(pair.positive)
     documents = sorted({pair.positive for pair in pairs})
-    if any(len(documents) - len(known) < columns for known in answers.values()):
-        columns = 0
+    for pair in pairs:
+        own = set(pair.negatives).difference(documents)
+        columns = min(columns, len(own) + len(documents) - len(answers[pair.anchor_key]))
     generator = random.Random(seed)
     rows = []
     for pair in pairs:

@@ -61,9 +61,7 @@ def score_run(run: Mapping[str, Sequence[str]], qrels: Mapping[str, Mapping[str,
     Raises:
         InvalidInput: No query has a relevant document.
     """
-    queries = tuple(
-        sorted(query for query, grades in qrels.items() if any(one > 0 for one in grades.values()))
-    )
+    queries = tuple(sorted(query for query, grades in qrels.items() if any(one > 0 for one in grades.values())))
     if not queries:
         raise InvalidInput(f"scoring needs a query with a relevant document, got {len(qrels)} without any")
     judged = [

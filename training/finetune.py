@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import platform
@@ -22,12 +21,12 @@ from sentence_transformers import (
 )
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from transformers import PrinterCallback
-from transformers.trainer_utils import get_last_checkpoint
 
 from embedloop.errors import JobCancelled, TrainingFailed
 from embedloop.policy import TrainingSettings
 from embedloop.records import Split
 from training.batches import PlannedBatchSampler, Row, columns_of, make_rows, plan_batches
+from training.checkpoints import open_checkpoints, sha256_of, step_of
 from training.model_files import load_model
 from training.pairs import check_leakage, read_training_set
 from training.validation import DevSet
@@ -134,7 +133,8 @@ def finetune(
 
     Raises:
         ModelRefused: The base is no safetensors model.
-        TrainingFailed: The training set teaches nothing, leaks, or `out` belongs to another configuration.
+        TrainingFailed: The training set teaches nothing or leaks, `out` belongs to another configuration, or
+            the weights diverged.
         JobCancelled: `should_stop` said so.
     """
     settings = config.settings
@@ -148,8 +148,8 @@ def finetune(
     sampler = PlannedBatchSampler(plan_batches(rows, settings.batch_size, settings.seed), settings.seed)
 
     folder = config.out / "checkpoints"
-    last = _open_checkpoints(folder, _fingerprint(config))
-    curve = Curve.read(folder / "curve.json", _step_of(last)) if last else Curve()
+    last = open_checkpoints(folder, _identity(config))
+    curve = Curve.read(folder / "curve.json", step_of(last)) if last else Curve()
     watch = Watch(model, settings, dev, curve, folder, on_progress, should_stop)
     window = model.max_seq_length
     threads = torch.get_num_threads()
@@ -215,41 +215,16 @@ def _arguments(
     )
 
 
-def _fingerprint(config: FinetuneConfig) -> str:
-    content = config.to_json() | {
+def _identity(config: FinetuneConfig) -> dict[str, Any]:
+    """What decides the weights: contents of base and training set, not where they lie."""
+    return config.to_json() | {
         "out": "",
-        "base": _sha256_of_weights(config.base),
-        "training_set": hashlib.sha256(config.training_set.read_bytes()).hexdigest(),
+        "base": sha256_of([*config.base.rglob("*.safetensors")]),
+        "training_set": sha256_of([config.training_set]),
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _sha256_of_weights(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.safetensors")):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
-
-
-def _open_checkpoints(folder: Path, fingerprint: str) -> Path | None:
-    """The checkpoint to resume from, if any; a folder of another configuration is refused."""
-    folder.mkdir(parents=True, exist_ok=True)
-    mark = folder / "fingerprint"
-    if mark.is_file() and mark.read_text() != fingerprint:
-        raise TrainingFailed(f"{folder} holds checkpoints of another configuration; give an empty out folder")
-    mark.write_text(fingerprint)
-    last = get_last_checkpoint(str(folder))
-    return Path(last) if last and (folder / "curve.json").is_file() else None
-
-
-def _step_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.rsplit("-", 1)[1])
-
-
-def _result(
-    config: FinetuneConfig, watch: Watch, steps: int, planned: int, rows: list[Row]
-) -> FinetuneResult:
+def _result(config: FinetuneConfig, watch: Watch, steps: int, planned: int, rows: list[Row]) -> FinetuneResult:
     best, notes = watch.curve.best, []
     if not watch.curve.dev:
         notes.append("no dev split: nothing was validated and the last weights were kept")
@@ -272,6 +247,10 @@ def _result(
 
 def _save(model: SentenceTransformer, config: FinetuneConfig, result: FinetuneResult) -> None:
     """Writes model and record; the model appears whole or not at all."""
+    if not all(bool(torch.isfinite(one).all()) for one in model.parameters()):
+        raise TrainingFailed(
+            f"training diverged at learning_rate {config.settings.learning_rate}: weights are not finite"
+        )
     partial = config.out / "model.partial"
     for leftover in (partial, result.model):
         shutil.rmtree(leftover, ignore_errors=True)

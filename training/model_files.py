@@ -49,6 +49,4 @@ def refuse_unsafe(folder: Path) -> None:
         raise ModelRefused(f"a model must have its weights as safetensors, found none in {folder}")
     for path in sorted(folder.rglob("*")):
         if path.suffix in _UNSAFE and path.parent not in safe:
-            raise ModelRefused(
-                f"weights must be safetensors, got only {path.relative_to(folder)} in {folder}"
-            )
+            raise ModelRefused(f"weights must be safetensors, got only {path.relative_to(folder)} in {folder}")

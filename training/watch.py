@@ -134,9 +134,7 @@ class Watch(TrainerCallback):
             return
         self.curve.dev.append((step, self._dev.score(self._model)))
         if self.curve.best is not None and self.curve.best[0] == step:
-            save_file(
-                {name: one.contiguous() for name, one in self._model.state_dict().items()}, self.best_weights
-            )
+            save_file({name: one.clone() for name, one in self._model.state_dict().items()}, self.best_weights)
         highest, below = 0.0, 0
         for _, value in self.curve.dev:
             below = below + 1 if value < highest else 0

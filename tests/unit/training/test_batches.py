@@ -48,9 +48,7 @@ def test_every_row_is_in_exactly_one_batch(seed: int) -> None:
 def test_batches_hold_documents_of_similar_length() -> None:
     rows = make_rows([pair(f"k{n}", "x" * (n % 50 + 1) + str(n)) for n in range(200)], 0, 0)
     batches = plan_batches(rows, 8, 0)
-    spreads = [
-        max(lengths) - min(lengths) for lengths in ([len(rows[i].positive) for i in b] for b in batches)
-    ]
+    spreads = [max(lengths) - min(lengths) for lengths in ([len(rows[i].positive) for i in b] for b in batches)]
     assert max(spreads) <= 4
     firsts = [len(rows[batch[0]].positive) for batch in batches]
     assert firsts != sorted(firsts)

@@ -16,9 +16,7 @@ class FakeSearcher:
 
 
 def test_candidates_nearer_than_the_margin_are_dropped_and_counted() -> None:
-    searcher = FakeSearcher(
-        {"q": [("near", 0.99), ("P", 0.8), ("close", 0.77), ("edge", 0.76), ("far", 0.5)]}
-    )
+    searcher = FakeSearcher({"q": [("near", 0.99), ("P", 0.8), ("close", 0.77), ("edge", 0.76), ("far", 0.5)]})
     mined = mine_hard_negatives({"q": ["P"]}, {}, searcher, per_query=2, relative_margin=0.05)
     assert mined.negatives == {"q": ("edge", "far")}
     assert mined.dropped == {"known_positive": 1, "too_near": 2}
@@ -33,9 +31,7 @@ def test_down_voted_documents_come_first_whatever_their_score() -> None:
 
 def test_no_known_positive_is_ever_a_negative() -> None:
     searcher = FakeSearcher({"q": [("P1", 0.9), ("P2", 0.2), ("far", 0.1)]})
-    mined = mine_hard_negatives(
-        {"q": ["P1", "P2"]}, {"q": ["P2"]}, searcher, per_query=5, relative_margin=0.05
-    )
+    mined = mine_hard_negatives({"q": ["P1", "P2"]}, {"q": ["P2"]}, searcher, per_query=5, relative_margin=0.05)
     assert mined.negatives == {"q": ("far",)}
 
 
