@@ -34,9 +34,7 @@ app = typer.Typer()
 @app.command()
 def ingest(
     context: typer.Context,
-    path: Annotated[
-        Path, typer.Argument(help="BEIR folder, .jsonl[.gz], .csv, or folder of .txt/.md/.html.")
-    ],
+    path: Annotated[Path, typer.Argument(help="BEIR folder, .jsonl[.gz], .csv, or folder of .txt/.md/.html.")],
     corpus: Annotated[str, typer.Option("--corpus", help="Name of the corpus.")],
     create: Annotated[bool, typer.Option("--create", help="Create the corpus if there is none.")] = False,
     base_model: Annotated[str | None, typer.Option("--base-model", help="For a corpus created now.")] = None,

@@ -14,6 +14,8 @@ import typer
 from embedloop.cli_session import DEFAULT_DATA_DIR
 from embedloop.errors import MissingExtra
 
+SUPERVISOR = "embedloop.supervisor"
+
 app = typer.Typer()
 
 DataDir = Annotated[Path, typer.Option("--data-dir", help="Folder that holds everything.")]
@@ -29,7 +31,7 @@ def up(
     broker: Annotated[str | None, typer.Option(help="URL of a Redis or Valkey of your own.")] = None,
 ) -> None:
     """Run the whole service on this machine."""
-    run = _imported("embedloop.supervisor", "up", "embedded")
+    run = _imported(SUPERVISOR, "up", "embedded")
     code = run(data_dir=data_dir, port=port, workers=workers, milvus=milvus, database=database, broker=broker)
     raise typer.Exit(code)
 
@@ -37,9 +39,7 @@ def up(
 @app.command()
 def demo(
     full: Annotated[bool, typer.Option("--full", help="Every term of the ontology.")] = False,
-    labels: Annotated[
-        bool, typer.Option("--labels", help="Search by labels as well as by synonyms.")
-    ] = False,
+    labels: Annotated[bool, typer.Option("--labels", help="Search by labels as well as by synonyms.")] = False,
     terms: Annotated[int, typer.Option(min=1, help="How many terms of the ontology.")] = 6000,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the service running and its data in place.")
@@ -57,7 +57,7 @@ def demo(
 @app.command()
 def keys(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Show the admin key of a data directory."""
-    raise typer.Exit(_imported("embedloop.supervisor", "show_admin_key", "embedded")(data_dir))
+    raise typer.Exit(_imported(SUPERVISOR, "show_admin_key", "embedded")(data_dir))
 
 
 @app.command()

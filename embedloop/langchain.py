@@ -28,8 +28,8 @@ class EmbedloopRetriever(BaseRetriever):
     """Searches a corpus; every call is logged by the service and can be learnt from.
 
     Each document's metadata holds `retrieval_id`, `document_id`, `passage_id`, `rank` (from 1), `score`
-    (greater is nearer), `title`, `index_version` and `model_version` beside the document's own metadata; where
-    names meet, these win.
+    (greater is nearer), `title`, `index_version` and `model_version` beside the document's own metadata;
+    where names meet, these win.
 
     Example:
         ```python

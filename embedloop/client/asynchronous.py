@@ -30,9 +30,7 @@ class _Method(Generic[P, T]):
     @overload
     def __get__(self, client: None, owner: type[AsyncClient]) -> Callable[P, Call[T]]: ...
     @overload
-    def __get__(
-        self, client: AsyncClient, owner: type[AsyncClient]
-    ) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    def __get__(self, client: AsyncClient, owner: type[AsyncClient]) -> Callable[P, Coroutine[Any, Any, T]]: ...
     def __get__(
         self, client: AsyncClient | None, owner: type[AsyncClient]
     ) -> Callable[P, Call[T]] | Callable[P, Coroutine[Any, Any, T]]:
@@ -110,9 +108,7 @@ class AsyncClient:
                 yield line
         yield answers.summary()
 
-    async def bulk_judgments(
-        self, corpus: str, judgments: Iterable[Mapping[str, Any]]
-    ) -> AsyncIterator[Json]:
+    async def bulk_judgments(self, corpus: str, judgments: Iterable[Mapping[str, Any]]) -> AsyncIterator[Json]:
         """See `Client.bulk_judgments`."""
         answers = bulk.Answers()
         for lines in bulk.batches(judgments):

@@ -116,9 +116,7 @@ class Client:
         """
         answers = bulk.Answers()
         for lines in bulk.batches(documents):
-            yield from answers.take(
-                self.send(calls.documents_batch(corpus, lines, wait_applied=wait_applied))
-            )
+            yield from answers.take(self.send(calls.documents_batch(corpus, lines, wait_applied=wait_applied)))
         yield answers.summary()
 
     def bulk_judgments(self, corpus: str, judgments: Iterable[Mapping[str, Any]]) -> Iterator[Json]:

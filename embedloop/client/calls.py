@@ -181,9 +181,7 @@ def jobs(corpus: str | None = None, state: str | None = None, limit: int | None 
 def job_events(job_id: str) -> Call[None]:
     """Follow a job as server-sent events."""
     headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
-    return Call(
-        "GET", f"{_job(job_id)}/events", _nothing, headers=headers, extra_seconds=EVENT_SILENCE_SECONDS
-    )
+    return Call("GET", f"{_job(job_id)}/events", _nothing, headers=headers, extra_seconds=EVENT_SILENCE_SECONDS)
 
 
 def cancel_job(job_id: str) -> Call[Json]:

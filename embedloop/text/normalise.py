@@ -70,6 +70,4 @@ def _belongs_to_word(folded: str, position: int) -> bool:
     after = folded[position + 1] if position + 1 < len(folded) else " "
     if folded[position] in ".,":
         return before.isdigit() and after.isdigit()
-    return (
-        folded[position] in "+#" and (before.isalnum() or before == folded[position]) and not after.isalnum()
-    )
+    return folded[position] in "+#" and (before.isalnum() or before == folded[position]) and not after.isalnum()

@@ -83,9 +83,7 @@ def redact(text: str) -> Redacted:
     """
     counts: Counter[str] = Counter()
 
-    def replaced(
-        kind: str, pattern: re.Pattern[str], text: str, end_of: Callable[[re.Match[str]], int]
-    ) -> str:
+    def replaced(kind: str, pattern: re.Pattern[str], text: str, end_of: Callable[[re.Match[str]], int]) -> str:
         pieces, done = [], 0
         for match in pattern.finditer(text):
             end = end_of(match)
