@@ -7,8 +7,10 @@ deletes the older rows by key, and moves the cursor by compare-and-set under its
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from embedloop.catalog import documents, index_versions
 from embedloop.catalog.database import Database
@@ -16,6 +18,7 @@ from embedloop.corpus import passages_of
 from embedloop.encoder import Encoder
 from embedloop.errors import EmbedloopError, JobCancelled, LeaseLost
 from embedloop.index import MilvusIndex, passage_id
+from embedloop.leases import Renewal
 from embedloop.records import Document, IndexVersion, Passage, Placement
 from embedloop.text.chunking import Chunker, embedding_text
 
@@ -47,41 +50,64 @@ def apply_changes(view: View, *, lease_seconds: float) -> int | None:
         Unavailable: Milvus or the catalog went away; what was applied stays applied.
         LeaseLost: another applier took over.
     """
+    with following(view, lease_seconds=lease_seconds) as applier:
+        if applier is None:
+            return None
+        rows = applier.catch_up()
+        if rows >= FLUSH_AFTER_ROWS:
+            view.index.flush(view.version.collection)
+        return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Applier:
+    """The holder of a version's applier lease: while it lives, nobody else writes to the version."""
+
+    view: View
+    token: int
+    renewal: Renewal
+
+    def catch_up(self) -> int:
+        """Applies changes until the cursor is at the log's head; returns the number of rows written."""
+        view, total = self.view, 0
+        identity = view.version.index_version_id
+        while True:
+            with view.database.read() as connection:
+                cursor = index_versions.get(connection, identity).applied_seq
+                batch = documents.changes_after(connection, view.version.corpus, cursor, CHANGES_PER_ROUND)
+            if not batch:
+                return total
+            total += apply_documents(view, list(dict.fromkeys(change.document_id for change in batch)))
+            self.renewal.check()
+            with view.database.write() as connection:
+                index_versions.advance(connection, identity, self.token, cursor, batch[-1].seq)
+
+
+@contextmanager
+def following(view: View, *, lease_seconds: float) -> Iterator[Applier | None]:
+    """Holds the applier's lease of a version for the block; None when another applier holds it."""
     identity = view.version.index_version_id
     with view.database.write() as connection:
         token = index_versions.claim_applier(connection, identity, lease_seconds)
     if token is None:
-        return None
+        yield None
+        return
+    held = partial(_renew, view, token, lease_seconds)
     try:
-        rows = follow(view, token, lease_seconds)
-        if rows >= FLUSH_AFTER_ROWS:
-            view.index.flush(view.version.collection)
-        return rows
+        with Renewal(held, every_seconds=lease_seconds / 3) as renewal:
+            yield Applier(view, token, renewal)
     finally:
-        release(view, token)
+        _release(view, token)
 
 
-def follow(view: View, token: int, lease_seconds: float) -> int:
-    """Applies changes under a lease that the caller holds; returns the number of rows written."""
-    identity, corpus = view.version.index_version_id, view.version.corpus
-    total = 0
-    while True:
-        with view.database.read() as connection:
-            cursor = index_versions.get(connection, identity).applied_seq
-            batch = documents.changes_after(connection, corpus, cursor, CHANGES_PER_ROUND)
-        if not batch:
-            return total
-        total += apply_documents(view, list(dict.fromkeys(change.document_id for change in batch)))
-        with view.database.write() as connection:
-            index_versions.advance(connection, identity, token, cursor, batch[-1].seq)
-            index_versions.renew_applier(connection, identity, token, lease_seconds)
+def _renew(view: View, token: int, lease_seconds: float) -> None:
+    with view.database.write() as connection:
+        index_versions.renew_applier(connection, view.version.index_version_id, token, lease_seconds)
 
 
-def release(view: View, token: int) -> None:
-    """Gives the applier's lease back, unless another applier has it already."""
+def _release(view: View, token: int) -> None:
     try:
-        with view.database.write() as connection:
-            index_versions.renew_applier(connection, view.version.index_version_id, token, 0)
+        _renew(view, token, 0)
     except LeaseLost:
         log.warning("the applier's lease on %s went to another worker", view.version.index_version_id)
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import grpc
@@ -58,9 +59,7 @@ class MilvusIndex:
 
     def __init__(self, uri: str, *, token: str = "", timeout_seconds: float = 10.0):
         self._timeout = timeout_seconds
-        self._client: MilvusClient = _call(
-            lambda: MilvusClient(uri=uri, token=token, timeout=timeout_seconds)
-        )
+        self._client: MilvusClient = _call(lambda: MilvusClient(uri=uri, token=token, timeout=timeout_seconds))
 
     def close(self) -> None:
         self._client.close()
@@ -131,7 +130,7 @@ class MilvusIndex:
         for message in _messages(rows, vectors.shape[1] if len(vectors) else 0):
             self._loaded(
                 collection,
-                lambda m=message: self._client.upsert(collection, m, timeout=max(30.0, self._timeout)),
+                partial(self._client.upsert, collection, message, timeout=max(30.0, self._timeout)),
             )
 
     def delete(self, collection: str, passage_ids: Sequence[str]) -> None:
@@ -140,7 +139,7 @@ class MilvusIndex:
             part = list(passage_ids[start : start + SCAN_ROWS])
             self._loaded(
                 collection,
-                lambda p=part: self._client.delete(collection, ids=p, timeout=max(30.0, self._timeout)),
+                partial(self._client.delete, collection, ids=part, timeout=max(30.0, self._timeout)),
             )
 
     def search(
@@ -197,20 +196,13 @@ class MilvusIndex:
 
     def present(self, collection: str, passage_ids: Sequence[str]) -> set[str]:
         """Which of these keys the collection holds, with Strong consistency."""
-        found: set[str] = set()
-        for start in range(0, len(passage_ids), SCAN_ROWS):
-            part = list(passage_ids[start : start + SCAN_ROWS])
-            rows = self._loaded(
-                collection,
-                lambda p=part: self._client.query(
-                    collection,
-                    ids=p,
-                    output_fields=["passage_id"],
-                    consistency_level="Strong",
-                    timeout=max(30.0, self._timeout),
-                ),
-            )
-            found.update(row["passage_id"] for row in rows)
+        return {row["passage_id"] for row in self._by_keys(collection, passage_ids, ["passage_id"])}
+
+    def vectors(self, collection: str, passage_ids: Sequence[str]) -> dict[str, Vectors]:
+        """Stored vectors `(dim,)` of the keys that the collection holds, with Strong consistency."""
+        found: dict[str, Vectors] = {}
+        for row in self._by_keys(collection, passage_ids, ["passage_id", "vector"]):
+            found[row["passage_id"]] = np.asarray(row["vector"], dtype=np.float32)
         return found
 
     def scan(self, collection: str, *, with_vectors: bool = False) -> Iterator[list[Row]]:
@@ -250,7 +242,7 @@ class MilvusIndex:
     def alias_target(self, alias: str) -> str | None:
         """The collection that the alias points to, None when there is no such alias."""
         for collection in self.collections():
-            listed = _call(lambda c=collection: self._client.list_aliases(c, timeout=self._timeout))
+            listed = _call(partial(self._client.list_aliases, collection, timeout=self._timeout))
             names = listed["aliases"] if isinstance(listed, dict) else listed
             if alias in names:
                 return collection
@@ -259,6 +251,23 @@ class MilvusIndex:
     def drop_alias(self, alias: str) -> None:
         if self.alias_target(alias) is not None:
             _call(lambda: self._client.drop_alias(alias, timeout=self._timeout))
+
+    def _by_keys(
+        self, collection: str, passage_ids: Sequence[str], fields: list[str]
+    ) -> Iterator[dict[str, Any]]:
+        for start in range(0, len(passage_ids), SCAN_ROWS):
+            part = list(passage_ids[start : start + SCAN_ROWS])
+            yield from self._loaded(collection, partial(self._query_keys, collection, part, fields))
+
+    def _query_keys(self, collection: str, keys: list[str], fields: list[str]) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self._client.query(
+            collection,
+            ids=keys,
+            output_fields=fields,
+            consistency_level="Strong",
+            timeout=max(30.0, self._timeout),
+        )
+        return rows
 
     def _loaded(self, collection: str, operation: Callable[[], T]) -> T:
         """Runs the operation; if a restart left the collection released, loads it and runs it once more."""
@@ -290,11 +299,7 @@ def _translated(error: MilvusException) -> EmbedloopError:
     lowered = text.lower()
     if error.code in NOT_LOADED_CODES or "not loaded" in lowered or "released" in lowered:
         return _NotLoaded(f"the collection is not loaded: {text}", retry_after_seconds=1)
-    if (
-        error.code in NOT_FOUND_CODES
-        or "can't find collection" in lowered
-        or "collection not found" in lowered
-    ):
+    if error.code in NOT_FOUND_CODES or "can't find collection" in lowered or "collection not found" in lowered:
         return CollectionNotFound(text)
     if "deadline" in lowered or "timeout" in lowered:
         return DeadlineExceeded(f"Milvus did not answer in time: {text}", retry_after_seconds=1)
@@ -316,9 +321,7 @@ def _build_parameters(settings: IndexSettings) -> dict[str, Any]:
 def _row(passage: Passage, vector: Vectors) -> dict[str, Any]:
     size = len(passage.text.encode())
     if size > MAX_TEXT_BYTES:
-        raise InvalidInput(
-            f"a passage holds at most {MAX_TEXT_BYTES} bytes of text, got {size}", field="text"
-        )
+        raise InvalidInput(f"a passage holds at most {MAX_TEXT_BYTES} bytes of text, got {size}", field="text")
     return {
         "passage_id": passage.passage_id,
         "document_id": passage.document_id,

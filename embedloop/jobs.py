@@ -11,7 +11,6 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any
 
 from sqlalchemy import Connection
@@ -20,6 +19,7 @@ from embedloop.catalog import jobs
 from embedloop.catalog.database import Database, clock
 from embedloop.catalog.jobs import Letter
 from embedloop.errors import EmbedloopError, InvalidInput, JobCancelled, LeaseLost
+from embedloop.leases import Renewal
 from embedloop.queue import RUN_STAGE
 from embedloop.records import Job, JobKind, JobState
 
@@ -107,9 +107,7 @@ def submit(
         known = jobs.by_idempotency_key(connection, idempotency_key)
         if known is not None:
             if (known.kind, known.corpus, dict(known.params)) != (kind, corpus, dict(params)):
-                raise InvalidInput(
-                    "this Idempotency-Key was used for a different job", field="Idempotency-Key"
-                )
+                raise InvalidInput("this Idempotency-Key was used for a different job", field="Idempotency-Key")
             return known, []
     # Time first, so that ids sort by age.
     job_id = f"j-{uuid.uuid1().time:016x}{uuid.uuid4().hex[:8]}"
@@ -183,34 +181,20 @@ def run_stage(
         return []
 
 
-class Lease:
-    """A job's lease while a stage works: renewed by a thread, lost when another worker has it."""
+class Lease(Renewal):
+    """A job's lease while a stage works: how the stage tells its progress and learns of cancel."""
 
     def __init__(self, database: Database, job: Job, token: int, lease_seconds: float):
+        super().__init__(self._look, every_seconds=min(lease_seconds / 3, 1.0))
         self._database = database
         self._job = job
         self._token = token
         self._lease_seconds = lease_seconds
-        self._stop = threading.Event()
         self._cancelled = threading.Event()
-        self._lost = threading.Event()
-        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
-
-    def __enter__(self) -> Lease:
-        self._look()
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
 
     def check(self) -> None:
         """Raises JobCancelled or LeaseLost when the work must stop; cheap enough for every batch."""
-        if self._lost.is_set():
-            raise LeaseLost(f"another worker holds job {self._job.job_id}")
+        super().check()
         if self._cancelled.is_set():
             raise JobCancelled(f"job {self._job.job_id} was cancelled")
 
@@ -220,16 +204,6 @@ class Lease:
         overall = overall_progress(self._job.kind, self._job.stage, fraction)
         with self._database.write() as connection:
             jobs.change(connection, self._job.job_id, self._token, progress=overall)
-
-    def _renew(self) -> None:
-        while not self._stop.wait(min(self._lease_seconds / 3, 1.0)):
-            try:
-                self._look()
-            except LeaseLost:
-                self._lost.set()
-                return
-            except EmbedloopError as error:
-                log.warning("the lease of job %s could not be renewed: %s", self._job.job_id, error)
 
     def _look(self) -> None:
         with self._database.write() as connection:
@@ -267,9 +241,7 @@ def _write_outcome(database: Database, job: Job, token: int, outcome: Outcome) -
                 jobs.change(connection, job.job_id, token, lease_until=0, attempts=0, progress=overall)
                 return []
             case End(state, result):
-                jobs.change(
-                    connection, job.job_id, token, state=state.value, result=dict(result), progress=1.0
-                )
+                jobs.change(connection, job.job_id, token, state=state.value, result=dict(result), progress=1.0)
                 return []
             case Advance(checkpoint):
                 following = next_stage(job.kind, job.stage)

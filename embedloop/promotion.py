@@ -96,9 +96,7 @@ def rollback(
         previous = corpora.get(connection, corpus).previous
     if previous is None:
         raise PromotionRefused(f"corpus {corpus!r} has no version to roll back to", field="corpus")
-    return promote(
-        database, index, corpus, previous, actor=actor, timeout_seconds=timeout_seconds, pause=pause
-    )
+    return promote(database, index, corpus, previous, actor=actor, timeout_seconds=timeout_seconds, pause=pause)
 
 
 def reassert_alias(database: Database, index: MilvusIndex, corpus: str) -> None:

@@ -109,6 +109,8 @@ def retire(connection: Connection, index_version_id: str) -> None:
         index_versions.set_fields(
             connection, index_version_id, state=IndexState.RETIRED.value, retired_at=now()
         )
+        if corpus.previous == index_version_id:
+            corpora.set_serving(connection, corpus.name, corpus.serving, None)
 
 
 def _ranges(

@@ -47,7 +47,7 @@ def resolve_base(name: str) -> Path:
         folder = Path(name)
         if not folder.is_absolute() or not folder.is_dir():
             raise ModelRefused(
-                f"base_model must be one of {sorted(_PACKAGED)} or the absolute path of a model folder, got {name!r}",
+                f"base_model must be one of {sorted(_PACKAGED)} or the absolute path of a folder, got {name!r}",
                 field="base_model",
             )
     check_folder(folder)

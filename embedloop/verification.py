@@ -71,9 +71,7 @@ def verify(view: View, *, failures_allowed: Sequence[str]) -> Verification:
     if passages != len(expected):
         reasons.append(f"count(*) is {passages}, the catalog expects {len(expected)}")
     if seen.unknown or seen.known != len(expected):
-        reasons.append(
-            f"{len(expected) - seen.known} expected keys are absent, {seen.unknown} are unexpected"
-        )
+        reasons.append(f"{len(expected) - seen.known} expected keys are absent, {seen.unknown} are unexpected")
     if missing > 0:
         reasons.append(f"{missing} live documents are absent")
     if new_failures:

@@ -53,10 +53,8 @@ def live_documents(connection: Connection, name: str) -> int:
     return int(connection.execute(statement).scalar_one())
 
 
-def set_serving(connection: Connection, name: str, serving: str, previous: str | None) -> None:
-    connection.execute(
-        update(corpora).where(corpora.c.name == name).values(serving=serving, previous=previous)
-    )
+def set_serving(connection: Connection, name: str, serving: str | None, previous: str | None) -> None:
+    connection.execute(update(corpora).where(corpora.c.name == name).values(serving=serving, previous=previous))
 
 
 def next_promotion_token(connection: Connection, name: str) -> int:

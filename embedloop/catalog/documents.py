@@ -112,6 +112,17 @@ def lengths_after(connection: Connection, corpus: str, after: str, limit: int) -
     return [(row[0], int(row[1])) for row in connection.execute(statement)]
 
 
+def sample(connection: Connection, corpus: str, size: int) -> list[Document]:
+    """The first live documents in order of id: real texts to try an encoder on."""
+    statement = (
+        select(documents)
+        .where(documents.c.corpus == corpus, documents.c.live)
+        .order_by(documents.c.document_id)
+        .limit(size)
+    )
+    return [_document(row) for row in connection.execute(statement).mappings()]
+
+
 def live_ids(connection: Connection, corpus: str) -> list[str]:
     statement = (
         select(documents.c.document_id)

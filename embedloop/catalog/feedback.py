@@ -46,6 +46,18 @@ def retrievals_of(connection: Connection, retrieval_ids: Sequence[str]) -> dict[
     return {row["retrieval_id"]: _retrieval(row) for row in connection.execute(statement).mappings()}
 
 
+def shown_by(
+    connection: Connection, corpus: str, index_version_id: str
+) -> list[tuple[str, list[tuple[str, float]]]]:
+    """What one index version answered, the oldest first: (query, [(document id, score)])."""
+    statement = (
+        select(retrievals.c.query, retrievals.c.shown)
+        .where(retrievals.c.corpus == corpus, retrievals.c.index_version_id == index_version_id)
+        .order_by(retrievals.c.at)
+    )
+    return [(row.query, [(s[1], s[3]) for s in row.shown]) for row in connection.execute(statement)]
+
+
 def add(connection: Connection, given: Feedback, passage_id: str | None) -> None:
     connection.execute(
         insert(feedback).values(

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from embedloop.catalog.database import clock, now
 from embedloop.catalog.dialect import insert_or_update
 from embedloop.catalog.documents import IDS_PER_STATEMENT
-from embedloop.catalog.tables import apply_failures, documents, index_versions, placements
+from embedloop.catalog.tables import apply_failures, documents, index_versions, placements, shards
 from embedloop.errors import Conflict, LeaseLost, NotFound
 from embedloop.policy import Chunking, IndexSettings
 from embedloop.records import IndexState, IndexVersion, Placement
@@ -38,9 +38,7 @@ def add(connection: Connection, version: IndexVersion) -> None:
             )
         )
     except IntegrityError as error:
-        raise Conflict(
-            f"corpus {version.corpus!r} has an index version in building", field="corpus"
-        ) from error
+        raise Conflict(f"corpus {version.corpus!r} has an index version in building", field="corpus") from error
 
 
 def get(connection: Connection, index_version_id: str) -> IndexVersion:
@@ -213,10 +211,25 @@ def iterate_placements(
 
 def passages(connection: Connection, index_version_id: str) -> int:
     """How many passages the version holds, by its placements."""
-    statement = select(func.sum(placements.c.passages)).where(
-        placements.c.index_version_id == index_version_id
-    )
+    statement = select(func.sum(placements.c.passages)).where(placements.c.index_version_id == index_version_id)
     return int(connection.execute(statement).scalar_one() or 0)
+
+
+def holds_rows(connection: Connection, index_version_id: str) -> bool:
+    """Whether a retired version still has shards or placements, and so a collection to drop."""
+    for table in (placements, shards):
+        statement = (
+            select(table.c.index_version_id).where(table.c.index_version_id == index_version_id).limit(1)
+        )
+        if connection.execute(statement).first() is not None:
+            return True
+    return False
+
+
+def forget_rows(connection: Connection, index_version_id: str) -> None:
+    """Forgets what a dropped collection held; the version itself stays, for the record."""
+    for table in (placements, shards, apply_failures):
+        connection.execute(delete(table).where(table.c.index_version_id == index_version_id))
 
 
 def record_failure(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
@@ -158,10 +159,22 @@ def set_progress(connection: Connection, job_id: str, stage: str, progress: floa
     )
 
 
-def unattended(connection: Connection) -> list[Job]:
-    """Active jobs whose lease has ended: their stage must be sent again."""
-    statement = select(jobs).where(jobs.c.state.in_(ACTIVE), jobs.c.lease_until < clock())
-    return [_job(row) for row in connection.execute(statement).mappings()]
+def nudge(connection: Connection, every_seconds: float) -> list[tuple[str, str]]:
+    """Active jobs that nobody holds, as (id, stage), each at most once in `every_seconds`.
+
+    Their stage is to be sent again: its worker died, the broker lost it, or it waits for its shards.
+    """
+    statement = (
+        update(jobs)
+        .where(
+            jobs.c.state.in_(ACTIVE),
+            jobs.c.lease_until < clock(),
+            jobs.c.nudged_at < clock() - every_seconds,
+        )
+        .values(nudged_at=clock())
+        .returning(jobs.c.job_id, jobs.c.stage)
+    )
+    return [(row.job_id, row.stage) for row in connection.execute(statement)]
 
 
 def post(connection: Connection, task: str, *args: Any) -> Letter:
@@ -170,8 +183,10 @@ def post(connection: Connection, task: str, *args: Any) -> Letter:
     return Letter(int(result.inserted_primary_key[0]), task, args)  # type: ignore[index]
 
 
-def unsent(connection: Connection, limit: int = 500) -> list[Letter]:
-    statement = select(outbox).order_by(outbox.c.outbox_id).limit(limit)
+def unsent(connection: Connection, older_than_seconds: float, limit: int = 500) -> list[Letter]:
+    """Letters that their own process should have sent by now."""
+    before = now() - timedelta(seconds=older_than_seconds)
+    statement = select(outbox).where(outbox.c.created_at < before).order_by(outbox.c.outbox_id).limit(limit)
     return [Letter(row.outbox_id, row.task, row.args) for row in connection.execute(statement)]
 
 

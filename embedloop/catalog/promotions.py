@@ -40,9 +40,7 @@ def open_promotion(
     call_off_expired(connection)
     other = preparing(connection).get(corpus)
     if other is not None:
-        raise Conflict(
-            f"the promotion of {other.candidate} is under way on corpus {corpus!r}", field="corpus"
-        )
+        raise Conflict(f"the promotion of {other.candidate} is under way on corpus {corpus!r}", field="corpus")
     try:
         connection.execute(
             insert(promotions).values(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, and_, func, insert, or_, select, update
 
 from embedloop.catalog.database import clock
 from embedloop.catalog.tables import shards
@@ -21,9 +21,7 @@ class ShardCounts:
     passages: int
 
 
-def add(
-    connection: Connection, index_version_id: str, job_id: str, ranges: Sequence[tuple[str, str]]
-) -> None:
+def add(connection: Connection, index_version_id: str, job_id: str, ranges: Sequence[tuple[str, str]]) -> None:
     rows = [
         {
             "index_version_id": index_version_id,
@@ -73,7 +71,7 @@ def finish(connection: Connection, shard: Shard, passages: int) -> None:
 def give_back(connection: Connection, shard: Shard, error: str, *, failed: bool) -> None:
     """Puts the shard back into the queue, or marks it failed. Raises LeaseLost."""
     state = "failed" if failed else "queued"
-    _change(connection, shard, state=state, lease_until=0, error=error[:2000])
+    _change(connection, shard, state=state, lease_until=0, sent_at=0, error=error[:2000])
 
 
 def counts(connection: Connection, index_version_id: str) -> ShardCounts:
@@ -91,18 +89,24 @@ def counts(connection: Connection, index_version_id: str) -> ShardCounts:
     )
 
 
-def waiting(connection: Connection, index_version_id: str) -> list[int]:
-    """Shards that nobody holds: never started, given back, or with an expired lease."""
+def take_unsent(connection: Connection, index_version_id: str, resend_seconds: float) -> list[int]:
+    """Shards to send now, marked as sent.
+
+    Those are the ones never sent, those whose worker's lease has run out, and those sent so long ago that the
+    broker may have lost them; a shard sent twice is embedded once, for its claim is refused the second time.
+    """
+    expired = and_(shards.c.lease_until > 0, shards.c.lease_until < clock())
     statement = (
-        select(shards.c.shard_id)
+        update(shards)
         .where(
             shards.c.index_version_id == index_version_id,
             shards.c.state == "queued",
-            shards.c.lease_until < clock(),
+            or_(shards.c.sent_at < clock() - resend_seconds, expired),
         )
-        .order_by(shards.c.shard_id)
+        .values(sent_at=clock(), lease_until=0)
+        .returning(shards.c.shard_id)
     )
-    return list(connection.execute(statement).scalars())
+    return sorted(connection.execute(statement).scalars())
 
 
 def errors(connection: Connection, index_version_id: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -34,11 +33,9 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
-        return (
-            value.astimezone(UTC) if dialect.name != "sqlite" else value.astimezone(UTC).replace(tzinfo=None)
-        )
+        return value.astimezone(UTC) if dialect.name != "sqlite" else value.astimezone(UTC).replace(tzinfo=None)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -208,6 +205,7 @@ jobs = Table(
     Column("idempotency_key", String(256), unique=True),
     Column("lease_token", BigInteger, nullable=False, server_default="0"),
     Column("lease_until", Float, nullable=False, server_default="0"),
+    Column("nudged_at", Float, nullable=False, server_default="0"),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Index("ix_jobs_state_lease", "state", "lease_until"),
@@ -246,6 +244,7 @@ shards = Table(
     Column("state", String(16), nullable=False),
     Column("token", BigInteger, nullable=False, server_default="0"),
     Column("lease_until", Float, nullable=False, server_default="0"),
+    Column("sent_at", Float, nullable=False, server_default="0"),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("passages", Integer, nullable=False, server_default="0"),
     Column("error", Text),

@@ -1,0 +1,145 @@
+"""The Celery app: its settings and its tasks. The one place where a worker process chooses its adapters."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import import_module
+
+from celery import Celery
+from sqlalchemy import Connection
+
+from embedloop import applier, jobs, queue, reembed
+from embedloop.catalog import index_versions
+from embedloop.errors import EmbedloopError
+from embedloop.jobs import Lease, Outcome
+from embedloop.queue import deliver
+from embedloop.records import IndexState, Job, JobKind
+from embedloop.settings import Settings
+from workers import reembed as reembed_stages
+from workers import upkeep
+from workers.parts import Parts
+
+log = logging.getLogger(__name__)
+
+APPLIER_LEASE_SECONDS = 30.0
+
+StageBody = Callable[[Parts, Job, Lease], Outcome]
+# By name, so that a worker that never trains never loads torch.
+STAGE_BODIES: Mapping[str, str] = {
+    "collect": "workers.collect",
+    "train": "workers.train",
+    "gate": "workers.gate",
+    "evaluate": "workers.gate",
+    "prepare": "workers.reembed",
+    "build": "workers.reembed",
+    "embed": "workers.reembed",
+    "verify": "workers.reembed",
+    "promote": "workers.promote",
+}
+
+settings = Settings()
+app = Celery("embedloop", broker=settings.broker_url)
+app.conf.update(
+    task_ignore_result=True,
+    task_acks_late=False,
+    task_default_queue="default",
+    worker_prefetch_multiplier=1,
+    worker_hijack_root_logger=False,
+    # torch or gRPC in a forked child hangs: the pool is spawned.
+    worker_pool="prefork",
+    worker_pool_start_method="spawn",
+    worker_concurrency=1,
+    worker_soft_shutdown_timeout=20,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={"visibility_timeout": 3600, "socket_timeout": 10, "socket_connect_timeout": 5},
+    beat_schedule={
+        "reap": {
+            "task": queue.REAP,
+            "schedule": settings.beat_seconds,
+            "options": {"queue": "default", "expires": 5 * settings.beat_seconds},
+        },
+        "check-triggers": {
+            "task": queue.CHECK_TRIGGERS,
+            "schedule": settings.beat_seconds,
+            "options": {"queue": "default", "expires": 5 * settings.beat_seconds},
+        },
+        "reconcile": {
+            "task": queue.RECONCILE,
+            "schedule": 10 * settings.beat_seconds,
+            "options": {"queue": "default", "expires": 20 * settings.beat_seconds},
+        },
+    },
+    beat_schedule_filename=str(settings.data_dir / "beat-schedule"),
+)
+
+
+@cache
+def parts() -> Parts:
+    """This process' adapters, made at its first task and so after the spawn."""
+    return Parts(settings)
+
+
+@app.task(name=queue.RUN_STAGE)
+def run_stage(job_id: str, stage: str) -> None:
+    """One stage of a job, wherever the job is."""
+    own = parts()
+    letters = jobs.run_stage(
+        own.database,
+        job_id,
+        stage,
+        lambda job, lease: _body(stage)(own, job, lease),
+        lease_seconds=settings.job_lease_seconds,
+        on_failure=_retire_unfinished,
+    )
+    deliver(own.database, own.queue, letters)
+
+
+@app.task(name=queue.EMBED_SHARD, acks_late=True)
+def embed_shard(shard_id: int) -> None:
+    """One shard of a re-embed."""
+    reembed_stages.embed_shard(parts(), shard_id)
+
+
+@app.task(name=queue.APPLY_CHANGES)
+def apply_changes(index_version_id: str) -> None:
+    """Follows the change log for one index version until there is nothing left to apply."""
+    own = parts()
+    with own.database.read() as connection:
+        version = index_versions.get(connection, index_version_id)
+    try:
+        applier.apply_changes(own.view(version), lease_seconds=APPLIER_LEASE_SECONDS)
+    except EmbedloopError as error:
+        # The cursor stands where it stood: the reaper sees the lag and wakes the applier again.
+        log.warning("index version %s lags: %s", index_version_id, error)
+
+
+@app.task(name=queue.REAP)
+def reap() -> None:
+    upkeep.reap(parts())
+
+
+@app.task(name=queue.CHECK_TRIGGERS)
+def check_triggers() -> None:
+    upkeep.check_triggers(parts())
+
+
+@app.task(name=queue.RECONCILE)
+def reconcile() -> None:
+    upkeep.reconcile(parts())
+
+
+def _body(stage: str) -> StageBody:
+    body: StageBody = getattr(import_module(STAGE_BODIES[stage]), stage)
+    return body
+
+
+def _retire_unfinished(connection: Connection, job: Job) -> None:
+    """A job that failed or was cancelled leaves no building version behind."""
+    if job.kind is JobKind.EVALUATE:
+        return
+    for version in index_versions.of_corpus(connection, job.corpus):
+        if version.state is IndexState.BUILDING:
+            reembed.retire(connection, version.index_version_id)

@@ -1,0 +1,70 @@
+"""What a worker process works with, made once in each process after it was spawned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from embedloop.applier import View
+from embedloop.catalog import models
+from embedloop.catalog.database import Database
+from embedloop.encoder import TOKENIZER_FILE
+from embedloop.index import MilvusIndex
+from embedloop.queue import TaskQueue
+from embedloop.records import IndexVersion, ModelVersion
+from embedloop.registry import ModelStore
+from embedloop.serving import EncoderCache
+from embedloop.settings import Settings
+from embedloop.text.chunking import Chunker
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Adapters by the settings; each connects when it is first used."""
+
+    settings: Settings
+
+    @cached_property
+    def database(self) -> Database:
+        return Database(self.settings.database, pool_size=4)
+
+    @cached_property
+    def index(self) -> MilvusIndex:
+        return MilvusIndex(
+            self.settings.milvus_uri,
+            token=self.settings.milvus_token.get_secret_value(),
+            timeout_seconds=self.settings.milvus_timeout_seconds,
+        )
+
+    @cached_property
+    def store(self) -> ModelStore:
+        return ModelStore(self.settings.models, self.settings.data_dir / "model-cache")
+
+    @cached_property
+    def queue(self) -> TaskQueue:
+        return TaskQueue(self.settings.broker_url, timeout_seconds=self.settings.broker_timeout_seconds)
+
+    @cached_property
+    def encoders(self) -> EncoderCache:
+        return EncoderCache(
+            self.store, threads=self.settings.embed_threads, batch_size=self.settings.encode_batch_size
+        )
+
+    def model(self, model_id: str) -> ModelVersion:
+        with self.database.read() as connection:
+            return models.get(connection, model_id)
+
+    def view(self, version: IndexVersion) -> View:
+        """An index version with its own model's encoder and chunker. Raises ModelRefused."""
+        model = self.model(version.model_id)
+        return View(
+            database=self.database,
+            index=self.index,
+            version=version,
+            encoder=self.encoders.get(model),
+            chunker=self.chunker(version, model),
+        )
+
+    def chunker(self, version: IndexVersion, model: ModelVersion) -> Chunker:
+        folder = self.store.fetch(model.model_id)
+        return Chunker.from_tokenizer_file(folder / TOKENIZER_FILE, version.chunking, model.max_tokens)

@@ -1,0 +1,31 @@
+"""Stage `promote`: the verified version takes over, or stays ready when nobody wants it to."""
+
+from __future__ import annotations
+
+from embedloop import promotion
+from embedloop.catalog import corpora
+from embedloop.jobs import Advance, Lease, Outcome
+from embedloop.records import Job
+from workers.parts import Parts
+
+
+def promote(parts: Parts, job: Job, lease: Lease) -> Outcome:
+    """Promotes the job's index version unless its params say `promote: false`."""
+    candidate = job.checkpoint["index_version"]
+    if not job.params.get("promote", True):
+        return Advance({"promoted": False})
+    with parts.database.read() as connection:
+        serving = corpora.get(connection, job.corpus).serving
+    if serving == candidate:
+        # The worker died between publishing and telling: only the derived alias may be behind.
+        promotion.reassert_alias(parts.database, parts.index, job.corpus)
+    else:
+        promotion.promote(
+            parts.database,
+            parts.index,
+            job.corpus,
+            candidate,
+            actor=f"job {job.job_id}",
+            timeout_seconds=parts.settings.promotion_timeout_seconds,
+        )
+    return Advance({"promoted": True})

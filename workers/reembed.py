@@ -1,0 +1,162 @@
+"""Stages `prepare`, `build`, `embed` and `verify` of a re-embed, and the shard task."""
+
+from __future__ import annotations
+
+import logging
+
+from embedloop import applier, reembed, verification
+from embedloop.catalog import corpora, index_versions, jobs, models, shards
+from embedloop.errors import EmbedloopError, LeaseLost, PromotionRefused, Unavailable, VerificationFailed
+from embedloop.jobs import Advance, Lease, Outcome, Wait, overall_progress
+from embedloop.leases import Renewal
+from embedloop.policy import Chunking
+from embedloop.queue import EMBED_SHARD, RUN_STAGE
+from embedloop.records import IndexState, IndexVersion, Job, Shard
+from workers.bases import register_base
+from workers.parts import Parts
+
+log = logging.getLogger(__name__)
+
+SHARD_LEASE_SECONDS = 60.0
+SHARD_RESEND_SECONDS = 300.0
+
+
+def prepare(parts: Parts, job: Job, lease: Lease) -> Outcome:
+    """Settles which model version the re-embed is for; the first one of a corpus is its untrained base."""
+    with parts.database.read() as connection:
+        corpus = corpora.get(connection, job.corpus)
+        serving = None if corpus.serving is None else index_versions.get(connection, corpus.serving)
+        asked = job.params.get("model_version")
+        if asked is not None and serving is not None and job.params.get("promote", True):
+            passed = asked == serving.model_id or models.passed_gate(connection, corpus.name, asked)
+            if not passed:
+                raise PromotionRefused(
+                    f"model version {asked} has not passed the gate on corpus {corpus.name!r}; "
+                    "re-embed with promote false, or run a cycle",
+                    field="params.model_version",
+                )
+    if asked is not None:
+        return Advance({"model_version": parts.model(asked).model_id})
+    if serving is not None:
+        return Advance({"model_version": serving.model_id})
+    return Advance({"model_version": register_base(parts, corpus.policy).model_id})
+
+
+def build(parts: Parts, job: Job, lease: Lease) -> Outcome:
+    """Writes the building version with its shards and creates its collection."""
+    model = parts.model(job.checkpoint["model_version"])
+    with parts.database.write() as connection:
+        corpus = corpora.get(connection, job.corpus)
+        # One job at a time works on a corpus: a building version is this job's own, from before a crash.
+        for version in index_versions.of_corpus(connection, corpus.name):
+            if version.state is IndexState.BUILDING:
+                reembed.retire(connection, version.index_version_id)
+        chunking = job.params.get("chunking")
+        version = reembed.plan(
+            connection,
+            corpus=corpus.name,
+            model=model,
+            chunking=corpus.policy.chunking if chunking is None else Chunking.model_validate(chunking),
+            index=corpus.policy.index,
+            job_id=job.job_id,
+            shard_chars=parts.settings.shard_chars,
+            shard_documents=parts.settings.shard_documents,
+        )
+    parts.index.create(version.collection, model.dimension, version.index)
+    return Advance({"index_version": version.index_version_id})
+
+
+def embed(parts: Parts, job: Job, lease: Lease) -> Outcome:
+    """Sends the shards that wait and looks whether all are done; nobody is kept busy by waiting."""
+    identity = job.checkpoint["index_version"]
+    with parts.database.write() as connection:
+        unsent = shards.take_unsent(connection, identity, SHARD_RESEND_SECONDS)
+        counts = shards.counts(connection, identity)
+        errors = shards.errors(connection, identity)
+    if errors:
+        raise VerificationFailed(f"{len(errors)} shards could not be embedded: {'; '.join(errors[:3])}")
+    for shard_id in unsent:
+        parts.queue.send(EMBED_SHARD, shard_id)
+    if counts.done < counts.total:
+        return Wait(counts.done / counts.total)
+    reembed.finish_backfill(parts.database, identity)
+    return Advance()
+
+
+def embed_shard(parts: Parts, shard_id: int) -> None:
+    """Embeds one shard under its lease; the last one to end lets the job go on."""
+    with parts.database.write() as connection:
+        shard = shards.claim(connection, shard_id, SHARD_LEASE_SECONDS)
+    if shard is None:
+        return
+    with parts.database.read() as connection:
+        version = index_versions.get(connection, shard.index_version_id)
+        job = jobs.get(connection, shard.job_id)
+    if version.state is not IndexState.BUILDING or job.cancel_requested or job.state.ended:
+        log.info("shard %s is not wanted any more", shard_id)
+        return
+    try:
+        with Renewal(lambda: _renew(parts, shard), every_seconds=SHARD_LEASE_SECONDS / 3):
+            rows = reembed.embed_shard(parts.view(version), shard)
+        with parts.database.write() as connection:
+            shards.finish(connection, shard, rows)
+    except LeaseLost:
+        log.warning("shard %s went to another worker", shard_id)
+        return
+    except EmbedloopError as error:
+        _give_back(parts, shard, error)
+    _tell(parts, job, shard)
+
+
+def _renew(parts: Parts, shard: Shard) -> None:
+    with parts.database.write() as connection:
+        shards.renew(connection, shard, SHARD_LEASE_SECONDS)
+
+
+def _give_back(parts: Parts, shard: Shard, error: EmbedloopError) -> None:
+    failed = not error.retryable or shard.attempts >= reembed.MAX_SHARD_ATTEMPTS
+    log.warning("shard %s attempt %s: %s", shard.shard_id, shard.attempts, error)
+    with parts.database.write() as connection:
+        shards.give_back(connection, shard, f"{error.code}: {error.message}", failed=failed)
+
+
+def _tell(parts: Parts, job: Job, shard: Shard) -> None:
+    with parts.database.write() as connection:
+        counts = shards.counts(connection, shard.index_version_id)
+        fraction = counts.done / counts.total
+        jobs.set_progress(connection, job.job_id, "embed", overall_progress(job.kind, "embed", fraction))
+    if counts.done + counts.failed == counts.total:
+        parts.queue.wake(RUN_STAGE, job.job_id, "embed")
+
+
+def verify(parts: Parts, job: Job, lease: Lease) -> Outcome:
+    """Catches up with the log, sweeps, seals, and compares the new version with the catalog."""
+    identity = job.checkpoint["index_version"]
+    with parts.database.read() as connection:
+        version = index_versions.get(connection, identity)
+    if version.state is IndexState.READY:
+        return Advance()
+    view = parts.view(version)
+    # The lease keeps the applier away: what is counted stands still.
+    with applier.following(view, lease_seconds=parts.settings.job_lease_seconds) as held:
+        if held is None:
+            raise Unavailable(f"an applier is at work on index version {identity}", retry_after_seconds=1)
+        held.catch_up()
+        lease.progress(0.3)
+        reembed.sweep(view)
+        parts.index.flush(version.collection)
+        parts.index.load(version.collection)
+        lease.progress(0.6)
+        found = verification.verify(view, failures_allowed=_failures_of_serving(parts, version))
+        held.renewal.check()
+    with parts.database.write() as connection:
+        state = IndexState.READY if found.passed else IndexState.RETIRED
+        index_versions.set_fields(connection, identity, verification=dict(found.as_json()), state=state.value)
+    verification.require(found, identity)
+    return Advance({"verification": dict(found.as_json())})
+
+
+def _failures_of_serving(parts: Parts, version: IndexVersion) -> list[str]:
+    with parts.database.read() as connection:
+        serving = corpora.get(connection, version.corpus).serving
+        return [] if serving is None else list(index_versions.failures(connection, serving))

@@ -1,0 +1,157 @@
+"""Stage `train`: a child process fine-tunes, this one renews the lease, tells progress, and can stop it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from embedloop.catalog import corpora, documents, models
+from embedloop.errors import TrainingFailed
+from embedloop.jobs import Advance, Lease, Outcome
+from embedloop.records import Job, ModelVersion
+from embedloop.registry import verified_folder
+from embedloop.text.chunking import embedding_text
+from training.finetune import FinetuneConfig
+from workers.bases import register_base, register_folder
+from workers.parts import Parts
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.5
+PARITY_TEXTS = 32
+STOP_SECONDS = 30
+
+
+def train(parts: Parts, job: Job, lease: Lease) -> Outcome:
+    """Fine-tunes the corpus' base model on the job's training set and registers the result."""
+    with parts.database.read() as connection:
+        corpus = corpora.get(connection, job.corpus)
+        training_set = models.training_set(connection, job.checkpoint["training_set"])
+        sample = documents.sample(connection, corpus.name, PARITY_TEXTS)
+    texts = [embedding_text(d.title, d.text) for d in sample]
+    base = register_base(parts, corpus.policy)
+    work = parts.settings.data_dir / "work" / job.job_id
+    config = FinetuneConfig(
+        base=verified_folder(parts.store, base),
+        out=work,
+        training_set=parts.store.fetch(training_set.training_set_id) / training_set.path,
+        settings=corpus.policy.training,
+        query_prompt=base.query_prompt,
+        passage_prompt=base.passage_prompt,
+    )
+    result = run_child(config, lease)
+    model = register_folder(
+        parts,
+        Path(result["model"]),
+        base=base.base,
+        prompts=(base.query_prompt, base.passage_prompt),
+        texts=texts,
+        parent=base.model_id,
+        corpus=corpus.name,
+        training_set_id=training_set.training_set_id,
+        metrics=_metrics(result, training_set.counts),
+    )
+    shutil.rmtree(work, ignore_errors=True)
+    return Advance({"model_version": _known(model)})
+
+
+def run_child(config: FinetuneConfig, lease: Lease) -> dict[str, Any]:
+    """Trains in a process of its own, which ends when this one does; returns its result.
+
+    A checkpoint that an earlier attempt left in `config.out` is resumed.
+
+    Raises:
+        JobCancelled: the job was cancelled; the child was told to stop.
+        TrainingFailed: the child ended without a model.
+    """
+    config.out.mkdir(parents=True, exist_ok=True)
+    config_file = config.out / "config.json"
+    config_file.write_text(json.dumps(config.to_json()))
+    with _child(config_file) as (process, events):
+        while True:
+            try:
+                event = events.get(timeout=LOOK_SECONDS)
+            except queue.Empty:
+                lease.check()
+                continue
+            if event is None:
+                raise TrainingFailed(_last_words(config.out, process.wait(STOP_SECONDS)))
+            match event["event"]:
+                case "progress":
+                    lease.progress(0.95 * event["progress"])
+                case "done":
+                    result: dict[str, Any] = event["result"]
+                    return result
+                case "error":
+                    raise TrainingFailed(f"{event['code']}: {event['message']}")
+                case other:
+                    raise TrainingFailed(f"the training process ended with {other!r}")
+
+
+@contextmanager
+def _child(config_file: Path) -> Iterator[tuple[subprocess.Popen[str], queue.Queue[dict[str, Any] | None]]]:
+    """The child with its events; it is gone when the block ends, however it ends."""
+    with (config_file.parent / "stderr.log").open("w") as errors:
+        process = subprocess.Popen(
+            ["nice", "-n", "10", sys.executable, "-m", "training", str(config_file)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        events: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        reader = threading.Thread(target=_read, args=(process, events), daemon=True)
+        reader.start()
+        try:
+            yield process, events
+        finally:
+            # The end of its stdin ends the child, as it would if this process died.
+            if process.stdin is not None:
+                process.stdin.close()
+            try:
+                process.wait(timeout=STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            reader.join(timeout=STOP_SECONDS)
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+def _read(process: subprocess.Popen[str], events: queue.Queue[dict[str, Any] | None]) -> None:
+    if process.stdout is not None:
+        for line in process.stdout:
+            events.put(json.loads(line))
+    events.put(None)
+
+
+def _last_words(folder: Path, code: int) -> str:
+    lines = (folder / "stderr.log").read_text().splitlines()
+    return f"the training process ended with code {code}: {' | '.join(lines[-3:]) or 'no message'}"
+
+
+def _metrics(result: dict[str, Any], counts: Any) -> dict[str, Any]:
+    curve: dict[int, dict[str, Any]] = {}
+    for name in ("loss", "dev"):
+        for step, value in result[name]:
+            curve.setdefault(step, {"step": step})[name] = value
+    kept = ("steps", "planned_steps", "seconds", "stopped_by", "best_step", "notes")
+    return {
+        **{name: result[name] for name in kept},
+        "curve": [curve[step] for step in sorted(curve)],
+        "pairs": dict(counts),
+    }
+
+
+def _known(model: ModelVersion) -> str:
+    log.info("registered model version %s", model.model_id)
+    return model.model_id

@@ -1,0 +1,122 @@
+"""What runs by the clock: the reaper, the feedback trigger, the reconciler with garbage collection."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+import embedloop.feedback as feedback_rules
+from embedloop import jobs as job_rules
+from embedloop import promotion, reembed
+from embedloop.catalog import corpora, documents, feedback, index_versions, jobs, promotions
+from embedloop.catalog.database import now
+from embedloop.queue import APPLY_CHANGES, RUN_STAGE, deliver
+from embedloop.records import Corpus, IndexState, IndexVersion, JobKind
+from workers.parts import Parts
+
+log = logging.getLogger(__name__)
+
+NUDGE_SECONDS = 5.0
+OUTBOX_SECONDS = 2.0
+LONGEST_REQUEST_SECONDS = 60.0
+
+
+def reap(parts: Parts) -> None:
+    """Sends again what was lost: letters, stages whose worker died, appliers that have changes to apply."""
+    with parts.database.write() as connection:
+        letters = jobs.unsent(connection, OUTBOX_SECONDS)
+        nudged = jobs.nudge(connection, NUDGE_SECONDS)
+        promotions.call_off_expired(connection)
+        promotions.forget_expired(connection)
+        lagging = _lagging(connection)
+    deliver(parts.database, parts.queue, letters)
+    for job_id, stage in nudged:
+        parts.queue.wake(RUN_STAGE, job_id, stage)
+    for index_version_id in lagging:
+        parts.queue.wake(APPLY_CHANGES, index_version_id)
+    feedback_rules.settle_pending(parts.database)
+
+
+def check_triggers(parts: Parts) -> None:
+    """Starts a cycle for each corpus with enough new feedback and nothing else at work."""
+    with parts.database.read() as connection:
+        every = corpora.every(connection)
+    for corpus in every:
+        if _is_due(parts, corpus):
+            log.info("enough new feedback on corpus %s: a cycle starts", corpus.name)
+            with parts.database.write() as connection:
+                if jobs.active(connection, corpus.name) is not None:
+                    continue
+                _, letters = job_rules.submit(connection, JobKind.CYCLE, corpus.name, {"trigger": "feedback"})
+            deliver(parts.database, parts.queue, letters)
+
+
+def reconcile(parts: Parts) -> None:
+    """Makes the aliases follow the catalog, retires versions out of their window, drops what nobody holds."""
+    with parts.database.read() as connection:
+        every = corpora.every(connection)
+    for corpus in every:
+        promotion.reassert_alias(parts.database, parts.index, corpus.name)
+        with parts.database.write() as connection:
+            for version in _out_of_window(connection, corpus):
+                reembed.retire(connection, version.index_version_id)
+            doomed = _droppable(connection, corpus.name, parts.settings.replica_lease_seconds)
+        for version in doomed:
+            parts.index.drop(version.collection)
+            with parts.database.write() as connection:
+                index_versions.forget_rows(connection, version.index_version_id)
+            log.info("dropped the collection of index version %s", version.index_version_id)
+
+
+def _lagging(connection: Connection) -> list[str]:
+    found = []
+    for corpus in corpora.every(connection):
+        head = documents.head(connection, corpus.name)
+        for version in index_versions.followers(connection, corpus.name):
+            if version.applied_seq < head:
+                found.append(version.index_version_id)
+    return found
+
+
+def _is_due(parts: Parts, corpus: Corpus) -> bool:
+    threshold = corpus.policy.trigger.new_feedback
+    if threshold is None or corpus.serving is None:
+        return False
+    with parts.database.read() as connection:
+        since = corpora.feedback_watermark(connection, corpus.name)
+        if feedback.count_since(connection, corpus.name, since) < threshold:
+            return False
+        if jobs.active(connection, corpus.name) is not None:
+            return False
+    return feedback_rules.count_training_pairs(parts.database, corpus.name) >= corpus.policy.trigger.min_pairs
+
+
+def _out_of_window(connection: Connection, corpus: Corpus) -> list[IndexVersion]:
+    """Standby versions that a rollback cannot reach any more."""
+    if corpus.serving is None:
+        return []
+    taken_over = index_versions.get(connection, corpus.serving).served_at
+    window = timedelta(seconds=corpus.policy.rollback_window_seconds)
+    in_window = taken_over is not None and now() < taken_over + window
+    return [
+        version
+        for version in index_versions.of_corpus(connection, corpus.name)
+        if version.state is IndexState.STANDBY
+        and not (in_window and version.index_version_id == corpus.previous)
+    ]
+
+
+def _droppable(connection: Connection, corpus: str, lease_seconds: float) -> list[IndexVersion]:
+    """Retired versions that no replica can hold any more and no request can still be reading."""
+    held = {name for r in promotions.holders(connection, corpus) for name in (r.serving, r.prepared)}
+    quiet = timedelta(seconds=lease_seconds + LONGEST_REQUEST_SECONDS)
+    return [
+        version
+        for version in index_versions.of_corpus(connection, corpus)
+        if version.state is IndexState.RETIRED
+        and version.index_version_id not in held
+        and (version.served_at is None or (version.retired_at or now()) + quiet < now())
+        and index_versions.holds_rows(connection, version.index_version_id)
+    ]
