@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers.trainer_utils import get_last_checkpoint
-
 from embedloop.errors import TrainingFailed
+
+CURVE_FILE = "curve.json"
 
 
 def open_checkpoints(folder: Path, identity: Mapping[str, Any]) -> Path | None:
-    """Opens or makes the folder; returns the last checkpoint in it, if there is one.
+    """Opens or makes the folder; returns the last whole checkpoint in it, if there is one.
+
+    A checkpoint is whole when it has its curve, which is written last; one that was cut short is removed.
 
     Args:
-        folder: Holds `checkpoint-STEP` folders, `curve.json` and the fingerprint of who wrote them.
+        folder: Holds `checkpoint-STEP` folders and the fingerprint of who wrote them.
         identity: Everything that decides the weights; JSON-ready.
 
     Raises:
@@ -29,8 +32,13 @@ def open_checkpoints(folder: Path, identity: Mapping[str, Any]) -> Path | None:
     if mark.is_file() and mark.read_text() != fingerprint:
         raise TrainingFailed(f"{folder} holds checkpoints of another configuration; give an empty out folder")
     mark.write_text(fingerprint)
-    last = get_last_checkpoint(str(folder))
-    return Path(last) if last and (folder / "curve.json").is_file() else None
+    whole = []
+    for checkpoint in folder.glob("checkpoint-*"):
+        if (checkpoint / CURVE_FILE).is_file():
+            whole.append(checkpoint)
+        else:
+            shutil.rmtree(checkpoint)
+    return max(whole, key=step_of, default=None)
 
 
 def step_of(checkpoint: Path) -> int:

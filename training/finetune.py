@@ -26,7 +26,7 @@ from embedloop.errors import JobCancelled, TrainingFailed
 from embedloop.policy import TrainingSettings
 from embedloop.records import Split
 from training.batches import PlannedBatchSampler, Row, columns_of, make_rows, plan_batches
-from training.checkpoints import open_checkpoints, sha256_of, step_of
+from training.checkpoints import CURVE_FILE, open_checkpoints, sha256_of
 from training.model_files import load_model
 from training.pairs import check_leakage, read_training_set
 from training.validation import DevSet
@@ -149,7 +149,7 @@ def finetune(
 
     folder = config.out / "checkpoints"
     last = open_checkpoints(folder, _identity(config))
-    curve = Curve.read(folder / "curve.json", step_of(last)) if last else Curve()
+    curve = Curve.read(last / CURVE_FILE) if last else Curve()
     watch = Watch(model, settings, dev, curve, folder, on_progress, should_stop)
     window = model.max_seq_length
     threads = torch.get_num_threads()
@@ -205,7 +205,7 @@ def _arguments(
         data_seed=settings.seed,
         eval_strategy="no",
         save_strategy="no",
-        save_total_limit=1,
+        save_total_limit=2,
         logging_strategy="steps",
         logging_steps=max(1, steps // _LOSS_POINTS),
         report_to="none",

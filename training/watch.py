@@ -14,6 +14,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import TrainerCallback
 
 from embedloop.policy import TrainingSettings
+from training.checkpoints import CURVE_FILE
 from training.validation import DevSet
 
 StoppedBy = Literal["steps", "time_budget", "patience", "cancelled"]
@@ -32,7 +33,7 @@ class Progress:
 
 @dataclass(slots=True)
 class Curve:
-    """What was measured so far: (step, value) points, and the seconds spent; kept beside the checkpoints."""
+    """What was measured so far: (step, value) points, and the seconds spent; kept in each checkpoint."""
 
     loss: list[tuple[int, float]] = field(default_factory=list)
     dev: list[tuple[int, float]] = field(default_factory=list)
@@ -50,12 +51,11 @@ class Curve:
         partial.replace(path)
 
     @classmethod
-    def read(cls, path: Path, step: int) -> Curve:
-        """Reads the points up to `step`, the one that training resumes from."""
+    def read(cls, path: Path) -> Curve:
         raw = json.loads(path.read_text())
         return cls(
-            loss=[(at, value) for at, value in raw["loss"] if at <= step],
-            dev=[(at, value) for at, value in raw["dev"] if at <= step],
+            loss=[(at, value) for at, value in raw["loss"]],
+            dev=[(at, value) for at, value in raw["dev"]],
             seconds=raw["seconds"],
         )
 
@@ -118,7 +118,7 @@ class Watch(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.curve.seconds = time.monotonic() - self._started
-        self.curve.write(self._folder / "curve.json")
+        self.curve.write(self._folder / f"checkpoint-{state.global_step}" / CURVE_FILE)
 
     def restore_best(self) -> None:
         """Puts the weights of the best point back into the model."""

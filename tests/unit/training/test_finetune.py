@@ -92,6 +92,17 @@ def test_stopped_run_resumes_and_ends_as_if_it_had_never_stopped(make_config: Ma
     assert same(resumed.model, whole.model)
 
 
+def test_checkpoint_that_was_cut_short_is_passed_over(make_config: MakeConfig) -> None:
+    whole = run(make_config("whole", epochs=2))
+    config, asked = make_config("cut", epochs=2), count(1)
+    with pytest.raises(JobCancelled):
+        run(config, should_stop=lambda: next(asked) >= 13)
+    partial = config.out / "checkpoints" / "checkpoint-14"
+    partial.mkdir()
+    (partial / "model.safetensors").write_bytes(b"half")
+    assert same(run(config).model, whole.model)
+
+
 def test_checkpoints_of_another_configuration_are_refused(make_config: MakeConfig) -> None:
     with pytest.raises(JobCancelled):
         run(make_config("out"), should_stop=lambda: True)
