@@ -1,4 +1,6 @@
-"""Runs one command and ends it when the parent goes away: `python -m embedloop.child PIDFILE COMMAND [ARG ...]`.
+"""Runs one command and ends it when the parent goes away.
+
+Called as `python -m embedloop.child PIDFILE COMMAND [ARG ...]`.
 
 The parent holds the other end of this process' stdin. When that closes, however the parent died, the command
 gets SIGTERM and, after a while, SIGKILL. SIGTERM to this process is passed on; its exit code is the command's.

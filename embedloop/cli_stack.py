@@ -25,7 +25,7 @@ DataDir = Annotated[Path, typer.Option("--data-dir", help="Folder that holds eve
 def up(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on loopback.")] = 8080,
-    workers: Annotated[int, typer.Option(min=1, help="Number of service processes.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Number of workers that re-embed.")] = 1,
     milvus: Annotated[str | None, typer.Option(help="URI of a Milvus of your own.")] = None,
     database: Annotated[str | None, typer.Option(help="URL of a PostgreSQL of your own.")] = None,
     broker: Annotated[str | None, typer.Option(help="URL of a Redis or Valkey of your own.")] = None,
@@ -39,7 +39,7 @@ def up(
 @app.command()
 def demo(
     full: Annotated[bool, typer.Option("--full", help="Every term of the ontology.")] = False,
-    labels: Annotated[bool, typer.Option("--labels", help="Search by labels as well as by synonyms.")] = False,
+    labels: Annotated[bool, typer.Option("--labels", help="Import labels instead of playing users who vote.")] = False,
     terms: Annotated[int, typer.Option(min=1, help="How many terms of the ontology.")] = 6000,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the service running and its data in place.")

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, and_, delete, exists, func, insert, select, update
 
 from embedloop.catalog.database import now
 from embedloop.catalog.dialect import insert_or_ignore, insert_or_update
@@ -85,8 +85,9 @@ def remove(connection: Connection, feedback_id: str) -> None:
 
 
 def pending(connection: Connection, limit: int = 500) -> list[tuple[Feedback, str | None]]:
-    """Feedback whose retrieval has not arrived, with the passage id that it names."""
-    statement = select(feedback).where(feedback.c.pending).limit(limit)
+    """Pending feedback whose retrieval has arrived, with the passage id that it names."""
+    arrived = exists().where(retrievals.c.retrieval_id == feedback.c.retrieval_id)
+    statement = select(feedback).where(feedback.c.pending, arrived).limit(limit)
     return [(_feedback(row), row["passage_id"]) for row in connection.execute(statement).mappings()]
 
 

@@ -38,3 +38,9 @@ def _run(url: str, step: Callable[[Config], object]) -> None:
             step(config)
     finally:
         database.dispose()
+
+
+if __name__ == "__main__":
+    from embedloop.settings import Settings
+
+    upgrade(Settings().database)

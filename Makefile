@@ -1,0 +1,51 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH := torch==2.13.0
+# An index with CPU builds of torch, used only where the default one would bring CUDA.
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-unit check format bench clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(STAMP)  ## build .venv with pinned dependencies and CPU torch
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing CPU torch ..."
+	@if $(BIN)/pip install --quiet --dry-run --report - -c constraints.txt $(TORCH) | grep -q '"nvidia-'; \
+	 then $(BIN)/pip install --quiet $(TORCH) --index-url $(TORCH_CPU_INDEX); \
+	 else $(BIN)/pip install --quiet -c constraints.txt $(TORCH); fi
+	@echo "installing the rest ..."
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+demo: setup  ## the whole loop on a medical ontology, about 10 minutes on 2 cores
+	$(BIN)/embedloop demo --report report.html
+
+test: setup  ## all tests, against real servers started by the tests
+	$(BIN)/python -m pytest
+
+test-unit: setup  ## the tests that need no server
+	$(BIN)/python -m pytest tests/unit
+
+check: setup  ## lint, format, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup  ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup  ## measure search, re-embedding and training; writes benchmarks/results/
+	$(BIN)/python -m benchmarks.search
+
+clean:  ## remove what the targets made, except .venv
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist *.egg-info report.html report.json
