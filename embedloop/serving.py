@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -36,12 +37,20 @@ class Serving:
 
 @dataclass
 class EncoderCache:
-    """Encoders by model version; one model that two corpora share is loaded once."""
+    """Encoders by model version; one model that two corpora share is loaded once.
+
+    Attributes:
+        store: Where the files are.
+        threads: Of one encoder.
+        batch_size: Of one encoder.
+        capacity: How many are kept, the least recently used going first; None keeps what `keep` says.
+    """
 
     store: ModelStore
     threads: int
     batch_size: int
-    _loaded: dict[str, Encoder] = field(default_factory=dict)
+    capacity: int | None = None
+    _loaded: OrderedDict[str, Encoder] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def get(self, model: ModelVersion) -> Encoder:
@@ -51,12 +60,16 @@ class EncoderCache:
                 self._loaded[model.model_id] = load_encoder(
                     self.store, model, threads=self.threads, batch_size=self.batch_size
                 )
+            self._loaded.move_to_end(model.model_id)
+            while self.capacity is not None and len(self._loaded) > self.capacity:
+                self._loaded.popitem(last=False)
             return self._loaded[model.model_id]
 
     def keep(self, model_ids: set[str]) -> None:
         """Drops every other encoder; requests in flight hold their own reference."""
         with self._lock:
-            self._loaded = {k: v for k, v in self._loaded.items() if k in model_ids}
+            for model_id in set(self._loaded) - model_ids:
+                del self._loaded[model_id]
 
 
 class Replica:

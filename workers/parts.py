@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from embedloop.applier import View
@@ -10,6 +10,7 @@ from embedloop.catalog import models
 from embedloop.catalog.database import Database
 from embedloop.encoder import TOKENIZER_FILE
 from embedloop.index import MilvusIndex
+from embedloop.policy import Chunking
 from embedloop.queue import TaskQueue
 from embedloop.records import IndexVersion, ModelVersion
 from embedloop.registry import ModelStore
@@ -17,12 +18,16 @@ from embedloop.serving import EncoderCache
 from embedloop.settings import Settings
 from embedloop.text.chunking import Chunker
 
+# The serving version and the one being built, and one more for an evaluation.
+ENCODERS_KEPT = 3
+
 
 @dataclass(frozen=True)
 class Parts:
     """Adapters by the settings; each connects when it is first used."""
 
     settings: Settings
+    _chunkers: dict[tuple[str, Chunking], Chunker] = field(default_factory=dict)
 
     @cached_property
     def database(self) -> Database:
@@ -47,7 +52,10 @@ class Parts:
     @cached_property
     def encoders(self) -> EncoderCache:
         return EncoderCache(
-            self.store, threads=self.settings.embed_threads, batch_size=self.settings.encode_batch_size
+            self.store,
+            threads=self.settings.embed_threads,
+            batch_size=self.settings.encode_batch_size,
+            capacity=ENCODERS_KEPT,
         )
 
     def model(self, model_id: str) -> ModelVersion:
@@ -66,5 +74,13 @@ class Parts:
         )
 
     def chunker(self, version: IndexVersion, model: ModelVersion) -> Chunker:
-        folder = self.store.fetch(model.model_id)
-        return Chunker.from_tokenizer_file(folder / TOKENIZER_FILE, version.chunking, model.max_tokens)
+        """Kept between tasks: reading a tokenizer takes longer than applying one change."""
+        key = (model.model_id, version.chunking)
+        if key not in self._chunkers:
+            folder = self.store.fetch(model.model_id)
+            if len(self._chunkers) >= ENCODERS_KEPT:
+                self._chunkers.clear()
+            self._chunkers[key] = Chunker.from_tokenizer_file(
+                folder / TOKENIZER_FILE, version.chunking, model.max_tokens
+            )
+        return self._chunkers[key]
