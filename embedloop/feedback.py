@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from embedloop.catalog import corpora, documents
 from embedloop.catalog import feedback as catalog
 from embedloop.catalog.database import Database, now
-from embedloop.errors import Conflict, EmbedloopError, InvalidInput, NotFound
+from embedloop.errors import Conflict, InvalidInput, NotFound
 from embedloop.policy import Splits
 from embedloop.records import Corpus, Feedback, Judgment, Retrieval, Signal, Split
 from embedloop.text.normalise import query_key
@@ -199,7 +199,7 @@ def assign_split(corpus: str, document_id: str, splits: Splits) -> Split:
 
 def import_judgments(
     database: Database, corpus: Corpus, lines: Sequence[ImportedJudgment]
-) -> list[EmbedloopError | None]:
+) -> list[Conflict | None]:
     """Stores labels that people already have.
 
     A query's split is fixed at first sight: by the line that names one, or by its first relevant document.
@@ -253,7 +253,7 @@ def judge_from_feedback(database: Database, corpus: Corpus, aggregated: Iterable
 
 
 def count_training_pairs(database: Database, corpus: str) -> int:
-    """At most so many (query, document) pairs could train: positive judgments, and positive votes to be judged."""
+    """How many (query, document) pairs could train at most: positive judgments, and votes not judged yet."""
     with database.read() as connection:
         judged = catalog.judgments_of(connection, corpus, (Split.TRAIN, Split.DEV))
         votes = [v for v in catalog.votes(connection, corpus) if v.signal in _POSITIVE]
@@ -271,7 +271,7 @@ def _contradiction(line: ImportedJudgment, fixed: Split) -> Conflict | None:
     if line.split is None or line.split is fixed:
         return None
     return Conflict(
-        f"the split of this query was fixed as {fixed.value!r} when it was first seen, got {line.split.value!r}",
+        f"the split of this query was fixed as {fixed.value!r} at first sight, got {line.split.value!r}",
         field="split",
     )
 

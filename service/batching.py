@@ -1,0 +1,354 @@
+"""Micro-batching of searches in two stages, so that encoding the next batch overlaps with searching this one.
+
+Stage 1 encodes queries that came together; stage 2 searches Milvus and lets the catalog have the last word on
+every hit. A query carries its Serving from the moment it was accepted.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from embedloop.catalog.database import Database
+from embedloop.encoder import Vectors
+from embedloop.errors import EmbedloopError, InvalidInput, QueueFull, Unavailable
+from embedloop.records import Hit
+from embedloop.serving import Serving
+from service.metrics import Metrics
+from service.ranking import fetch_limit, live_only, ranked, wider_limit
+from service.verifying import Verifier
+
+log = logging.getLogger(__name__)
+
+PROBE = "a probe"
+JOIN_SECONDS = 15.0
+HAND_OVER_SECONDS = 0.5
+# Encoded batches that may wait for the search stage: more would only grow old there.
+ENCODED_AHEAD = 2
+
+
+class Searcher(Protocol):
+    """What the search stage asks of Milvus; see `embedloop.index.MilvusIndex.search`."""
+
+    def search(
+        self,
+        collection: str,
+        vectors: Vectors,
+        limit: int,
+        *,
+        ef_search: int,
+        filter_expression: str = "",
+        strong: bool = False,
+        timeout_seconds: float | None = None,
+    ) -> list[list[Hit]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The hits of one query, all of `serving`'s version, the best first.
+
+    `verified` is false when the catalog could not be asked whether the hits are live; `took_ms` is by stage.
+    """
+
+    serving: Serving
+    hits: Sequence[Hit]
+    cosines: Sequence[float]
+    verified: bool
+    took_ms: dict[str, float]
+
+
+@dataclass(slots=True, eq=False)
+class Query:
+    """One accepted search on its way through the stages."""
+
+    serving: Serving
+    text: str
+    top_k: int
+    filter_expression: str = ""
+    strong: bool = False
+    future: Future[Answer] = field(default_factory=Future)
+    accepted_at: float = field(default_factory=time.perf_counter)
+    took_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def wanted(self) -> int:
+        """How many hits to ask Milvus for, before any are dropped."""
+        return fetch_limit(self.top_k, reordered=bool(self.filter_expression or self.serving.boosts))
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    queries: list[Query]
+    vectors: Vectors
+
+
+class Batcher:
+    """Takes queries from any thread and answers through their futures."""
+
+    def __init__(
+        self,
+        database: Database,
+        index: Searcher,
+        metrics: Metrics,
+        *,
+        max_batch: int,
+        max_wait_ms: float,
+        max_queue: int,
+        timeout_seconds: float,
+    ):
+        self._index = index
+        self._verifier = Verifier(database)
+        self._metrics = metrics
+        self._max_batch = max_batch
+        self._max_wait_seconds = max_wait_ms / 1000
+        self._timeout_seconds = timeout_seconds
+        self._waiting: queue.Queue[Query | None] = queue.Queue(max_queue)
+        self._encoded: queue.Queue[_Encoded | None] = queue.Queue(ENCODED_AHEAD)
+        self._lock = threading.Lock()
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._run, args=(stage,), name=name, daemon=True)
+            for name, stage in (("encode", self._encode_stage), ("search", self._search_stage))
+        ]
+        self.fault: str | None = None
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Answers what was accepted, then ends; what is left after a while fails as unavailable."""
+        with self._lock:
+            self._closed = True
+        deadline = time.monotonic() + JOIN_SECONDS
+        try:
+            self._waiting.put(None, timeout=JOIN_SECONDS)
+        except queue.Full:
+            log.warning("the encode stage did not take the stop within %g s", JOIN_SECONDS)
+        for thread in self._threads:
+            thread.join(timeout=max(0.0, deadline - time.monotonic()))
+        self._fail_waiting()
+
+    @property
+    def waiting(self) -> int:
+        """Queries that no stage has taken yet."""
+        return self._waiting.qsize()
+
+    def submit(self, query: Query) -> Future[Answer]:
+        """Accepts a query.
+
+        Raises:
+            QueueFull: more queries wait than `max_queue`.
+            Unavailable: a stage has died, or the service is stopping.
+        """
+        with self._lock:
+            if self._closed:
+                raise Unavailable(self.fault or "this replica is stopping", retry_after_seconds=2)
+            try:
+                self._waiting.put_nowait(query)
+            except queue.Full as error:
+                raise QueueFull(
+                    f"{self._waiting.maxsize} searches are waiting already", retry_after_seconds=1
+                ) from error
+        return query.future
+
+    def _run(self, stage: Callable[[], None]) -> None:
+        try:
+            stage()
+        except BaseException as error:
+            log.exception("a search stage died")
+            with self._lock:
+                self._closed = True
+                self.fault = f"a search stage died: {type(error).__name__}"
+            self._fail_waiting()
+
+    def _encode_stage(self) -> None:
+        try:
+            while (batch := self._next_batch()) is not None:
+                self._encode(batch)
+        finally:
+            self._encoded.put(None)
+
+    def _next_batch(self) -> list[Query] | None:
+        """The queries that wait, after `max_wait_ms` for company; None at the end."""
+        first = self._waiting.get()
+        if first is None:
+            return None
+        batch = [first]
+        deadline = time.perf_counter() + self._max_wait_seconds
+        while len(batch) < self._max_batch:
+            try:
+                following = self._waiting.get(timeout=max(0.0, deadline - time.perf_counter()))
+            except queue.Empty:
+                break
+            if following is None:
+                self._waiting.put(None)
+                break
+            batch.append(following)
+        return batch
+
+    def _encode(self, batch: Sequence[Query]) -> None:
+        groups: dict[int, list[Query]] = defaultdict(list)
+        for query in batch:
+            if not query.future.cancelled():
+                groups[id(query.serving.encoder)].append(query)
+        for queries in groups.values():
+            begin = time.perf_counter()
+            self._metrics.batch_size.observe(len(queries))
+            for query in queries:
+                query.took_ms["queue"] = 1000 * (begin - query.accepted_at)
+            encoded = self._encode_together(queries)
+            seconds = time.perf_counter() - begin
+            self._metrics.stages.labels("encode").observe(seconds)
+            for query in queries:
+                query.took_ms["encode"] = 1000 * seconds
+            if encoded is not None:
+                self._hand_over(encoded)
+
+    def _encode_together(self, queries: list[Query]) -> _Encoded | None:
+        """Encodes queries of one encoder; one that cannot be encoded fails alone."""
+        encoder = queries[0].serving.encoder
+        try:
+            return _Encoded(queries, encoder.encode_queries([q.text for q in queries]))
+        # Anything can go wrong inside a tokenizer or a graph on hostile text.
+        except Exception as error:
+            if len(queries) == 1:
+                fail(queries[0], self._blamed(queries[0], error))
+                return None
+            log.warning("a batch of %d queries could not be encoded: %s", len(queries), error)
+        for query in queries:
+            if (alone := self._encode_together([query])) is not None:
+                self._hand_over(alone)
+        return None
+
+    def _hand_over(self, encoded: _Encoded) -> None:
+        """Gives a batch to the search stage; if that has died, the batch fails instead of waiting for ever."""
+        while self.fault is None:
+            try:
+                self._encoded.put(encoded, timeout=HAND_OVER_SECONDS)
+                return
+            except queue.Full:
+                continue
+        for query in encoded.queries:
+            fail(query, Unavailable(self.fault, retry_after_seconds=2))
+
+    def _blamed(self, query: Query, error: Exception) -> Exception:
+        """Whether the query or the encoder is at fault: a healthy encoder takes the probe."""
+        if isinstance(error, EmbedloopError):
+            return error
+        try:
+            query.serving.encoder.encode_queries([PROBE])
+        except Exception:
+            log.exception("the encoder of model version %s fails", query.serving.model.model_id)
+            return Unavailable("the encoder fails on every query", retry_after_seconds=5)
+        return InvalidInput(f"query cannot be encoded ({type(error).__name__})", field="query")
+
+    def _search_stage(self) -> None:
+        while (encoded := self._encoded.get()) is not None:
+            try:
+                self._search(encoded)
+            # One batch that fails in an unforeseen way must not end the searches of all others.
+            except Exception as error:
+                log.exception("a batch of searches failed")
+                for query in encoded.queries:
+                    fail(query, error)
+
+    def _search(self, encoded: _Encoded) -> None:
+        rows = {id(query): row for row, query in enumerate(encoded.queries)}
+        groups: dict[tuple[str, str, bool, int], list[Query]] = defaultdict(list)
+        for query in encoded.queries:
+            if not query.future.cancelled():
+                collection = query.serving.version.collection
+                groups[collection, query.filter_expression, query.strong, query.wanted].append(query)
+        found: list[tuple[Query, list[Hit]]] = []
+        for (_, _, _, limit), queries in groups.items():
+            vectors = encoded.vectors[[rows[id(q)] for q in queries]]
+            found += self._search_together(queries, vectors, limit)
+        for query in self._finish(found):
+            vector = encoded.vectors[[rows[id(query)]]]
+            wider = self._search_together([query], vector, wider_limit(query.wanted))
+            self._finish(wider, last=True)
+
+    def _search_together(
+        self, queries: Sequence[Query], vectors: Vectors, limit: int
+    ) -> list[tuple[Query, list[Hit]]]:
+        """One Milvus call for queries that differ in nothing but their vectors; on failure all of them fail."""
+        first = queries[0]
+        begin = time.perf_counter()
+        try:
+            hits = self._index.search(
+                first.serving.version.collection,
+                vectors,
+                limit,
+                ef_search=first.serving.version.index.ef_search,
+                filter_expression=first.filter_expression,
+                strong=first.strong,
+                timeout_seconds=self._timeout_seconds,
+            )
+        except EmbedloopError as error:
+            if isinstance(error, InvalidInput) and first.filter_expression:
+                error.field = "filter"
+            for query in queries:
+                fail(query, error)
+            return []
+        seconds = time.perf_counter() - begin
+        self._metrics.stages.labels("search").observe(seconds)
+        for query in queries:
+            query.took_ms["search"] = query.took_ms.get("search", 0.0) + 1000 * seconds
+        return list(zip(queries, hits, strict=True))
+
+    def _finish(self, found: Sequence[tuple[Query, list[Hit]]], *, last: bool = False) -> list[Query]:
+        """Drops what is not live and answers; returns the queries that deserve a wider search."""
+        if not found:
+            return []
+        begin = time.perf_counter()
+        live = self._verifier.live_revs((q.serving.corpus, hits) for q, hits in found)
+        seconds = time.perf_counter() - begin
+        self._metrics.stages.labels("verify").observe(seconds)
+        short = []
+        for query, hits in found:
+            query.took_ms["verify"] = query.took_ms.get("verify", 0.0) + 1000 * seconds
+            kept = hits if live is None else live_only(hits, live[query.serving.corpus])
+            if not last and len(kept) < query.top_k and len(hits) >= query.wanted:
+                short.append(query)
+                continue
+            best = ranked(kept, query.serving.boosts)[: query.top_k]
+            query.took_ms["total"] = 1000 * (time.perf_counter() - query.accepted_at)
+            took = {stage: round(ms, 3) for stage, ms in query.took_ms.items()}
+            answer = Answer(
+                query.serving, [hit for hit, _ in best], [cosine for _, cosine in best], live is not None, took
+            )
+            if query.future.set_running_or_notify_cancel():
+                query.future.set_result(answer)
+        return short
+
+    def _fail_waiting(self) -> None:
+        """Fails what no stage will take any more."""
+        error = Unavailable(self.fault or "this replica is stopping", retry_after_seconds=2)
+        while True:
+            try:
+                query = self._waiting.get_nowait()
+            except queue.Empty:
+                break
+            if query is not None:
+                fail(query, error)
+        while True:
+            try:
+                encoded = self._encoded.get_nowait()
+            except queue.Empty:
+                break
+            for query in encoded.queries if encoded is not None else ():
+                fail(query, error)
+
+
+def fail(query: Query, error: Exception) -> None:
+    """Ends a query with an error, unless it has ended already or its caller has gone."""
+    if not query.future.done() and query.future.set_running_or_notify_cancel():
+        query.future.set_exception(error)

@@ -1,0 +1,199 @@
+"""Bulk uploads of documents and judgments, NDJSON both ways."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request, Response
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from embedloop.catalog import corpora
+from embedloop.corpus import Written
+from embedloop.errors import EmbedloopError, InvalidInput
+from embedloop.feedback import ImportedJudgment, import_judgments
+from embedloop.records import NewDocument
+from service.ndjson import Line, NdjsonAnswer
+from service.problems import invalid_input
+from service.routing import Running, Writer, keyed_router
+from service.schemas import DocumentIn, JudgmentIn
+from service.state import Service
+from service.validation import checked_document, checked_document_id
+from service.waiting import until_applied
+from service.writing import delete, put, require_corpus
+
+log = logging.getLogger(__name__)
+
+router: APIRouter = keyed_router("documents", streamed=True)
+
+Answer = dict[str, Any]
+_BODY = {"requestBody": {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}, "required": True}}
+
+
+@router.post("/corpora/{corpus}/documents:bulk", openapi_extra=_BODY)
+async def put_documents(
+    corpus: str,
+    request: Request,
+    caller: Writer,
+    service: Running,
+    wait: Literal["applied"] | None = None,
+) -> Response:
+    """Stores or deletes documents line by line; each line is answered by its number."""
+    caller.require_corpus(corpus)
+    await run_in_threadpool(require_corpus, service, corpus)
+    upload = _Documents(service, corpus)
+
+    async def handle(lines: Sequence[Line]) -> list[Answer]:
+        return await run_in_threadpool(upload.store, lines)
+
+    async def summarise() -> Answer:
+        return upload.summary(applied=wait is not None and await _applied(service, corpus, upload.last))
+
+    return NdjsonAnswer(request, handle, summarise, max_line_bytes=4 * service.settings.max_document_chars)
+
+
+@router.post("/corpora/{corpus}/judgments:bulk", openapi_extra=_BODY)
+async def put_judgments(
+    corpus: str,
+    request: Request,
+    caller: Writer,
+    service: Running,
+) -> Response:
+    """Stores labels line by line; a split that contradicts the one fixed at first sight is refused."""
+    caller.require_corpus(corpus)
+    await run_in_threadpool(require_corpus, service, corpus)
+    counts: Counter[str] = Counter(lines=0, stored=0, refused=0)
+
+    async def handle(lines: Sequence[Line]) -> list[Answer]:
+        answers = await run_in_threadpool(_store_judgments, service, corpus, lines)
+        _count(counts, answers)
+        return answers
+
+    async def summarise() -> Answer:
+        return dict(counts)
+
+    return NdjsonAnswer(request, handle, summarise, max_line_bytes=4 * service.settings.max_document_chars)
+
+
+class _Documents:
+    """One upload: what was counted so far, and its last write."""
+
+    def __init__(self, service: Service, corpus: str):
+        self._service = service
+        self._corpus = corpus
+        self._counts: Counter[str] = Counter(lines=0, stored=0, unchanged=0, deleted=0, refused=0)
+        self.last: Written | None = None
+
+    def store(self, lines: Sequence[Line]) -> list[Answer]:
+        """Stores a chunk in the order of its lines: neighbouring puts together, each delete alone."""
+        answers: dict[int, Answer] = {}
+        puts: list[tuple[Line, NewDocument]] = []
+        for line in lines:
+            try:
+                if line.error is not None or line.value is None:
+                    raise line.error or InvalidInput("a line must be an object")
+                op = line.value.get("op", "upsert")
+                if op == "delete":
+                    self._put(puts, answers)
+                    self._delete(line, line.value, answers)
+                elif op == "upsert":
+                    puts.append((line, self._document(line.value)))
+                else:
+                    raise InvalidInput(f"op must be 'upsert' or 'delete', got {op!r:.80}", field="op")
+            except EmbedloopError as error:
+                answers[line.number] = line.refused(error)
+        self._put(puts, answers)
+        ordered = [answers[line.number] for line in lines]
+        _count(self._counts, ordered)
+        return ordered
+
+    def summary(self, *, applied: bool) -> Answer:
+        return dict(self._counts) | {"last_seq": self.last.seq if self.last else None, "applied": applied}
+
+    def _document(self, value: Mapping[str, Any]) -> NewDocument:
+        document_id = checked_document_id(value.get("id"), "id")
+        body = _validated(DocumentIn, {k: v for k, v in value.items() if k not in ("id", "op")})
+        return checked_document(
+            document_id,
+            body.title or "",
+            body.text or "",
+            body.metadata or {},
+            max_chars=self._service.settings.max_document_chars,
+        )
+
+    def _put(self, puts: list[tuple[Line, NewDocument]], answers: dict[int, Answer]) -> None:
+        if not puts:
+            return
+        try:
+            written = put(self._service, self._corpus, [document for _, document in puts])
+        except EmbedloopError as error:
+            answers.update({line.number: line.refused(error) for line, _ in puts})
+        else:
+            for (line, _), one in zip(puts, written, strict=True):
+                self._note(one)
+                status = "stored" if one.changed else "unchanged"
+                answers[line.number] = _stored(line, one, status)
+        puts.clear()
+
+    def _delete(self, line: Line, value: Mapping[str, Any], answers: dict[int, Answer]) -> None:
+        for unknown in sorted(set(value) - {"id", "op"}):
+            raise InvalidInput(f"a delete takes an id alone, got {unknown!r:.80}", field=unknown)
+        written = delete(self._service, self._corpus, checked_document_id(value.get("id"), "id"))
+        self._note(written)
+        answers[line.number] = _stored(line, written, "deleted")
+
+    def _note(self, written: Written) -> None:
+        if self.last is None or written.seq >= self.last.seq:
+            self.last = written
+
+
+def _stored(line: Line, written: Written, status: str) -> Answer:
+    return {"line": line.number, "id": written.document_id, "status": status, "seq": written.seq}
+
+
+def _store_judgments(service: Service, corpus: str, lines: Sequence[Line]) -> list[Answer]:
+    answers: dict[int, Answer] = {}
+    valid: list[tuple[Line, ImportedJudgment]] = []
+    for line in lines:
+        try:
+            if line.error is not None or line.value is None:
+                raise line.error or InvalidInput("a line must be an object")
+            body = _validated(JudgmentIn, line.value)
+            document_id = checked_document_id(body.document_id)
+            valid.append((line, ImportedJudgment(body.query, document_id, body.grade, body.split)))
+        except EmbedloopError as error:
+            answers[line.number] = line.refused(error)
+    if valid:
+        with service.database.read() as connection:
+            record = corpora.get(connection, corpus)
+        outcomes = import_judgments(service.database, record, [judgment for _, judgment in valid])
+        for (line, _), refused in zip(valid, outcomes, strict=True):
+            stored = {"line": line.number, "status": "stored"}
+            answers[line.number] = stored if refused is None else line.refused(refused)
+    return [answers[line.number] for line in lines]
+
+
+async def _applied(service: Service, corpus: str, last: Written | None) -> bool:
+    if last is None:
+        return True
+    try:
+        await until_applied(service, corpus, [last])
+    except EmbedloopError as error:
+        log.warning("a bulk upload to %s was stored and not seen applied: %s", corpus, error)
+        return False
+    return True
+
+
+def _validated(model: Any, value: Mapping[str, Any]) -> Any:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise invalid_input(error.errors()) from error
+
+
+def _count(counts: Counter[str], answers: Sequence[Answer]) -> None:
+    counts.update(lines=len(answers))
+    counts.update(answer["status"] for answer in answers)

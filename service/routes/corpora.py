@@ -1,0 +1,120 @@
+"""Corpora: create, list, read, change the policy, delete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from pydantic import ValidationError
+
+from embedloop import jobs
+from embedloop.catalog import corpora, index_versions
+from embedloop.catalog import jobs as job_rows
+from embedloop.errors import Conflict, Forbidden, ModelRefused
+from embedloop.policy import Policy
+from embedloop.promotion import alias_of
+from embedloop.queue import deliver
+from embedloop.records import JobKind, JobState
+from embedloop.registry import resolve_base
+from service.answers import corpus_out
+from service.problems import invalid_input
+from service.routing import Admin, Reader, Running, keyed_router
+from service.schemas import CorpusIn, PolicyPatch
+
+router: APIRouter = keyed_router("corpora")
+
+
+@router.post("/corpora", status_code=201)
+def create_corpus(body: CorpusIn, caller: Admin, service: Running) -> dict[str, Any]:
+    """Creates a corpus and submits the job that builds its first index version."""
+    if caller.corpora is not None and body.name not in caller.corpora:
+        raise Forbidden(f"your key is for the corpora {sorted(caller.corpora)} only", field="name")
+    raw = dict(body.policy)
+    if body.base_model is not None:
+        raw["base_model"] = body.base_model
+    if body.chunking is not None:
+        raw["chunking"] = body.chunking.model_dump()
+    policy = _policy(raw)
+    _check_base(policy, "policy.base_model" if body.base_model is None else "base_model")
+    with service.database.write() as connection:
+        corpora.add(connection, body.name, policy)
+        job, letters = jobs.submit(connection, JobKind.REINDEX, body.name, {"initial": True})
+        told = corpus_out(connection, corpora.get(connection, body.name))
+    deliver(service.database, service.queue, letters)
+    return told | {"job": job.job_id}
+
+
+@router.get("/corpora")
+def list_corpora(caller: Reader, service: Running) -> dict[str, Any]:
+    """The corpora that the key may see."""
+    with service.database.read() as connection:
+        seen = [c for c in corpora.every(connection) if caller.corpora is None or c.name in caller.corpora]
+        return {"items": [corpus_out(connection, corpus) for corpus in seen]}
+
+
+@router.get("/corpora/{corpus}")
+def get_corpus(corpus: str, caller: Reader, service: Running) -> dict[str, Any]:
+    caller.require_corpus(corpus)
+    with service.database.read() as connection:
+        return corpus_out(connection, corpora.get(connection, corpus))
+
+
+@router.patch("/corpora/{corpus}")
+def change_policy(corpus: str, body: PolicyPatch, caller: Admin, service: Running) -> dict[str, Any]:
+    """Merges each section given into the present policy; chunking and base model count from the next build."""
+    caller.require_corpus(corpus)
+    with service.database.read() as connection:
+        before = corpora.get(connection, corpus).policy
+    if _merged(before, body.policy).base_model != before.base_model:
+        _check_base(_merged(before, body.policy), "policy.base_model")
+    with service.database.write() as connection:
+        corpora.set_policy(connection, corpus, _merged(corpora.get(connection, corpus).policy, body.policy))
+        return corpus_out(connection, corpora.get(connection, corpus))
+
+
+@router.delete("/corpora/{corpus}", status_code=204)
+def delete_corpus(corpus: str, caller: Admin, service: Running) -> Response:
+    """Deletes a corpus with everything in it; refused while a job works on it."""
+    caller.require_corpus(corpus)
+    with service.database.read() as connection:
+        corpora.get(connection, corpus)
+        for state in (JobState.QUEUED, JobState.RUNNING):
+            for job in job_rows.find(connection, corpora=[corpus], state=state, limit=1):
+                raise Conflict(
+                    f"job {job.job_id} ({job.kind.value}) is {job.state.value}; wait for it or cancel it",
+                    field="corpus",
+                )
+        collections = [version.collection for version in index_versions.of_corpus(connection, corpus)]
+    # Milvus first: if it fails half-way, the rows still name what is left to drop.
+    service.index.drop_alias(alias_of(corpus))
+    for collection in collections:
+        service.index.drop(collection)
+    with service.database.write() as connection:
+        corpora.remove(connection, corpus)
+    service.replica.refresh()
+    return Response(status_code=204)
+
+
+def _policy(raw: dict[str, Any]) -> Policy:
+    try:
+        return Policy.model_validate(raw)
+    except ValidationError as error:
+        raise invalid_input(error.errors(), "policy") from error
+
+
+def _merged(before: Policy, change: dict[str, Any]) -> Policy:
+    merged: dict[str, Any] = before.model_dump()
+    for section, value in change.items():
+        present = merged.get(section)
+        merged[section] = (
+            {**present, **value} if isinstance(present, dict) and isinstance(value, dict) else value
+        )
+    return _policy(merged)
+
+
+def _check_base(policy: Policy, field: str) -> None:
+    try:
+        resolve_base(policy.base_model)
+    except ModelRefused as error:
+        error.field = field
+        raise

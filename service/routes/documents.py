@@ -1,0 +1,77 @@
+"""Documents: put, get, delete."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+
+from embedloop.corpus import Written, get_document
+from service.answers import document_out
+from service.routing import Reader, Running, Writer, keyed_router
+from service.schemas import DocumentIn
+from service.state import Service
+from service.validation import checked_document, checked_document_id
+from service.waiting import until_applied
+from service.writing import delete, put, require_corpus
+
+router: APIRouter = keyed_router("documents")
+
+Wait = Literal["applied"]
+
+
+@router.put("/corpora/{corpus}/documents/{document_id:path}")
+async def put_document(
+    corpus: str,
+    document_id: str,
+    body: DocumentIn,
+    caller: Writer,
+    service: Running,
+    wait: Wait | None = None,
+) -> dict[str, Any]:
+    """Stores a document; answering means that it is never lost. `wait=applied`: and that searches find it."""
+    caller.require_corpus(corpus)
+    document = checked_document(
+        checked_document_id(document_id),
+        body.title or "",
+        body.text or "",
+        body.metadata or {},
+        max_chars=service.settings.max_document_chars,
+    )
+    written = await run_in_threadpool(put, service, corpus, [document])
+    return await _told(service, corpus, written[0], wait)
+
+
+@router.get("/corpora/{corpus}/documents/{document_id:path}")
+def read_document(
+    corpus: str,
+    document_id: str,
+    caller: Reader,
+    service: Running,
+) -> dict[str, Any]:
+    caller.require_corpus(corpus)
+    require_corpus(service, corpus)
+    return document_out(get_document(service.database, corpus, checked_document_id(document_id)))
+
+
+@router.delete("/corpora/{corpus}/documents/{document_id:path}")
+async def delete_document(
+    corpus: str,
+    document_id: str,
+    caller: Writer,
+    service: Running,
+    wait: Wait | None = None,
+) -> dict[str, Any]:
+    """Deletes a document; from now on no answer shows it."""
+    caller.require_corpus(corpus)
+    await run_in_threadpool(require_corpus, service, corpus)
+    written = await run_in_threadpool(delete, service, corpus, checked_document_id(document_id))
+    return await _told(service, corpus, written, wait)
+
+
+async def _told(service: Service, corpus: str, written: Written, wait: Wait | None) -> dict[str, Any]:
+    if wait is not None:
+        await until_applied(service, corpus, [written])
+    return asdict(written) | {"applied": wait is not None}

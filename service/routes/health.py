@@ -1,0 +1,76 @@
+"""Health, readiness and metrics: the only routes without a key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import anyio
+import orjson
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.concurrency import run_in_threadpool
+
+from embedloop.errors import EmbedloopError
+from service.routing import Running
+from service.state import Service
+
+router = APIRouter(tags=["health"])
+
+CHECK_SECONDS = 5.0
+OK = "ok"
+_CANDIDATE = "candidate "
+# A check that hangs keeps its thread until the adapter's own timeout.
+_checkers = anyio.CapacityLimiter(16)
+
+
+@router.get("/healthz")
+async def health() -> dict[str, str]:
+    """Answers as long as the process lives."""
+    return {"status": OK}
+
+
+@router.get("/readyz")
+async def readiness(service: Running) -> Response:
+    """200 when searches and writes can be answered, else 503 with what failed."""
+    checks: dict[str, Callable[[], object]] = {
+        "catalog": service.database.ping,
+        "milvus": service.index.server_version,
+        "broker": service.queue.ping,
+    }
+    found = await asyncio.gather(*(_checked(check) for check in checks.values()))
+    told = dict(zip(checks, found, strict=True)) | {"encoder": _encoder(service)}
+    if service.stopping.is_set():
+        status = "stopping"
+    else:
+        status = "ready" if all(value == OK for value in told.values()) else "unready"
+    headers = {} if status == "ready" else {"Retry-After": "1"}
+    body = orjson.dumps({"status": status, "checks": told})
+    return Response(body, 200 if status == "ready" else 503, headers, "application/json")
+
+
+@router.get("/metrics")
+async def metrics(service: Running) -> Response:
+    """Everything that is counted, in Prometheus' text format."""
+    body = await run_in_threadpool(service.metrics.exposition)
+    return Response(body, media_type=CONTENT_TYPE_LATEST)
+
+
+async def _checked(check: Callable[[], object]) -> str:
+    try:
+        with anyio.fail_after(CHECK_SECONDS):
+            await anyio.to_thread.run_sync(check, limiter=_checkers, abandon_on_cancel=True)
+    except EmbedloopError as error:
+        return error.message
+    except TimeoutError:
+        return f"no answer within {CHECK_SECONDS:g} s"
+    return OK
+
+
+def _encoder(service: Service) -> str:
+    """What hinders encoding; a candidate that cannot be loaded does not hinder what serves."""
+    faults = [part for part in (service.replica.fault or "").split("; ") if part]
+    hindering = [part for part in faults if not part.startswith(_CANDIDATE)]
+    if service.batcher.fault is not None:
+        hindering.append(service.batcher.fault)
+    return "; ".join(hindering) or OK

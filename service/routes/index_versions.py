@@ -1,0 +1,81 @@
+"""Index versions: list, promote, roll back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import anyio
+from fastapi import APIRouter
+
+from embedloop.catalog import corpora, index_versions
+from embedloop.errors import NotFound
+from embedloop.promotion import promote, rollback
+from embedloop.records import Corpus
+from service.answers import index_version_out
+from service.routing import Admin, Reader, Running, keyed_router
+from service.schemas import PromoteIn
+
+router: APIRouter = keyed_router("index versions")
+
+# A promotion waits for all replicas: it must not take the threads of other requests.
+_promotions = anyio.CapacityLimiter(8)
+
+
+@router.get("/corpora/{corpus}/index-versions")
+def list_index_versions(corpus: str, caller: Reader, service: Running) -> dict[str, Any]:
+    """A corpus' index versions, the newest first."""
+    caller.require_corpus(corpus)
+    with service.database.read() as connection:
+        corpora.get(connection, corpus)
+        found = index_versions.of_corpus(connection, corpus)
+        return {"items": [index_version_out(connection, version) for version in found]}
+
+
+@router.post("/corpora/{corpus}/promote")
+async def promote_index_version(
+    corpus: str,
+    body: PromoteIn,
+    caller: Admin,
+    service: Running,
+) -> dict[str, Any]:
+    """Makes an index version the serving one, in every replica, if it is verified and the gate allows it."""
+    caller.require_corpus(corpus)
+
+    def move() -> Corpus:
+        with service.database.read() as connection:
+            corpora.get(connection, corpus)
+            if index_versions.get(connection, body.index_version).corpus != corpus:
+                raise NotFound(f"there is no index version {body.index_version!r}", field="index_version")
+        return promote(
+            service.database,
+            service.index,
+            corpus,
+            body.index_version,
+            actor=caller.key.key_id,
+            timeout_seconds=service.settings.promotion_timeout_seconds,
+        )
+
+    return await _moved(move)
+
+
+@router.post("/corpora/{corpus}/rollback")
+async def roll_back(corpus: str, caller: Admin, service: Running) -> dict[str, Any]:
+    """Returns to the index version that served before; it has followed every write, so none is lost."""
+    caller.require_corpus(corpus)
+    return await _moved(
+        partial(
+            rollback,
+            service.database,
+            service.index,
+            corpus,
+            actor=caller.key.key_id,
+            timeout_seconds=service.settings.promotion_timeout_seconds,
+        )
+    )
+
+
+async def _moved(move: Callable[[], Corpus]) -> dict[str, Any]:
+    corpus = await anyio.to_thread.run_sync(move, limiter=_promotions)
+    return {"corpus": corpus.name, "serving": corpus.serving, "previous": corpus.previous}

@@ -1,0 +1,150 @@
+"""Jobs: submit, list, read, cancel, follow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from embedloop import jobs
+from embedloop.catalog import corpora, models
+from embedloop.catalog import jobs as job_rows
+from embedloop.errors import NotFound, TooLittleFeedback, Unavailable
+from embedloop.feedback import count_training_pairs
+from embedloop.queue import deliver
+from embedloop.records import Job, JobKind, JobState
+from service.answers import job_out
+from service.problems import invalid_input
+from service.routing import Admin, Reader, Running, keyed_router
+from service.schemas import NAME_PATTERN, PARAMS_OF_KIND, Id, JobIn
+from service.state import Service
+
+router: APIRouter = keyed_router("jobs")
+
+EVENT_SECONDS = 0.5
+IDEMPOTENCY_PATTERN = r"^[ -~]{1,160}$"
+
+
+@router.post("/jobs", status_code=202)
+def submit_job(
+    body: JobIn,
+    caller: Admin,
+    service: Running,
+    idempotency_key: Annotated[str | None, Header(pattern=IDEMPOTENCY_PATTERN)] = None,
+) -> dict[str, Any]:
+    """Submits a job; with an Idempotency-Key seen before, answers with the job that it made."""
+    caller.require_corpus(body.corpus)
+    params = _params(body)
+    scoped = None if idempotency_key is None else f"{caller.key.key_id}:{idempotency_key}"
+    _check_possible(service, body, params, scoped)
+    with service.database.write() as connection:
+        corpora.get(connection, body.corpus)
+        job, letters = jobs.submit(connection, body.kind, body.corpus, params, scoped)
+    deliver(service.database, service.queue, letters)
+    return job_out(job)
+
+
+@router.get("/jobs")
+def list_jobs(
+    caller: Reader,
+    service: Running,
+    corpus: Annotated[str | None, Query(pattern=NAME_PATTERN)] = None,
+    state: JobState | None = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    before: Annotated[Id | None, Query(description="`next` of the page before.")] = None,
+) -> dict[str, Any]:
+    """Jobs, the newest first."""
+    wanted = caller.corpora if corpus is None else [caller.require_corpus(corpus)]
+    with service.database.read() as connection:
+        found = job_rows.find(connection, corpora=wanted, state=state, before=before, limit=limit + 1)
+    told: dict[str, Any] = {"items": [job_out(job) for job in found[:limit]]}
+    return told | ({"next": found[limit - 1].job_id} if len(found) > limit else {})
+
+
+def visible_job(job_id: str, caller: Reader, service: Running) -> Job:
+    """The job in the path. Raises NotFound, also when the key may not see its corpus."""
+    with service.database.read() as connection:
+        job = job_rows.get(connection, job_id)
+    if caller.corpora is not None and job.corpus not in caller.corpora:
+        raise NotFound(f"there is no job {job_id!r}", field="job_id")
+    return job
+
+
+@router.get("/jobs/{job_id}")
+def get_job(job: Annotated[Job, Depends(visible_job)]) -> dict[str, Any]:
+    return job_out(job)
+
+
+@router.post("/jobs/{job_id}/cancel", status_code=202)
+def cancel_job(
+    job: Annotated[Job, Depends(visible_job)],
+    caller: Admin,
+    service: Running,
+) -> dict[str, Any]:
+    """Asks a job to end; one that has ended already stays as it is."""
+    with service.database.write() as connection:
+        cancelled, letters = jobs.cancel(connection, job.job_id)
+    deliver(service.database, service.queue, letters)
+    return job_out(cancelled)
+
+
+@router.get("/jobs/{job_id}/events", response_class=EventSourceResponse)
+async def follow_job(
+    job: Annotated[Job, Depends(visible_job)], service: Running
+) -> AsyncIterator[ServerSentEvent]:
+    """One `progress` event for each change; the stream ends after the one that tells how the job ended."""
+    told: dict[str, Any] | None = None
+    while True:
+        present = job_out(job)
+        if present != told:
+            yield ServerSentEvent(event="progress", data=present)
+            told = present
+        if job.state.ended or service.stopping.is_set():
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(service.stopping.wait(), EVENT_SECONDS)
+        try:
+            job = await run_in_threadpool(_read, service, job.job_id)
+        except NotFound:
+            return
+        except Unavailable as error:
+            yield ServerSentEvent(comment=error.message)
+
+
+def _read(service: Service, job_id: str) -> Job:
+    with service.database.read() as connection:
+        return job_rows.get(connection, job_id)
+
+
+def _params(body: JobIn) -> dict[str, Any]:
+    try:
+        params = PARAMS_OF_KIND[body.kind].model_validate(body.params)
+    except ValidationError as error:
+        raise invalid_input(error.errors(), "params") from error
+    return params.model_dump(mode="json", exclude_none=True)
+
+
+def _check_possible(service: Service, body: JobIn, params: dict[str, Any], scoped: str | None) -> None:
+    """Refuses early what the job would only find out later; a repeated request is never refused here."""
+    with service.database.read() as connection:
+        corpus = corpora.get(connection, body.corpus)
+        if scoped is not None and job_rows.by_idempotency_key(connection, scoped) is not None:
+            return
+        model_version = params.get("model_version")
+        if model_version is not None and models.find(connection, model_version) is None:
+            raise NotFound(f"there is no model version {model_version!r}", field="params.model_version")
+    if body.kind in (JobKind.CYCLE, JobKind.FINETUNE):
+        pairs = count_training_pairs(service.database, corpus.name)
+        needed = corpus.policy.trigger.min_pairs
+        if pairs < needed:
+            raise TooLittleFeedback(
+                f"corpus {corpus.name!r} has at most {pairs} training pairs, needed are {needed} "
+                "(policy.trigger.min_pairs)",
+                field="corpus",
+            )

@@ -1,0 +1,45 @@
+"""Model versions: list, read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from embedloop.catalog import corpora, models
+from embedloop.errors import NotFound
+from embedloop.records import ModelVersion
+from service.answers import model_out
+from service.auth import Caller
+from service.routing import Reader, Running, keyed_router
+from service.schemas import NAME_PATTERN
+
+router: APIRouter = keyed_router("models")
+
+
+@router.get("/models")
+def list_models(
+    caller: Reader,
+    service: Running,
+    corpus: Annotated[str | None, Query(pattern=NAME_PATTERN)] = None,
+) -> dict[str, Any]:
+    """Model versions, the newest first; of one corpus, those trained for it and the untrained bases."""
+    with service.database.read() as connection:
+        if corpus is not None:
+            corpora.get(connection, caller.require_corpus(corpus))
+        found = models.every(connection, corpus)
+    return {"items": [model_out(model) for model in found if _visible(model, caller)]}
+
+
+@router.get("/models/{model_id}")
+def get_model(model_id: str, caller: Reader, service: Running) -> dict[str, Any]:
+    """One model version with its manifest and metrics."""
+    with service.database.read() as connection:
+        model = models.find(connection, model_id)
+    if model is None or not _visible(model, caller):
+        raise NotFound(f"there is no model version {model_id!r}", field="model_id")
+    return model_out(model)
+
+
+def _visible(model: ModelVersion, caller: Caller) -> bool:
+    return caller.corpora is None or model.corpus is None or model.corpus in caller.corpora

@@ -1,0 +1,34 @@
+"""Search."""
+
+from __future__ import annotations
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from service.routing import Reader, Running, keyed_router
+from service.schemas import SearchIn
+from service.searching import CallerGone, search
+
+router: APIRouter = keyed_router("search")
+
+CLIENT_CLOSED_REQUEST = 499
+
+
+@router.post("/corpora/{corpus}/search")
+async def search_corpus(
+    corpus: str,
+    body: SearchIn,
+    request: Request,
+    caller: Reader,
+    service: Running,
+) -> Response:
+    """The passages nearest to a query, all of one index version, each live by the catalog.
+
+    One document may appear with several passages. `score` is the cosine times the boosts, greater is nearer.
+    """
+    caller.require_corpus(corpus)
+    try:
+        answer = await search(service, corpus, body, key_id=caller.key.key_id, request=request)
+    except CallerGone:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+    return Response(orjson.dumps(answer), media_type="application/json")

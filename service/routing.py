@@ -1,0 +1,108 @@
+"""The route class of every keyed route: path, key and size are checked before a body is read."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive
+
+from embedloop.errors import InvalidInput
+from service.auth import Caller
+from service.state import Service, caller_of, service_of
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+_bearer = HTTPBearer(auto_error=False, description="An API key, `el_...`")
+
+
+class JsonRequest(Request):
+    """Reads JSON strictly: valid UTF-8, no NaN, no half surrogate pairs, bounded depth."""
+
+    async def json(self) -> Any:
+        return orjson.loads(await self.body())
+
+
+class KeyedRoute(APIRoute):
+    """Asks for the key first, then lets in at most `max_request_bytes`."""
+
+    limited = True
+
+    def get_route_handler(self) -> Handler:
+        handler = super().get_route_handler()
+
+        async def keyed(request: Request) -> Response:
+            check_path(request.scope["path"])
+            service = service_of(request)
+            receive = request.receive
+            if self.limited:
+                receive = limit_body(request, service.settings.max_request_bytes)
+            request = JsonRequest(request.scope, receive)
+            request.state.caller = await service.keyring.caller(request.headers.get("authorization"))
+            return await handler(request)
+
+        return keyed
+
+
+class StreamedRoute(KeyedRoute):
+    """For bodies that are read line by line: each line is limited, the whole is not."""
+
+    limited = False
+
+
+def keyed_router(tag: str, *, streamed: bool = False) -> APIRouter:
+    """A router whose routes need a key."""
+    return APIRouter(
+        prefix="/v1",
+        tags=[tag],
+        route_class=StreamedRoute if streamed else KeyedRoute,
+        dependencies=[Depends(_bearer)],
+    )
+
+
+def _caller_with(role: str) -> Any:
+    """A dependency that yields the caller if the key's role is at least `role`."""
+
+    def caller(request: Request) -> Caller:
+        known = caller_of(request)
+        known.require_role(role)
+        return known
+
+    return Depends(caller)
+
+
+Reader = Annotated[Caller, _caller_with("reader")]
+Writer = Annotated[Caller, _caller_with("writer")]
+Admin = Annotated[Caller, _caller_with("admin")]
+Running = Annotated[Service, Depends(service_of)]
+
+
+def check_path(path: str) -> None:
+    """Raises InvalidInput for control characters: a router would silently cut an id at a line end."""
+    if any(unicodedata.category(char) == "Cc" for char in path):
+        raise InvalidInput(f"a path must not hold control characters, got {path!r}", field="path")
+
+
+def limit_body(request: Request, max_bytes: int) -> Receive:
+    """A `receive` that refuses bodies longer than `max_bytes`, by what is announced and by what comes."""
+    announced = request.headers.get("content-length", "")
+    receive = request.receive
+    seen = 0
+
+    async def limited() -> Message:
+        nonlocal seen
+        message = await receive()
+        if message["type"] == "http.request":
+            seen += len(message.get("body", b""))
+        if seen > max_bytes or (announced.isdecimal() and int(announced) > max_bytes):
+            # FastAPI lets no other exception through while it reads a body.
+            raise HTTPException(413, f"a request body holds at most {max_bytes} bytes")
+        return message
+
+    return limited

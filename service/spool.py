@@ -1,0 +1,200 @@
+"""The retrieval log: spooled to this replica's own file before an answer leaves, then moved to the catalog."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy.exc import DBAPIError
+
+from embedloop.catalog import corpora, feedback
+from embedloop.catalog.database import Database
+from embedloop.errors import Conflict, EmbedloopError, Unavailable
+from embedloop.feedback import settle_pending
+from embedloop.records import Retrieval, Shown
+
+log = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 1.0
+FLUSH_WAIT_SECONDS = 10.0
+ROWS_PER_INSERT = 300
+SUFFIX = ".ndjson"
+
+
+class Spool:
+    """Appends with one `write` a line, which survives kill -9; a thread moves segments to the catalog.
+
+    The folder is locked: a second process on it would delete segments that the first still writes.
+    """
+
+    def __init__(self, folder: Path, database: Database):
+        """Raises Conflict when another process uses the folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._database = database
+        self._lock_file = _locked(folder / "lock")
+        self._appending = threading.Lock()
+        self._flushing = threading.Lock()
+        self._segment: Path | None = None
+        self._descriptor = -1
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
+
+    def start(self) -> None:
+        """Moves what a former process left, then goes on doing so."""
+        self._thread.start()
+
+    def append(self, retrieval: Retrieval) -> None:
+        """Writes one line. Raises Unavailable when the disk does not take it."""
+        line = orjson.dumps(_as_json(retrieval)) + b"\n"
+        with self._appending:
+            try:
+                self._open()
+                written = os.write(self._descriptor, line)
+                if written != len(line):
+                    os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
+                    raise OSError("the disk is full")
+            except OSError as error:
+                raise Unavailable(f"the retrieval log cannot be written: {error}") from error
+
+    def flush_now(self) -> None:
+        """Moves every line appended before this call to the catalog. Raises Unavailable if that fails."""
+        if not self._flushing.acquire(timeout=FLUSH_WAIT_SECONDS):
+            raise Unavailable("the retrieval log is being moved to the catalog", retry_after_seconds=1)
+        try:
+            self._rotate()
+            moved = sum(self._move(segment) for segment in sorted(self._folder.glob(f"*{SUFFIX}")))
+            if moved:
+                settle_pending(self._database)
+        finally:
+            self._flushing.release()
+
+    def close(self) -> None:
+        """Flushes for the last time; what cannot be moved waits in its segment for the next start."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=FLUSH_WAIT_SECONDS)
+        try:
+            self.flush_now()
+        except EmbedloopError as error:
+            log.warning("the retrieval log stays in %s until the next start: %s", self._folder, error)
+        with self._appending:
+            self._close_segment()
+        self._lock_file.close()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self.flush_now()
+            except EmbedloopError as error:
+                log.warning("the retrieval log waits in %s: %s", self._folder, error)
+            # The thread must outlive whatever a database throws; the segment is still there.
+            except Exception:
+                log.exception("the retrieval log could not be moved")
+            if self._stop.wait(FLUSH_SECONDS):
+                return
+
+    def _open(self) -> None:
+        if self._descriptor < 0:
+            name = f"{time.time_ns():020d}-{os.getpid()}{SUFFIX}.open"
+            self._segment = self._folder / name
+            self._descriptor = os.open(self._segment, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def _rotate(self) -> None:
+        """Ends the present segment; from now on appends go to a new one."""
+        with self._appending:
+            self._close_segment()
+            # An open segment of a former process ended with it: the folder is ours alone.
+            for path in self._folder.glob(f"*{SUFFIX}.open"):
+                path.rename(path.with_suffix(""))
+
+    def _close_segment(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _move(self, segment: Path) -> int:
+        moved = 0
+        for part in _parts(_lines(segment)):
+            self._insert(part)
+            moved += len(part)
+        segment.unlink()
+        return moved
+
+    def _insert(self, logged: Sequence[Retrieval]) -> None:
+        """Inserts retrievals; those of corpora deleted since are dropped, as is one that is refused alone."""
+        try:
+            with self._database.write() as connection:
+                known = {corpus.name for corpus in corpora.every(connection)}
+                feedback.log_retrievals(connection, [r for r in logged if r.corpus in known])
+        except DBAPIError as error:
+            if len(logged) == 1:
+                log.error("retrieval %s is dropped: %s", logged[0].retrieval_id, error.orig)
+                return
+            for one in logged:
+                self._insert([one])
+
+
+def _locked(path: Path) -> Any:
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise Conflict(f"another process spools into {path.parent}; give each replica its own id") from error
+    return file
+
+
+def _lines(segment: Path) -> Iterator[Retrieval]:
+    with segment.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield _from_json(orjson.loads(line))
+            except (ValueError, KeyError, TypeError) as error:
+                # The last line of a process that was killed: its answer never left.
+                log.warning("%s line %d is skipped: %s", segment.name, number, error)
+
+
+def _parts(logged: Iterator[Retrieval]) -> Iterator[list[Retrieval]]:
+    part: list[Retrieval] = []
+    for one in logged:
+        part.append(one)
+        if len(part) == ROWS_PER_INSERT:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def _as_json(retrieval: Retrieval) -> dict[str, Any]:
+    return {
+        "retrieval_id": retrieval.retrieval_id,
+        "corpus": retrieval.corpus,
+        "query": retrieval.query,
+        "person": retrieval.person,
+        "index_version_id": retrieval.index_version_id,
+        "model_id": retrieval.model_id,
+        "shown": [[s.rank, s.document_id, s.passage_id, s.score] for s in retrieval.shown],
+        "at": retrieval.at.isoformat(),
+    }
+
+
+def _from_json(line: dict[str, Any]) -> Retrieval:
+    return Retrieval(
+        retrieval_id=line["retrieval_id"],
+        corpus=line["corpus"],
+        query=line["query"],
+        person=line["person"],
+        index_version_id=line["index_version_id"],
+        model_id=line["model_id"],
+        shown=[Shown(*entry) for entry in line["shown"]],
+        at=datetime.fromisoformat(line["at"]),
+    )

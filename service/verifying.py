@@ -1,0 +1,47 @@
+"""The catalog's last word on hits: one indexed lookup for a whole batch."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from embedloop.catalog import documents
+from embedloop.catalog.database import Database
+from embedloop.errors import Unavailable
+from embedloop.records import Hit
+
+log = logging.getLogger(__name__)
+
+AWAY_SECONDS = 1.0
+
+
+class Verifier:
+    """Looks up which revs are live; while the catalog is away it is not asked for every batch."""
+
+    def __init__(self, database: Database):
+        self._database = database
+        self._away_until = 0.0
+
+    def live_revs(self, found: Iterable[tuple[str, Sequence[Hit]]]) -> Mapping[str, Mapping[str, int]] | None:
+        """For each corpus, document id -> live rev of the documents among its hits.
+
+        Args:
+            found: Corpus and hits of each query.
+
+        Returns:
+            None when the catalog does not answer.
+        """
+        wanted: dict[str, set[str]] = defaultdict(set)
+        for corpus, hits in found:
+            wanted[corpus].update(hit.passage.document_id for hit in hits)
+        if time.monotonic() < self._away_until:
+            return None
+        try:
+            with self._database.read() as connection:
+                return {c: documents.live_revs(connection, c, ids) for c, ids in wanted.items()}
+        except Unavailable as error:
+            self._away_until = time.monotonic() + AWAY_SECONDS
+            log.warning("answers go out unverified: %s", error)
+            return None
