@@ -31,6 +31,8 @@ MAX_WINDOW = 16_384
 SCAN_ROWS = 1000
 NOT_FOUND_CODES = frozenset({100})
 NOT_LOADED_CODES = frozenset({101})
+# pymilvus pings every 10 s; a gRPC server takes that for an attack and closes the connection (ENHANCE_YOUR_CALM).
+_CHANNEL_OPTIONS = {"grpc.keepalive_time_ms": 300_000, "grpc.keepalive_permit_without_calls": False}
 _FIELDS = ["passage_id", "document_id", "rev", "ordinal", "title", "text", "metadata"]
 
 

@@ -14,7 +14,7 @@ LEAST_TERMS = 100
 TRAINING: dict[str, Any] = {
     "epochs": 1.0,
     "batch_size": 64,
-    "learning_rate": 5e-5,
+    "learning_rate": 1e-4,
     "max_tokens": 64,
     "hard_negatives": 1,
     "evaluations": 4,
