@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     encode_batch_size: Annotated[int, Field(ge=1, le=1024)] = 32
 
     max_batch: Annotated[int, Field(ge=1, le=1024)] = 32
-    max_wait_ms: Annotated[float, Field(ge=0, le=1000)] = 2.0
+    max_wait_ms: Annotated[float, Field(ge=0, le=1000)] = 0.0
     max_queue: Annotated[int, Field(ge=1)] = 256
     search_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
     milvus_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
