@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Scalar = str | int | float | bool
+Scalar = str | int | Annotated[float, Field(allow_inf_nan=False)] | bool
 _OPERATORS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "in": "in"}
 MAX_DEPTH = 8
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 class _Node(BaseModel):
@@ -70,6 +71,20 @@ def expression(node: Filter, depth: int = 0) -> str:
 
 
 def _comparison(node: Compare) -> str:
-    name = "document_id" if node.field == "document_id" else f"metadata[{json.dumps(node.field)}]"
-    value = list(node.value) if isinstance(node.value, tuple) else node.value
-    return f"{name} {_OPERATORS[node.op]} {json.dumps(value, ensure_ascii=False)}"
+    if node.field == "document_id":
+        name = node.field
+    else:
+        name = f"metadata[{_literal(node.field)}]"
+    if not isinstance(node.value, tuple):
+        return f"{name} {_OPERATORS[node.op]} {_literal(node.value)}"
+    if name == "document_id":
+        return f"{name} in [{', '.join(_literal(value) for value in node.value)}]"
+    # Milvus Lite knows `in` for plain fields only.
+    return "(" + " or ".join(f"{name} == {_literal(value)}" for value in node.value) + ")"
+
+
+def _literal(value: Scalar) -> str:
+    """A literal with no other escapes than those that Milvus and Milvus Lite share."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    return '"' + "".join(_ESCAPES.get(character, character) for character in value) + '"'

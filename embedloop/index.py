@@ -29,6 +29,9 @@ MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 MAX_TEXT_BYTES = 65_535
 MAX_WINDOW = 16_384
 SCAN_ROWS = 1000
+IVF_LISTS = 128
+# gRPC waits ever longer before it connects again, up to two minutes; a restarted Milvus is back in seconds.
+_CHANNEL_OPTIONS = {"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1000}
 NOT_FOUND_CODES = frozenset({100})
 NOT_LOADED_CODES = frozenset({101})
 # pymilvus pings every 10 s; a gRPC server takes that for an attack and closes the connection (ENHANCE_YOUR_CALM).
@@ -61,7 +64,11 @@ class MilvusIndex:
 
     def __init__(self, uri: str, *, token: str = "", timeout_seconds: float = 10.0):
         self._timeout = timeout_seconds
-        self._client: MilvusClient = _call(lambda: MilvusClient(uri=uri, token=token, timeout=timeout_seconds))
+        self._client: MilvusClient = _call(
+            lambda: MilvusClient(
+                uri=uri, token=token, timeout=timeout_seconds, grpc_options=dict(_CHANNEL_OPTIONS)
+            )
+        )
 
     def close(self) -> None:
         self._client.close()
@@ -124,10 +131,12 @@ class MilvusIndex:
             vectors: (n, dim) float32, L2-normalised.
 
         Raises:
-            InvalidInput: a text is longer than Milvus stores.
+            InvalidInput: a text is longer than Milvus stores, or a vector is not finite.
         """
         if len(passages) != len(vectors):
             raise InvalidInput(f"{len(passages)} passages need as many vectors, got {len(vectors)}")
+        if not np.isfinite(vectors).all():
+            raise InvalidInput("a vector must be finite, got NaN or infinity from the encoder")
         rows = [_row(p, v) for p, v in zip(passages, vectors, strict=True)]
         for message in _messages(rows, vectors.shape[1] if len(vectors) else 0):
             self._loaded(
@@ -174,7 +183,7 @@ class MilvusIndex:
                 limit=min(limit, MAX_WINDOW),
                 filter=filter_expression,
                 output_fields=_FIELDS,
-                search_params={"metric_type": "COSINE", "params": {"ef": max(ef_search, limit)}},
+                search_params={"metric_type": "COSINE", "params": _search_parameters(ef_search, limit)},
                 anns_field="vector",
                 consistency_level="Strong" if strong else "Bounded",
                 timeout=timeout_seconds or self._timeout,
@@ -315,9 +324,14 @@ def _build_parameters(settings: IndexSettings) -> dict[str, Any]:
         case "HNSW":
             return {"M": settings.m, "efConstruction": settings.ef_construction}
         case "IVF_FLAT":
-            return {"nlist": 128}
+            return {"nlist": IVF_LISTS}
         case _:
             return {}
+
+
+def _search_parameters(ef_search: int, limit: int) -> dict[str, Any]:
+    """Breadth for HNSW and for IVF; an index type ignores what is not its own."""
+    return {"ef": max(ef_search, limit), "nprobe": min(ef_search, IVF_LISTS)}
 
 
 def _row(passage: Passage, vector: Vectors) -> dict[str, Any]:
@@ -340,7 +354,8 @@ def _messages(rows: Sequence[dict[str, Any]], dimension: int) -> Iterator[list[d
     message: list[dict[str, Any]] = []
     size = 0
     for row in rows:
-        row_bytes = 4 * dimension + 4 * (len(row["text"]) + len(row["title"])) + 1024
+        metadata = json.dumps(row["metadata"])
+        row_bytes = 4 * dimension + 4 * (len(row["text"]) + len(row["title"])) + len(metadata) + 1024
         if message and size + row_bytes > MAX_MESSAGE_BYTES:
             yield message
             message, size = [], 0
