@@ -1,0 +1,124 @@
+"""Servers and tiny models that are made once a session; catalogs and collections belong to one test each."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from embedloop.records import ModelVersion
+from tests.servers import Server, milvus_lite, valkey
+
+if TYPE_CHECKING:
+    from embedloop.catalog.database import Database
+    from embedloop.index import MilvusIndex
+    from embedloop.registry import ModelStore
+
+# pymilvus logs every refused call with its traceback; the tests provoke hundreds.
+logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+
+WORDS = (
+    "nosebleed epistaxis bleeding from the nose heart attack myocardial infarction chest pain blood pressure "
+    "high low kidney liver stone fever headache migraine cough cold flu influenza broken bone fracture of a an "
+    "and in with skin rash burn itching eye red ear ache tooth decay dental caries diabetes sugar insulin"
+).split()
+
+
+@pytest.fixture(scope="session")
+def milvus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = milvus_lite(tmp_path_factory.mktemp("milvus"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = valkey(tmp_path_factory.mktemp("valkey"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def index(milvus_server: Server) -> Iterator[MilvusIndex]:
+    from embedloop.index import MilvusIndex
+
+    connected = MilvusIndex(f"http://127.0.0.1:{milvus_server.port}", timeout_seconds=20)
+    yield connected
+    connected.close()
+
+
+@pytest.fixture
+def unique(request: pytest.FixtureRequest) -> str:
+    """A name that no other test uses, good for a corpus and, as it is, for a collection."""
+    name = re.sub(r"[^a-z0-9]+", "", request.node.name.lower())[:24]
+    return f"t{name}{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'catalog.db'}"
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    from embedloop.catalog.database import Database
+    from embedloop.catalog.migrate import upgrade
+
+    upgrade(database_url)
+    opened = Database(database_url)
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture(scope="session")
+def model_store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
+    from embedloop.registry import ModelStore
+
+    folder = tmp_path_factory.mktemp("models")
+    return ModelStore(str(folder), folder / "cache")
+
+
+@pytest.fixture(scope="session")
+def register_tiny(
+    model_store: ModelStore, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[int, int], ModelVersion]]:
+    """Registers a tiny model of (dimension, seed) in the session's store."""
+    from embedloop.catalog.database import Database
+    from embedloop.catalog.migrate import upgrade
+    from embedloop.registry import register
+    from tests.tiny_model import build_tiny_model
+    from training.export import export_onnx
+
+    url = f"sqlite:///{tmp_path_factory.mktemp('registry') / 'catalog.db'}"
+    upgrade(url)
+    catalog = Database(url)
+
+    def make(dimension: int, seed: int) -> ModelVersion:
+        folder = build_tiny_model(tmp_path_factory.mktemp("tiny"), dimension=dimension, seed=seed, words=WORDS)
+
+        def export(copy: Path) -> None:
+            export_onnx(copy)
+
+        return register(catalog, model_store, folder, base=f"tiny-{dimension}-{seed}", export=export)
+
+    yield make
+    catalog.dispose()
+
+
+@pytest.fixture(scope="session")
+def tiny(register_tiny: Callable[[int, int], ModelVersion]) -> ModelVersion:
+    """A registered model version of dimension 32."""
+    return register_tiny(32, 1)
+
+
+@pytest.fixture(scope="session")
+def other_tiny(register_tiny: Callable[[int, int], ModelVersion]) -> ModelVersion:
+    """A registered model version of dimension 48 with other weights."""
+    return register_tiny(48, 2)
