@@ -1,7 +1,9 @@
 """Ask, show, and let the reader say which passage was the right one.
 
 Run `embedloop up` and ingest something first; then
-`EMBEDLOOP_KEY=$(cat embedloop-data/admin.key) python examples/rag_with_feedback.py notes "who may end the lease?"`.
+
+    export EMBEDLOOP_KEY=$(cat embedloop-data/admin.key)
+    python examples/rag_with_feedback.py notes "who may end the lease?"
 """
 
 from __future__ import annotations

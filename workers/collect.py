@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -18,6 +19,7 @@ from embedloop.jobs import Advance, End, Lease, Outcome
 from embedloop.records import Corpus, IndexVersion, Job, JobState, Judgment, Split, TrainingPair, TrainingSet
 from embedloop.text.chunking import embedding_text
 from embedloop.text.normalise import query_key
+from embedloop.text.redact import redact
 from training.judgments import aggregate
 from training.mining import mine_hard_negatives
 from training.pairs import build_pairs, check_leakage, write_training_set
@@ -45,7 +47,7 @@ def collect(parts: Parts, job: Job, lease: Lease) -> Outcome:
     negatives, dropped = _negatives(parts, corpus, serving, judged)
     lease.progress(0.7)
     texts = _texts(parts, corpus, serving, judged, negatives)
-    pairs = build_pairs(judged, texts, negatives)
+    pairs = [_redacted(pair) for pair in build_pairs(judged, texts, negatives)]
     check_leakage(pairs, {query_key(j.query) for j in golden})
     frozen = _freeze(parts, corpus, pairs)
     with parts.database.write() as connection:
@@ -101,6 +103,16 @@ def _texts(
         first = passages_of(document, chunker)[0]
         texts[identity] = embedding_text(first.title, first.text)
     return texts
+
+
+def _redacted(pair: TrainingPair) -> TrainingPair:
+    """Whatever the policy for documents, no personal data that the redactor knows gets into training."""
+    return replace(
+        pair,
+        anchor=redact(pair.anchor).text,
+        positive=redact(pair.positive).text,
+        negatives=tuple(redact(text).text for text in pair.negatives),
+    )
 
 
 def _freeze(parts: Parts, corpus: Corpus, pairs: Sequence[TrainingPair]) -> TrainingSet:
