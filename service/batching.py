@@ -11,8 +11,9 @@ import queue
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -164,15 +165,14 @@ class Batcher:
             stage()
         except BaseException as error:
             log.exception("a search stage died")
-            with self._lock:
-                self._closed = True
-                self.fault = f"a search stage died: {type(error).__name__}"
+            self._mark_dead(error)
             self._fail_waiting()
 
     def _encode_stage(self) -> None:
         try:
             while (batch := self._next_batch()) is not None:
-                self._encode(batch)
+                with self._failing(batch):
+                    self._encode(batch)
         finally:
             self._encoded.put(None)
 
@@ -252,13 +252,8 @@ class Batcher:
 
     def _search_stage(self) -> None:
         while (encoded := self._encoded.get()) is not None:
-            try:
+            with self._failing(encoded.queries):
                 self._search(encoded)
-            # One batch that fails in an unforeseen way must not end the searches of all others.
-            except Exception as error:
-                log.exception("a batch of searches failed")
-                for query in encoded.queries:
-                    fail(query, error)
 
     def _search(self, encoded: _Encoded) -> None:
         rows = {id(query): row for row, query in enumerate(encoded.queries)}
@@ -328,6 +323,26 @@ class Batcher:
             if query.future.set_running_or_notify_cancel():
                 query.future.set_result(answer)
         return short
+
+    @contextmanager
+    def _failing(self, queries: Sequence[Query]) -> Iterator[None]:
+        """Fails a batch's queries with whatever is raised; only what is no `Exception` ends the stage."""
+        try:
+            yield
+        except Exception as error:
+            log.exception("a batch of searches failed")
+            for query in queries:
+                fail(query, error)
+        except BaseException as error:
+            self._mark_dead(error)
+            for query in queries:
+                fail(query, Unavailable(self.fault or "", retry_after_seconds=2))
+            raise
+
+    def _mark_dead(self, error: BaseException) -> None:
+        with self._lock:
+            self._closed = True
+            self.fault = f"a search stage died: {type(error).__name__}"
 
     def _fail_waiting(self) -> None:
         """Fails what no stage will take any more."""

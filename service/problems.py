@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 DEFAULT_RETRY_AFTER = 1
 SHOWN_INPUT_CHARS = 80
+_TYPE_TAGS = frozenset({"str", "int", "float", "bool"})
 
 STATUS: Mapping[type[EmbedloopError], int] = {
     errors.InvalidInput: 400,
@@ -104,7 +105,7 @@ def invalid_input(found: Sequence[Mapping[str, Any]], prefix: str = "") -> error
 
 
 def _field_error(one: Mapping[str, Any], prefix: str) -> dict[str, str]:
-    location = [str(part) for part in one["loc"]]
+    location = _location(one["loc"])
     if one["type"] == "json_invalid":
         return {"field": "body", "message": f"the body is not valid JSON: {one['ctx']['error']}"}
     field = ".".join([prefix, *location] if prefix else location) or "body"
@@ -119,6 +120,18 @@ def _field_error(one: Mapping[str, Any], prefix: str) -> dict[str, str]:
             reason = str(one["msg"]).removeprefix("Value error, ")
             message = f"{field}: {reason[:1].lower()}{reason[1:]}, got {_shown(value)}"
     return {"field": field, "message": message}
+
+
+def _location(parts: Sequence[object]) -> list[str]:
+    """The place of an error without the names of types that Pydantic puts where several are allowed."""
+    location = [str(part) for part in parts]
+    for position, part in enumerate(location):
+        if "[" in part:
+            location = location[:position]
+            break
+    while location and location[-1] in _TYPE_TAGS:
+        location.pop()
+    return location
 
 
 def _shown(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
+from urllib.parse import unquote_to_bytes
 
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
@@ -38,7 +39,7 @@ class KeyedRoute(APIRoute):
         handler = super().get_route_handler()
 
         async def keyed(request: Request) -> Response:
-            check_path(request.scope["path"])
+            check_path(request)
             service = service_of(request)
             receive = request.receive
             if self.limited:
@@ -83,8 +84,17 @@ Admin = Annotated[Caller, _caller_with("admin")]
 Running = Annotated[Service, Depends(service_of)]
 
 
-def check_path(path: str) -> None:
-    """Raises InvalidInput for control characters: a router would silently cut an id at a line end."""
+def check_path(request: Request) -> None:
+    """Raises InvalidInput for bytes that are no UTF-8, and for control characters.
+
+    The server would replace the first by one and the same character, and a router cuts an id at a line end.
+    """
+    path = request.scope["path"]
+    raw = request.scope.get("raw_path", b"")
+    try:
+        unquote_to_bytes(raw).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"a path must be UTF-8 when unquoted, got {raw!r}", field="path") from error
     if any(unicodedata.category(char) == "Cc" for char in path):
         raise InvalidInput(f"a path must not hold control characters, got {path!r}", field="path")
 

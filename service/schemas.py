@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from embedloop.policy import Chunking
 from embedloop.records import JobKind, Signal, Split
@@ -22,6 +22,10 @@ def _not_blank(value: str) -> str:
     if not value.strip():
         raise ValueError("must not be blank")
     return value
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
 
 
 CorpusName = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -126,8 +130,9 @@ EmbeddingText = Annotated[str, Field(min_length=1, max_length=32_000), AfterVali
 
 class EmbeddingsIn(Body):
     input: Annotated[
-        EmbeddingText | Annotated[list[EmbeddingText], Field(min_length=1, max_length=2048)],
-        Field(examples=[["painful big toe"]]),
+        list[EmbeddingText],
+        Field(min_length=1, max_length=2048, examples=[["painful big toe"]]),
+        BeforeValidator(_as_list, json_schema_input_type=str | list[str]),
     ]
     model: Annotated[Id, Field(description="A corpus, or a model version that some corpus serves.")]
     encoding_format: Literal["float", "base64"] = "float"

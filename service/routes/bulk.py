@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from embedloop.catalog import corpora
 from embedloop.corpus import Written
-from embedloop.errors import EmbedloopError, InvalidInput
+from embedloop.errors import EmbedloopError, InvalidInput, NotFound
 from embedloop.feedback import ImportedJudgment, import_judgments
 from embedloop.records import NewDocument
 from service.ndjson import Line, NdjsonAnswer
@@ -141,7 +141,12 @@ class _Documents:
     def _delete(self, line: Line, value: Mapping[str, Any], answers: dict[int, Answer]) -> None:
         for unknown in sorted(set(value) - {"id", "op"}):
             raise InvalidInput(f"a delete takes an id alone, got {unknown!r:.80}", field=unknown)
-        written = delete(self._service, self._corpus, checked_document_id(value.get("id"), "id"))
+        document_id = checked_document_id(value.get("id"), "id")
+        try:
+            written = delete(self._service, self._corpus, document_id)
+        except NotFound as error:
+            error.field = "id"
+            raise
         self._note(written)
         answers[line.number] = _stored(line, written, "deleted")
 

@@ -30,8 +30,7 @@ async def embed(body: EmbeddingsIn, caller: Reader, service: Running) -> Respons
         raise InvalidInput(
             f"dimensions must be {dimension} for this model, got {body.dimensions}", field="dimensions"
         )
-    texts = [body.input] if isinstance(body.input, str) else body.input
-    embedded = await service.embedder.embed(serving, texts, body.input_type)
+    embedded = await service.embedder.embed(serving, body.input, body.input_type)
     vectors = embedded.vectors.astype("<f4")
     data = [
         {

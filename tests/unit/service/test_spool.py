@@ -1,0 +1,136 @@
+"""The retrieval log: nothing appended is lost, whatever the process or the catalog does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from embedloop.catalog import corpora, feedback
+from embedloop.catalog.database import Database, now
+from embedloop.catalog.tables import retrievals
+from embedloop.errors import Conflict, Unavailable
+from embedloop.feedback import GivenFeedback, give_feedback, mint_retrieval_id
+from embedloop.policy import Policy
+from embedloop.records import Corpus, Retrieval, Shown, Signal
+from service.spool import Spool
+
+
+def retrieval(name: str, corpus: str = "c") -> Retrieval:
+    return Retrieval(name, corpus, "nose", "k/s", "iv", "m", [Shown(1, "d0", "p0", 0.5)], now())
+
+
+def logged(database: Database) -> set[str]:
+    with database.read() as connection:
+        return set(connection.execute(select(retrievals.c.retrieval_id)).scalars())
+
+
+def test_flush_moves_lines_to_the_catalog_and_removes_the_segment(
+    database: Database, corpus: Corpus, tmp_path: Path
+) -> None:
+    spool = Spool(tmp_path / "spool", database)
+    one = retrieval("r1")
+    spool.append(one)
+    spool.append(retrieval("r2"))
+    assert logged(database) == set()
+    spool.flush_now()
+    assert logged(database) == {"r1", "r2"}
+    with database.read() as connection:
+        assert feedback.retrieval(connection, "r1") == one
+    assert not list((tmp_path / "spool").glob("*.ndjson*"))
+    spool.append(retrieval("r3"))
+    spool.close()
+    assert logged(database) == {"r1", "r2", "r3"}
+
+
+def test_lines_of_a_killed_process_are_replayed_and_a_half_line_is_skipped(
+    database: Database, corpus: Corpus, tmp_path: Path
+) -> None:
+    folder = tmp_path / "spool"
+    killed = Spool(folder, database)
+    killed.append(retrieval("r1"))
+    killed.append(retrieval("r2"))
+    (segment,) = folder.glob("*.open")
+    segment.write_bytes(segment.read_bytes() + b'{"retrieval_id":"r3","cor')
+    killed._lock_file.close()  # the kernel gives a killed process' lock back
+    spool = Spool(folder, database)
+    spool.flush_now()
+    assert logged(database) == {"r1", "r2"}
+    assert not list(folder.glob("*.ndjson*"))
+    spool.close()
+
+
+def test_replaying_twice_stores_once(database: Database, corpus: Corpus, tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", database)
+    for _ in range(2):
+        spool.append(retrieval("r1"))
+        spool.flush_now()
+    assert logged(database) == {"r1"}
+    spool.close()
+
+
+def test_segment_waits_while_the_catalog_is_away(database: Database, corpus: Corpus, tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", database)
+    spool.append(retrieval("r1"))
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE retrievals RENAME TO away")
+    with pytest.raises(Unavailable):
+        spool.flush_now()
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE away RENAME TO retrievals")
+    spool.flush_now()
+    assert logged(database) == {"r1"}
+    spool.close()
+
+
+def test_retrievals_of_a_deleted_corpus_do_not_hold_up_the_others(
+    database: Database, corpus: Corpus, tmp_path: Path
+) -> None:
+    with database.write() as connection:
+        corpora.add(connection, "short-lived", Policy())
+        corpora.remove(connection, "short-lived")
+    spool = Spool(tmp_path / "spool", database)
+    spool.append(retrieval("r1", "short-lived"))
+    spool.append(retrieval("r2"))
+    spool.flush_now()
+    assert logged(database) == {"r2"}
+    spool.close()
+
+
+def test_second_process_on_the_same_folder_is_refused(
+    database: Database, corpus: Corpus, tmp_path: Path
+) -> None:
+    first = Spool(tmp_path / "spool", database)
+    with pytest.raises(Conflict):
+        Spool(tmp_path / "spool", database)
+    first.close()
+    Spool(tmp_path / "spool", database).close()
+
+
+def test_flush_settles_feedback_that_was_quicker_than_its_retrieval(
+    database: Database, corpus: Corpus, tmp_path: Path
+) -> None:
+    identity = mint_retrieval_id("s", "c")
+    spool = Spool(tmp_path / "spool", database)
+    spool.append(retrieval(identity))
+    given = GivenFeedback(identity, Signal.UP, document_id="d0")
+    stored = give_feedback(database, "s", given, person="k/", visible=None)
+    assert stored.pending
+    spool.flush_now()
+    with database.read() as connection:
+        settled = feedback.get(connection, stored.feedback_id)
+    assert settled is not None
+    assert not settled.pending
+    spool.close()
+
+
+def test_thread_flushes_by_itself(database: Database, corpus: Corpus, tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    former = Spool(folder, database)
+    former.append(retrieval("r1"))
+    former._lock_file.close()
+    spool = Spool(folder, database)
+    spool.start()
+    spool.close()
+    assert logged(database) == {"r1"}
