@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -13,11 +13,14 @@ from embedloop.applier import View
 from embedloop.catalog import documents, index_versions
 from embedloop.errors import VerificationFailed
 from embedloop.index import passage_id
+from embedloop.records import Placement
 
 MIN_RECALL = 0.95
 SAMPLE_QUERIES = 32
 RECALL_AT = 10
 QUERY_CHARS = 120
+# Milvus and NumPy add up in another order.
+SCORE_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,32 +57,34 @@ class Verification:
 def verify(view: View, *, failures_allowed: Sequence[str]) -> Verification:
     """Compares a version with the catalog, while the caller holds its applier's lease.
 
+    Writes go on meanwhile: a document with a change after the version's cursor is left out of the comparison,
+    for its rows may be of either rev.
+
     Args:
         view: The version, flushed and loaded.
         failures_allowed: Documents that the serving version could not embed either.
     """
-    expected, missing = _expected(view)
+    wanted = _wanted(view)
+    expected = wanted.keys
     queries = _sample_queries(view)
-    seen, nearest = _scan(view, expected, queries)
+    seen, nearest = _scan(view, wanted, queries)
     recall, search_ms = _recall(view, queries, nearest)
-    with view.database.read() as connection:
-        failed = index_versions.failures(connection, view.version.index_version_id)
     passages = view.index.count(view.version.collection)
-    new_failures = sorted(set(failed) - set(failures_allowed))
-    missing -= len(failed)
+    new_failures = sorted(wanted.failed - set(failures_allowed))
+    missing = len(wanted.missing)
     reasons = []
-    if passages != len(expected):
-        reasons.append(f"count(*) is {passages}, the catalog expects {len(expected)}")
+    if passages != len(expected) + seen.in_motion:
+        reasons.append(f"count(*) is {passages}, the catalog expects {len(expected) + seen.in_motion}")
     if seen.unknown or seen.known != len(expected):
         reasons.append(f"{len(expected) - seen.known} expected keys are absent, {seen.unknown} are unexpected")
-    if missing > 0:
-        reasons.append(f"{missing} live documents are absent")
+    if missing:
+        reasons.append(f"{missing} live documents are absent, first {sorted(wanted.missing)[:5]}")
     if new_failures:
         reasons.append(f"{len(new_failures)} documents cannot be embedded, first {new_failures[:5]}")
     if recall is not None and recall < MIN_RECALL:
         reasons.append(f"recall@{RECALL_AT} against brute force is {recall:.3f}, below {MIN_RECALL}")
     return Verification(
-        passages, len(expected), seen.unknown, max(missing, 0), len(failed), recall, search_ms, reasons
+        passages, len(expected), seen.unknown, missing, len(wanted.failed), recall, search_ms, reasons
     )
 
 
@@ -92,26 +97,54 @@ def require(verification: Verification, index_version_id: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What the catalog says: keys that must be there, and keys of documents that changed after the cursor."""
+
+    keys: set[bytes]
+    in_motion: set[bytes]
+    missing: set[str]
+    failed: set[str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Seen:
     known: int
+    in_motion: int
     unknown: int
 
 
-def _expected(view: View) -> tuple[set[bytes], int]:
-    """Keys that must be there (16 bytes each), and how many live documents have no written rows."""
-    keys: set[bytes] = set()
-    placed_documents = 0
+@dataclass(frozen=True, slots=True)
+class _Nearest:
+    """A query's exact nearest: how many there are, and the score of the last of them."""
+
+    count: int
+    lowest: float
+
+
+def _wanted(view: View) -> _Wanted:
+    """Keys take 16 bytes each, for there may be millions."""
+    identity, corpus = view.version.index_version_id, view.version.corpus
     with view.database.read() as connection:
-        for page in index_versions.iterate_placements(connection, view.version.index_version_id):
+        cursor = index_versions.get(connection, identity).applied_seq
+        keys: set[bytes] = set()
+        placed_documents: set[str] = set()
+        for page in index_versions.iterate_placements(connection, identity):
             for placed, live in page:
                 if live and placed.written:
-                    placed_documents += 1
-                    keys.update(
-                        bytes.fromhex(passage_id(placed.document_id, placed.rev, n))
-                        for n in range(placed.passages)
-                    )
-        alive = len(documents.live_ids(connection, view.version.corpus))
-    return keys, alive - placed_documents
+                    placed_documents.add(placed.document_id)
+                    keys.update(_keys(placed))
+        alive = set(documents.live_ids(connection, corpus))
+        failed = set(index_versions.failures(connection, identity))
+        # Last, so that on PostgreSQL it covers what changed during the reads above.
+        changed = documents.changed_after(connection, corpus, cursor)
+        moving = index_versions.placements_of(connection, identity, sorted(changed))
+    in_motion = {key for group in moving.values() for placed in group for key in _keys(placed)}
+    return _Wanted(keys - in_motion, in_motion, alive - placed_documents - failed - changed, failed)
+
+
+def _keys(placed: Placement) -> Iterator[bytes]:
+    for ordinal in range(placed.passages):
+        yield bytes.fromhex(passage_id(placed.document_id, placed.rev, ordinal))
 
 
 def _sample_queries(view: View) -> NDArray[np.float32]:
@@ -124,31 +157,32 @@ def _sample_queries(view: View) -> NDArray[np.float32]:
     return view.encoder.encode_queries(texts)
 
 
-def _scan(view: View, expected: set[bytes], queries: NDArray[np.float32]) -> tuple[_Seen, list[set[str]]]:
-    """One pass over all rows: compares keys and keeps each query's exact nearest."""
-    best: list[list[tuple[float, str]]] = [[] for _ in queries]
-    known = unknown = 0
+def _scan(view: View, wanted: _Wanted, queries: NDArray[np.float32]) -> tuple[_Seen, list[_Nearest]]:
+    """One pass over all rows: compares keys and finds each query's exact nearest."""
+    best = np.empty((len(queries), 0), dtype=np.float32)
+    known = in_motion = unknown = 0
     for page in view.index.scan(view.version.collection, with_vectors=True):
-        matching = sum(bytes.fromhex(row.passage_id) in expected for row in page)
-        known, unknown = known + matching, unknown + len(page) - matching
+        for row in page:
+            key = bytes.fromhex(row.passage_id)
+            known += key in wanted.keys
+            in_motion += key in wanted.in_motion
+            unknown += key not in wanted.keys and key not in wanted.in_motion
         vectors = np.stack([row.vector for row in page if row.vector is not None])
-        for heap, scores in zip(best, queries @ vectors.T, strict=True):
-            top = np.argsort(-scores)[:RECALL_AT]
-            heap.extend((float(scores[i]), page[i].passage_id) for i in top)
-            heap.sort(reverse=True)
-            del heap[RECALL_AT:]
-    return _Seen(known, unknown), [{key for _, key in heap} for heap in best]
+        best = -np.sort(-np.hstack([best, queries @ vectors.T]), axis=1)[:, :RECALL_AT]
+    nearest = [_Nearest(len(scores), float(scores[-1])) for scores in best if len(scores)]
+    return _Seen(known, in_motion, unknown), nearest
 
 
 def _recall(
-    view: View, queries: NDArray[np.float32], nearest: Sequence[set[str]]
+    view: View, queries: NDArray[np.float32], nearest: Sequence[_Nearest]
 ) -> tuple[float | None, float | None]:
-    wanted = sum(len(keys) for keys in nearest)
+    """A hit counts when it is as near as the last of the exact nearest: equal passages are equally right."""
+    wanted = sum(exact.count for exact in nearest)
     if not wanted:
         return None, None
     found, times = 0, []
     for repeat in range(2):
-        for vector, keys in zip(queries, nearest, strict=True):
+        for vector, exact in zip(queries, nearest, strict=True):
             begin = time.perf_counter()
             hits = view.index.search(
                 view.version.collection,
@@ -159,5 +193,5 @@ def _recall(
             )[0]
             if repeat:
                 times.append(1000 * (time.perf_counter() - begin))
-                found += len(keys & {hit.passage.passage_id for hit in hits})
+                found += sum(hit.score >= exact.lowest - SCORE_TOLERANCE for hit in hits)
     return found / wanted, float(np.median(times))

@@ -148,6 +148,12 @@ def changes_after(connection: Connection, corpus: str, seq: int, limit: int) -> 
     return [Change(row.seq, row.corpus, row.document_id, Op(row.op)) for row in connection.execute(statement)]
 
 
+def changed_after(connection: Connection, corpus: str, seq: int) -> set[str]:
+    """Ids of the documents with a change after `seq`."""
+    statement = select(changes.c.document_id).distinct().where(changes.c.corpus == corpus, changes.c.seq > seq)
+    return set(connection.execute(statement).scalars())
+
+
 def _parts(document_ids: Sequence[str]) -> Iterator[Sequence[str]]:
     for start in range(0, len(document_ids), IDS_PER_STATEMENT):
         yield document_ids[start : start + IDS_PER_STATEMENT]
