@@ -50,6 +50,17 @@ def apply_changes(view: View, *, lease_seconds: float) -> int | None:
         Unavailable: Milvus or the catalog went away; what was applied stays applied.
         LeaseLost: another applier took over.
     """
+    rows = _apply_once(view, lease_seconds)
+    # A wake-up that came while the lease was held here was refused: what it told of is looked for now.
+    while rows is not None and _lags(view):
+        more = _apply_once(view, lease_seconds)
+        if more is None:
+            break
+        rows += more
+    return rows
+
+
+def _apply_once(view: View, lease_seconds: float) -> int | None:
     with following(view, lease_seconds=lease_seconds) as applier:
         if applier is None:
             return None
@@ -57,6 +68,12 @@ def apply_changes(view: View, *, lease_seconds: float) -> int | None:
         if rows >= FLUSH_AFTER_ROWS:
             view.index.flush(view.version.collection)
         return rows
+
+
+def _lags(view: View) -> bool:
+    with view.database.read() as connection:
+        applied = index_versions.get(connection, view.version.index_version_id).applied_seq
+        return applied < documents.head(connection, view.version.corpus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +163,10 @@ def delete_placed(view: View, gone: Sequence[Placement]) -> None:
 def _apply(view: View, document_ids: Sequence[str]) -> int:
     identity = view.version.index_version_id
     with view.database.read() as connection:
-        live = documents.get_many(connection, view.version.corpus, document_ids)
+        # Placements first: on PostgreSQL each statement sees its own moment, and a rev that another worker
+        # placed between the two reads must not look older than the document.
         placed = index_versions.placements_of(connection, identity, document_ids)
+        live = documents.get_many(connection, view.version.corpus, document_ids)
         failed = index_versions.failures(connection, identity)
     current = {p.document_id for group in placed.values() for p in group if _is_current(p, live)}
     written = 0

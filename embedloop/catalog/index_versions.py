@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, and_, delete, func, insert, or_, 
 from sqlalchemy.exc import IntegrityError
 
 from embedloop.catalog.database import clock, now
-from embedloop.catalog.dialect import insert_or_update
+from embedloop.catalog.dialect import insert_or_ignore, insert_or_update
 from embedloop.catalog.documents import IDS_PER_STATEMENT
 from embedloop.catalog.tables import apply_failures, documents, index_versions, placements, shards
 from embedloop.errors import Conflict, LeaseLost, NotFound
@@ -136,7 +136,10 @@ def placements_of(
 
 
 def place(connection: Connection, index_version_id: str, placed: Sequence[Placement]) -> None:
-    """Records what the version may hold (before its rows are sent) or holds (once they are written)."""
+    """Records what the version may hold (before its rows are sent) or holds (once they are written).
+
+    A placement that is written stays written: of two workers on one shard, the slower one takes nothing back.
+    """
     rows = [
         {
             "index_version_id": index_version_id,
@@ -147,7 +150,8 @@ def place(connection: Connection, index_version_id: str, placed: Sequence[Placem
         }
         for p in placed
     ]
-    insert_or_update(connection, placements, rows)
+    insert_or_update(connection, placements, [row for row in rows if row["written"]])
+    insert_or_ignore(connection, placements, [row for row in rows if not row["written"]])
 
 
 def unplace(connection: Connection, index_version_id: str, gone: Sequence[Placement]) -> None:
