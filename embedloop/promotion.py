@@ -19,8 +19,14 @@ POLL_SECONDS = 0.1
 
 
 def alias_of(corpus: str) -> str:
-    """The Milvus alias of a corpus, for clients outside the service."""
-    return f"el_{corpus.replace('-', '_')}"
+    """The Milvus alias of a corpus, for clients outside the service.
+
+    Milvus takes no dash; the spelling keeps `a-b` and `a_b` apart.
+
+    >>> alias_of("papers"), alias_of("a-b"), alias_of("a_b")
+    ('el_papers', 'el_a_db', 'el_a__b')
+    """
+    return "el_" + corpus.replace("_", "__").replace("-", "_d")
 
 
 def promote(
@@ -132,9 +138,24 @@ def _check(connection: Connection, corpus: Corpus, candidate: IndexVersion) -> N
         )
     if candidate.verification is None or not candidate.verification["passed"]:
         raise PromotionRefused(f"index version {identity} is not verified", field="index_version")
+    _check_failures(connection, corpus, candidate)
     if not _gate_allows(connection, corpus, candidate):
         raise PromotionRefused(
             f"model version {candidate.model_id} has not passed the gate on corpus {corpus.name!r}",
+            field="index_version",
+        )
+
+
+def _check_failures(connection: Connection, corpus: Corpus, candidate: IndexVersion) -> None:
+    """Documents that failed after the verification; a way back is never closed by them."""
+    if corpus.serving is None or candidate.served_at is not None:
+        return
+    failed = index_versions.failures(connection, candidate.index_version_id)
+    lacking = sorted(set(failed) - set(index_versions.failures(connection, corpus.serving)))
+    if lacking:
+        raise PromotionRefused(
+            f"index version {candidate.index_version_id} lacks {len(lacking)} documents that the serving one "
+            f"has, first {lacking[:5]}",
             field="index_version",
         )
 

@@ -42,7 +42,8 @@ def plan(
         index_version_id=identity,
         corpus=corpus,
         model_id=model.model_id,
-        collection=f"el_{corpus.replace('-', '_')}_{identity[3:]}",
+        # Never the name of an alias: those begin with "el_".
+        collection=f"elv_{corpus.replace('-', '_')}_{identity[3:]}",
         state=IndexState.BUILDING,
         chunking=chunking,
         index=index,

@@ -148,8 +148,9 @@ class Replica:
         """Looks at the catalog once and moves every corpus to what serves now."""
         with self._refreshing:
             with self._database.read() as connection:
-                wanted = corpora.every(connection)
+                # In this order: a promotion published between the two reads is seen by at least one of them.
                 candidates = promotions.preparing(connection)
+                wanted = corpora.every(connection)
             faults: list[str] = []
             self._servings = {corpus.name: self._moved(corpus, faults) for corpus in wanted}
             self._prepared = {n: s for n, s in self._prepared.items() if n in candidates}
