@@ -136,17 +136,20 @@ def _confirm(database: Database, index: MilvusIndex, version: IndexVersion, revs
                 f"document {document_id!r} is stored but cannot be embedded: {failures[document_id]}",
                 field="text",
             )
-    expected = [
-        passage_id(p.document_id, p.rev, ordinal)
+    expected = {
+        passage_id(p.document_id, p.rev, ordinal): document_id
         for document_id, rev in revs.items()
         for p in placed.get(document_id, [])
         if p.rev == rev
         for ordinal in range(p.passages)
-    ]
-    missing = set(expected) - index.present(version.collection, expected)
+    }
+    missing = set(expected) - index.present(version.collection, list(expected))
     if missing:
         with database.read() as connection:
             live = documents.live_revs(connection, version.corpus, list(revs))
         # A later write may have replaced the rows in the meantime; only what is still live must be there.
-        if all(live.get(document_id) == rev for document_id, rev in revs.items()):
-            raise DeadlineExceeded(f"{len(missing)} passages are not readable yet", retry_after_seconds=1)
+        absent = sorted({d for d in (expected[key] for key in missing) if live.get(d) == revs[d]})
+        if absent:
+            raise DeadlineExceeded(
+                f"{len(absent)} documents are not readable yet, first {absent[:5]}", retry_after_seconds=1
+            )

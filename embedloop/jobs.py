@@ -161,22 +161,32 @@ def run_stage(
         return []
     job, token = claimed
     try:
-        with Lease(database, job, token, lease_seconds) as lease:
-            lease.check()
-            if job.attempts > MAX_STAGE_ATTEMPTS:
-                raise InvalidInput(f"stage {stage!r} was given up after {MAX_STAGE_ATTEMPTS} attempts")
-            outcome = body(job, lease)
-        return _write_outcome(database, job, token, outcome)
+        return _run_claimed(database, job, token, body, lease_seconds, on_failure)
     except LeaseLost:
         log.warning("job %s stage %s: the lease went to another worker", job_id, stage)
         return []
+
+
+def _run_claimed(
+    database: Database, job: Job, token: int, body: Body, lease_seconds: float, on_failure: Cleanup
+) -> list[Letter]:
+    """Raises LeaseLost when another worker took the job; whatever it writes is not this one's to undo."""
+    try:
+        with Lease(database, job, token, lease_seconds) as lease:
+            lease.check()
+            if job.attempts > MAX_STAGE_ATTEMPTS:
+                raise InvalidInput(f"stage {job.stage!r} was given up after {MAX_STAGE_ATTEMPTS} attempts")
+            outcome = body(job, lease)
+        return _write_outcome(database, job, token, outcome)
+    except LeaseLost:
+        raise
     except EmbedloopError as error:
         if error.retryable and job.attempts < MAX_STAGE_ATTEMPTS:
             return _retry_later(database, job, token, error)
         _end_badly(database, job, token, error, on_failure)
         return []
     except Exception as error:
-        log.exception("job %s stage %s failed", job_id, stage)
+        log.exception("job %s stage %s failed", job.job_id, job.stage)
         _end_badly(database, job, token, error, on_failure)
         return []
 

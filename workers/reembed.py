@@ -6,7 +6,7 @@ import logging
 
 from embedloop import applier, reembed, verification
 from embedloop.catalog import corpora, index_versions, jobs, models, shards
-from embedloop.errors import EmbedloopError, LeaseLost, PromotionRefused, Unavailable, VerificationFailed
+from embedloop.errors import EmbedloopError, LeaseLost, PromotionRefused, VerificationFailed
 from embedloop.jobs import Advance, Lease, Outcome, Wait, overall_progress
 from embedloop.leases import Renewal
 from embedloop.policy import Chunking
@@ -89,6 +89,11 @@ def embed_shard(parts: Parts, shard_id: int) -> None:
         shard = shards.claim(connection, shard_id, SHARD_LEASE_SECONDS)
     if shard is None:
         return
+    if shard.attempts > reembed.MAX_SHARD_ATTEMPTS:
+        with parts.database.write() as connection:
+            error = f"given up after {reembed.MAX_SHARD_ATTEMPTS} attempts that never ended"
+            shards.give_back(connection, shard, error, failed=True)
+        return
     with parts.database.read() as connection:
         version = index_versions.get(connection, shard.index_version_id)
         job = jobs.get(connection, shard.job_id)
@@ -140,7 +145,8 @@ def verify(parts: Parts, job: Job, lease: Lease) -> Outcome:
     # The lease keeps the applier away: what is counted stands still.
     with applier.following(view, lease_seconds=parts.settings.job_lease_seconds) as held:
         if held is None:
-            raise Unavailable(f"an applier is at work on index version {identity}", retry_after_seconds=1)
+            # The applier is catching up, which may take long after a long embed: no attempt is used up.
+            return Wait(0.0)
         held.catch_up()
         lease.progress(0.3)
         reembed.sweep(view)
