@@ -71,10 +71,7 @@ def expression(node: Filter, depth: int = 0) -> str:
 
 
 def _comparison(node: Compare) -> str:
-    if node.field == "document_id":
-        name = node.field
-    else:
-        name = f"metadata[{_literal(node.field)}]"
+    name = node.field if node.field == "document_id" else f"metadata[{_literal(node.field)}]"
     if not isinstance(node.value, tuple):
         return f"{name} {_OPERATORS[node.op]} {_literal(node.value)}"
     if name == "document_id":

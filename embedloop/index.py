@@ -30,12 +30,16 @@ MAX_TEXT_BYTES = 65_535
 MAX_WINDOW = 16_384
 SCAN_ROWS = 1000
 IVF_LISTS = 128
-# gRPC waits ever longer before it connects again, up to two minutes; a restarted Milvus is back in seconds.
-_CHANNEL_OPTIONS = {"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1000}
 NOT_FOUND_CODES = frozenset({100})
 NOT_LOADED_CODES = frozenset({101})
-# pymilvus pings every 10 s; a gRPC server takes that for an attack and closes the connection (ENHANCE_YOUR_CALM).
-_CHANNEL_OPTIONS = {"grpc.keepalive_time_ms": 300_000, "grpc.keepalive_permit_without_calls": False}
+_CHANNEL_OPTIONS = {
+    # pymilvus pings every 10 s; a gRPC server takes that for an attack and closes the connection.
+    "grpc.keepalive_time_ms": 300_000,
+    "grpc.keepalive_permit_without_calls": False,
+    # gRPC waits ever longer before it connects again, up to two minutes; a restarted Milvus is back in seconds.
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.max_reconnect_backoff_ms": 1000,
+}
 _FIELDS = ["passage_id", "document_id", "rev", "ordinal", "title", "text", "metadata"]
 
 
