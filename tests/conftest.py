@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 # pymilvus logs every refused call with its traceback; the tests provoke hundreds.
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
 
-WORDS = (
-    "nosebleed epistaxis bleeding from the nose heart attack myocardial infarction chest pain blood pressure "
-    "high low kidney liver stone fever headache migraine cough cold flu influenza broken bone fracture of a an "
-    "and in with skin rash burn itching eye red ear ache tooth decay dental caries diabetes sugar insulin"
-).split()
+_TEXT = """
+nosebleed epistaxis bleeding from the nose heart attack myocardial infarction chest pain blood pressure high low
+kidney liver stone fever headache migraine cough cold flu influenza broken bone fracture of a an and in with
+skin rash burn itching eye red ear ache tooth decay dental caries diabetes sugar insulin
+"""
+WORDS = _TEXT.split()
 
 
 @pytest.fixture(scope="session")

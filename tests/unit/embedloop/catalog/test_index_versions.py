@@ -1,0 +1,171 @@
+"""Index versions: one building at a time, the cursor, the applier's lease, placements, failures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from embedloop.catalog import index_versions
+from embedloop.catalog.database import Database
+from embedloop.corpus import delete_document, put_documents
+from embedloop.errors import Conflict, LeaseLost, NotFound
+from embedloop.records import IndexState, IndexVersion, NewDocument, Placement
+from tests.unit.embedloop.catalog.conftest import CORPUS
+
+AddVersion = Callable[..., IndexVersion]
+
+
+def test_a_version_comes_back_as_it_was_added(catalog: Database, add_version: AddVersion) -> None:
+    version = add_version("one", head=7, applied_seq=7)
+    with catalog.read() as connection:
+        assert index_versions.get(connection, "one") == version
+        with pytest.raises(NotFound, match="nobody"):
+            index_versions.get(connection, "nobody")
+
+
+def test_a_corpus_builds_one_version_at_a_time(catalog: Database, add_version: AddVersion) -> None:
+    add_version("one")
+    with pytest.raises(Conflict, match="in building"):
+        add_version("two")
+    add_version("elsewhere", corpus="other")
+    with catalog.write() as connection:
+        index_versions.set_fields(connection, "one", state=IndexState.READY.value)
+    add_version("two")
+    with catalog.read() as connection:
+        assert [v.index_version_id for v in index_versions.of_corpus(connection, CORPUS)] == ["two", "one"]
+        assert [v.index_version_id for v in index_versions.in_state(connection, IndexState.READY)] == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("state", "backfilled", "follows"),
+    [
+        (IndexState.BUILDING, False, False),
+        (IndexState.BUILDING, True, True),
+        (IndexState.READY, True, True),
+        (IndexState.SERVING, True, True),
+        (IndexState.STANDBY, True, True),
+        (IndexState.RETIRED, True, False),
+    ],
+)
+def test_who_follows_the_log_may_be_applied_to(
+    catalog: Database, add_version: AddVersion, state: IndexState, backfilled: bool, follows: bool
+) -> None:
+    add_version("one", state=state, backfilled=backfilled)
+    with catalog.write() as connection:
+        assert bool(index_versions.followers(connection, CORPUS)) is follows
+        assert (index_versions.claim_applier(connection, "one", 30) is not None) is follows
+
+
+def test_the_cursor_moves_by_compare_and_set(catalog: Database, add_version: AddVersion) -> None:
+    add_version("one", backfilled=True, applied_seq=5)
+    with catalog.write() as connection:
+        token = index_versions.claim_applier(connection, "one", 30)
+        assert token is not None
+        index_versions.advance(connection, "one", token, 5, 9)
+    with pytest.raises(LeaseLost), catalog.write() as connection:
+        index_versions.advance(connection, "one", token, 5, 12)
+    with pytest.raises(LeaseLost), catalog.write() as connection:
+        index_versions.advance(connection, "one", token + 1, 9, 12)
+    with catalog.read() as connection:
+        assert index_versions.get(connection, "one").applied_seq == 9
+
+
+def test_one_applier_holds_the_lease_until_it_ends(catalog: Database, add_version: AddVersion) -> None:
+    add_version("one", backfilled=True)
+    with catalog.write() as connection:
+        first = index_versions.claim_applier(connection, "one", 30)
+        assert first is not None
+        assert index_versions.claim_applier(connection, "one", 30) is None
+        index_versions.renew_applier(connection, "one", first, 0)
+        second = index_versions.claim_applier(connection, "one", 30)
+    assert second is not None
+    assert second > first
+
+
+def test_an_applier_whose_lease_was_taken_over_can_neither_renew_nor_advance(
+    catalog: Database, add_version: AddVersion
+) -> None:
+    add_version("one", backfilled=True)
+    with catalog.write() as connection:
+        paused = index_versions.claim_applier(connection, "one", -1)
+        index_versions.claim_applier(connection, "one", 30)
+    assert paused is not None
+    with pytest.raises(LeaseLost), catalog.write() as connection:
+        index_versions.renew_applier(connection, "one", paused, 30)
+    with pytest.raises(LeaseLost), catalog.write() as connection:
+        index_versions.advance(connection, "one", paused, 0, 1)
+
+
+def test_placements_are_told_with_whether_they_are_live(catalog: Database, add_version: AddVersion) -> None:
+    add_version("one")
+    a, b, c = put_documents(catalog, CORPUS, [NewDocument(i, "t", "x") for i in "abc"])
+    delete_document(catalog, CORPUS, "b")
+    (again,) = put_documents(catalog, CORPUS, [NewDocument("c", "t", "y")])
+    placed = [
+        Placement("a", a.rev, 2, True),
+        Placement("b", b.rev, 1, True),
+        Placement("c", c.rev, 3, True),
+        Placement("c", again.rev, 4, False),
+        Placement("never", 99, 1, True),
+    ]
+    with catalog.write() as connection:
+        index_versions.place(connection, "one", placed)
+    with catalog.read() as connection:
+        pages = list(index_versions.iterate_placements(connection, "one", size=2))
+        found = {(p.document_id, p.rev): (p, live) for page in pages for p, live in page}
+        assert len(pages) == 3
+        assert index_versions.passages(connection, "one") == 11
+        assert index_versions.placements_of(connection, "one", ["a", "c"]) == {
+            "a": placed[:1],
+            "c": placed[2:4],
+        }
+    assert {key for key, (_, live) in found.items() if live} == {("a", a.rev), ("c", again.rev)}
+    assert sorted((p for p, _ in found.values()), key=lambda p: (p.document_id, p.rev)) == placed
+
+
+def test_a_written_placement_is_not_taken_back_by_a_slower_worker(
+    catalog: Database, add_version: AddVersion
+) -> None:
+    add_version("one")
+    with catalog.write() as connection:
+        index_versions.place(connection, "one", [Placement("a", 1, 2, False)])
+        index_versions.place(connection, "one", [Placement("a", 1, 2, True)])
+        index_versions.place(connection, "one", [Placement("a", 1, 2, False)])
+    with catalog.read() as connection:
+        assert index_versions.placements_of(connection, "one", ["a"])["a"] == [Placement("a", 1, 2, True)]
+
+
+def test_placements_are_forgotten_by_document_and_rev(catalog: Database, add_version: AddVersion) -> None:
+    add_version("one")
+    placed = [Placement(f"d{n % 700}", 1 + n // 700, 1, True) for n in range(1400)]
+    with catalog.write() as connection:
+        index_versions.place(connection, "one", placed)
+        index_versions.unplace(connection, "one", placed[:700])
+        left = index_versions.placements_of(connection, "one", [f"d{n}" for n in range(700)])
+    assert {p.rev for group in left.values() for p in group} == {2}
+    assert len(left) == 700
+
+
+def test_failures_are_kept_by_document_and_cleared(catalog: Database, add_version: AddVersion) -> None:
+    add_version("one")
+    with catalog.write() as connection:
+        index_versions.record_failure(connection, "one", "a", 1, "first")
+        index_versions.record_failure(connection, "one", "a", 2, "x" * 5000)
+        index_versions.record_failure(connection, "one", "b", 3, "other")
+        assert index_versions.failures(connection, "one") == {"a": "x" * 2000, "b": "other"}
+        index_versions.clear_failures(connection, "one", ["a", "nobody"])
+        assert index_versions.failures(connection, "one") == {"b": "other"}
+
+
+def test_a_version_holds_rows_until_they_are_forgotten(catalog: Database, add_version: AddVersion) -> None:
+    add_version("one")
+    with catalog.write() as connection:
+        assert not index_versions.holds_rows(connection, "one")
+        index_versions.place(connection, "one", [Placement("a", 1, 1, True)])
+        index_versions.record_failure(connection, "one", "b", 1, "no")
+        assert index_versions.holds_rows(connection, "one")
+        index_versions.forget_rows(connection, "one")
+        assert not index_versions.holds_rows(connection, "one")
+        assert index_versions.failures(connection, "one") == {}
+        assert index_versions.get(connection, "one").index_version_id == "one"

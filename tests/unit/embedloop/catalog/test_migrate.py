@@ -1,0 +1,53 @@
+"""The schema goes up, agrees with the tables, and goes down again."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Engine, inspect
+
+from embedloop.catalog import corpora, documents
+from embedloop.catalog.database import Database
+from embedloop.catalog.migrate import check, downgrade, upgrade
+from embedloop.catalog.tables import metadata
+from embedloop.errors import Unavailable
+from embedloop.policy import Policy
+
+
+def tables(engine: Engine) -> set[str]:
+    return set(inspect(engine).get_table_names()) - {"alembic_version"}
+
+
+def test_upgrade_makes_every_table_and_agrees_with_them(database: Database, database_url: str) -> None:
+    assert tables(database.engine) == set(metadata.tables)
+    check(database_url)
+
+
+def test_upgrading_twice_keeps_what_is_there(database: Database, database_url: str) -> None:
+    with database.write() as connection:
+        corpora.add(connection, "papers", Policy())
+    upgrade(database_url)
+    with database.read() as connection:
+        assert [corpus.name for corpus in corpora.every(connection)] == ["papers"]
+
+
+def test_downgrade_to_base_leaves_no_table_and_up_again_works(database: Database, database_url: str) -> None:
+    downgrade(database_url, "base")
+    assert tables(database.engine) == set()
+    upgrade(database_url)
+    with database.read() as connection:
+        assert documents.head(connection, "papers") == 0
+
+
+def test_a_catalog_that_cannot_be_opened_is_unavailable(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    missing = Database(f"sqlite:///{tmp_path / 'no' / 'such' / 'folder' / 'catalog.db'}")
+    with pytest.raises(Unavailable, match="catalog"):
+        missing.ping()
+    missing.dispose()
+
+
+def test_a_block_that_raises_writes_nothing(database: Database) -> None:
+    with pytest.raises(RuntimeError, match="half-way"), database.write() as connection:
+        corpora.add(connection, "papers", Policy())
+        raise RuntimeError("half-way")
+    with database.read() as connection:
+        assert corpora.every(connection) == []

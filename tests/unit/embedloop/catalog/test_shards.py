@@ -1,0 +1,95 @@
+"""Shards: claimed with a lease, given back, sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from embedloop.catalog import shards
+from embedloop.catalog.database import Database
+from embedloop.catalog.shards import ShardCounts
+from embedloop.errors import LeaseLost
+from embedloop.records import IndexVersion
+
+RESEND = 300.0
+
+
+@pytest.fixture
+def two_shards(catalog: Database, add_version: Callable[..., IndexVersion]) -> list[int]:
+    add_version("one")
+    with catalog.write() as connection:
+        shards.add(connection, "one", "j-1", [("a", "f"), ("g", "z")])
+        return shards.take_unsent(connection, "one", RESEND)
+
+
+def test_shards_are_sent_once_while_they_are_fresh(catalog: Database, two_shards: list[int]) -> None:
+    assert len(two_shards) == 2
+    with catalog.write() as connection:
+        assert shards.take_unsent(connection, "one", RESEND) == []
+        assert shards.take_unsent(connection, "one", -1) == two_shards
+
+
+def test_a_version_without_documents_has_no_shards(
+    catalog: Database, add_version: Callable[..., IndexVersion]
+) -> None:
+    add_version("one")
+    with catalog.write() as connection:
+        shards.add(connection, "one", "j-1", [])
+        assert shards.counts(connection, "one") == ShardCounts(0, 0, 0, 0)
+
+
+def test_a_shard_is_claimed_by_one_worker(catalog: Database, two_shards: list[int]) -> None:
+    with catalog.write() as connection:
+        shard = shards.claim(connection, two_shards[0], 60)
+        assert shard is not None
+        assert (shard.first_document_id, shard.last_document_id, shard.attempts) == ("a", "f", 1)
+        assert shards.claim(connection, two_shards[0], 60) is None
+        shards.finish(connection, shard, 12)
+        assert shards.claim(connection, two_shards[0], 60) is None
+        assert shards.counts(connection, "one") == ShardCounts(2, 1, 0, 12)
+
+
+def test_a_shard_whose_worker_died_is_sent_again(catalog: Database, two_shards: list[int]) -> None:
+    with catalog.write() as connection:
+        dead = shards.claim(connection, two_shards[0], -1)
+        assert dead is not None
+        assert shards.take_unsent(connection, "one", RESEND) == [two_shards[0]]
+        alive = shards.claim(connection, two_shards[0], 60)
+        assert alive is not None
+        assert (alive.token, alive.attempts) == (dead.token + 1, 2)
+    for late in (
+        lambda c: shards.renew(c, dead, 60),
+        lambda c: shards.finish(c, dead, 1),
+        lambda c: shards.give_back(c, dead, "late", failed=False),
+    ):
+        with pytest.raises(LeaseLost), catalog.write() as connection:
+            late(connection)
+
+
+def test_a_shard_that_is_held_is_not_sent_again(catalog: Database, two_shards: list[int]) -> None:
+    with catalog.write() as connection:
+        shard = shards.claim(connection, two_shards[0], 60)
+        assert shard is not None
+        shards.renew(connection, shard, 60)
+        assert shards.take_unsent(connection, "one", RESEND) == []
+
+
+def test_a_shard_given_back_is_sent_at_once(catalog: Database, two_shards: list[int]) -> None:
+    with catalog.write() as connection:
+        shard = shards.claim(connection, two_shards[1], 60)
+        assert shard is not None
+        shards.give_back(connection, shard, "unavailable: away", failed=False)
+        assert shards.take_unsent(connection, "one", RESEND) == [two_shards[1]]
+        assert shards.errors(connection, "one") == []
+
+
+def test_a_failed_shard_says_why_and_is_never_taken_again(catalog: Database, two_shards: list[int]) -> None:
+    with catalog.write() as connection:
+        shard = shards.claim(connection, two_shards[1], 60)
+        assert shard is not None
+        shards.give_back(connection, shard, "invalid_input: no", failed=True)
+        assert shards.take_unsent(connection, "one", -1) == [two_shards[0]]
+        assert shards.claim(connection, two_shards[1], 60) is None
+        assert shards.errors(connection, "one") == ["documents 'g'..'z': invalid_input: no"]
+        assert shards.counts(connection, "one") == ShardCounts(2, 0, 1, 0)
