@@ -79,6 +79,7 @@ class TrainingSettings(Frozen):
     max_tokens: Annotated[int, Field(ge=8, le=512)] = 64
     hard_negatives: Annotated[int, Field(ge=0, le=5)] = 1
     relative_margin: Annotated[float, Field(ge=0, le=1)] = 0.05
+    max_steps: Annotated[int | None, Field(ge=1)] = None
     time_budget_seconds: Annotated[float, Field(gt=0, le=7 * 86400)] = 3600.0
     evaluations: Annotated[int, Field(ge=1, le=100)] = 4
     patience: Annotated[int, Field(ge=1, le=100)] = 2

@@ -193,6 +193,8 @@ def _arguments(
     settings: TrainingSettings, folder: Path, sampler: PlannedBatchSampler
 ) -> SentenceTransformerTrainingArguments:
     steps = max(1, math.ceil(settings.epochs * len(sampler)))
+    if settings.max_steps is not None:
+        steps = min(steps, settings.max_steps)
     return SentenceTransformerTrainingArguments(
         output_dir=str(folder),
         max_steps=steps,

@@ -117,6 +117,11 @@ def test_time_budget_ends_training_with_a_validated_model(make_config: MakeConfi
     assert (result.model / "model.safetensors").is_file()
 
 
+def test_max_steps_plans_no_more_than_that(make_config: MakeConfig) -> None:
+    result = run(make_config(max_steps=2))
+    assert (result.stopped_by, result.steps, result.planned_steps) == ("steps", 2, 2)
+
+
 def test_training_that_only_harms_ends_by_patience(make_config: MakeConfig, tmp_path: Path) -> None:
     good = run(make_config("good")).model
     result = run(make_config("bad", base=good, learning_rate=1e-2, warmup_ratio=0, evaluations=30, patience=2))
