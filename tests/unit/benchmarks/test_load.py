@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import report
+from benchmarks.figures import latency, percentile, poisson_schedule, ratio
+from benchmarks.load import Tally, closed_loop, open_loop
+from embedloop.errors import InvalidInput
+
+ANSWER = {
+    "results": [{"document_id": "HP:1"}],
+    "took_ms": {"queue": 1.0, "encode": 2.0, "search": 3.0, "verify": 4.0, "total": 10.0},
+}
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.0, 1.0), (0.5, 3.0), (0.95, 4.8), (1.0, 5.0)])
+def test_percentile_lies_between_the_two_nearest_values(share: float, expected: float) -> None:
+    assert percentile([5.0, 1.0, 4.0, 2.0, 3.0], share) == pytest.approx(expected)
+
+
+def test_percentile_of_one_value_is_that_value() -> None:
+    assert percentile([7.0], 0.99) == 7.0
+
+
+@pytest.mark.parametrize(("values", "share"), [([], 0.5), ([1.0], 1.5), ([1.0], -0.1)])
+def test_percentile_of_nothing_or_beyond_the_ends_is_refused(values: list[float], share: float) -> None:
+    with pytest.raises(InvalidInput):
+        percentile(values, share)
+
+
+def test_latency_names_percentiles_mean_and_max() -> None:
+    assert latency([1.0, 2.0, 6.0]) == {"p50": 2.0, "p95": 5.6, "p99": 5.92, "max": 6.0, "mean": 3.0}
+
+
+def test_poisson_schedule_ascends_within_its_length_and_keeps_its_rate() -> None:
+    times = poisson_schedule(rate=50.0, seconds=200.0, seed=1)
+    assert times == sorted(times)
+    assert 0.0 < times[0] < times[-1] < 200.0
+    assert len(times) == pytest.approx(10_000, rel=0.05)
+
+
+def test_poisson_gaps_vary_as_those_of_a_poisson_process_do() -> None:
+    times = poisson_schedule(rate=50.0, seconds=200.0, seed=1)
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+    mean = sum(gaps) / len(gaps)
+    deviation = (sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5
+    assert deviation == pytest.approx(mean, rel=0.1)
+
+
+def test_poisson_schedule_is_settled_by_its_seed() -> None:
+    assert poisson_schedule(5.0, 10.0, seed=3) == poisson_schedule(5.0, 10.0, seed=3)
+    assert poisson_schedule(5.0, 10.0, seed=3) != poisson_schedule(5.0, 10.0, seed=4)
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [(0.0, 1.0), (1.0, 0.0), (-1.0, 1.0)])
+def test_schedule_without_rate_or_length_is_refused(rate: float, seconds: float) -> None:
+    with pytest.raises(InvalidInput, match="must be positive"):
+        poisson_schedule(rate, seconds, seed=1)
+
+
+def test_ratio_to_nothing_is_refused() -> None:
+    assert ratio(1.0, 3.0) == 0.333
+    with pytest.raises(InvalidInput):
+        ratio(1.0, 0.0)
+
+
+def test_merge_keeps_sections_that_were_not_measured_again() -> None:
+    old = {"machine": "m", "settings": "s", "search": 1, "training": 2}
+    new = {"machine": "m", "settings": "s", "search": 3, "reembed": 4}
+    merged = report.merge(old, new)
+    assert merged == {"machine": "m", "settings": "s", "search": 3, "reembed": 4, "training": 2}
+    assert list(merged) == ["machine", "settings", "search", "reembed", "training"]
+
+
+@pytest.mark.parametrize("other", [{"machine": "n"}, {"settings": "t"}])
+def test_merge_drops_sections_of_another_machine_or_size(other: dict[str, str]) -> None:
+    old = {"machine": "m", "settings": "s", "search": 1, "training": 2}
+    new = {"machine": "m", "settings": "s", "search": 3} | other
+    assert report.merge(old, new) == new
+
+
+def test_report_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "results" / "search.json"
+    assert report.read(path) == {}
+    report.write(path, {"machine": {"cpu": "x"}})
+    assert report.read(path) == {"machine": {"cpu": "x"}}
+    assert [one.name for one in path.parent.iterdir()] == ["search.json"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_file_that_is_no_report_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "search.json").write_text(content)
+    with pytest.raises(InvalidInput, match=r"search\.json"):
+        report.read(tmp_path / "search.json")
+
+
+def test_errors_are_counted_beside_answers() -> None:
+    tally = Tally()
+    tally.errors["status 429"] += 2
+    result = tally.result(seconds=2.0, cpu_seconds=1.0)
+    assert tally.ended == 2
+    assert result["requests"] == 0
+    assert result["errors"] == {"status 429": 2}
+    assert result["latency_ms"] is None
+
+
+class FakeService:
+    """Answers every search on a socket; every `fails_every`-th with 503."""
+
+    def __init__(self, fails_every: int = 0):
+        self.requests: list[dict[str, Any]] = []
+        self.connections = 0
+        self._fails_every = fails_every
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        while head := await self._head(reader):
+            length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+            self.requests.append(json.loads(await reader.readexactly(length)))
+            failed = self._fails_every and len(self.requests) % self._fails_every == 0
+            status, body = (b"503 Unavailable", b"{}") if failed else (b"200 OK", json.dumps(ANSWER).encode())
+            writer.write(b"HTTP/1.1 %b\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body))
+        writer.close()
+
+    async def _head(self, reader: asyncio.StreamReader) -> bytes:
+        try:
+            return await reader.readuntil(b"\r\n\r\n")
+        except asyncio.IncompleteReadError:
+            return b""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[dict[str, Any]]:
+        server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            yield {
+                "url": f"http://127.0.0.1:{port}",
+                "key": "k",
+                "corpus": "bench",
+                "top_k": 10,
+                "cases": [["nosebleed", "HP:1"], ["short", "HP:2"]],
+                "seed": 1,
+                "warm_up_seconds": 0.0,
+            }
+
+
+CLOSED = {"clients": 2, "least_requests": 40, "least_seconds": 0.0, "most_seconds": 30.0}
+
+
+async def test_closed_loop_counts_its_searches_over_connections_that_stay_open() -> None:
+    service = FakeService()
+    async with service.running() as config:
+        result = await closed_loop(config | CLOSED)
+    assert service.connections == 2
+    assert result["requests"] == len(service.requests) in (40, 41)
+    assert result["errors"] == {}
+    assert result["took_ms_median"] == ANSWER["took_ms"]
+    assert result["right_term_in_top_k"] == pytest.approx(0.5, abs=0.02)
+    assert service.requests[0].keys() == {"query", "top_k"}
+
+
+async def test_closed_loop_tells_refused_searches_from_answered_ones() -> None:
+    service = FakeService(fails_every=4)
+    async with service.running() as config:
+        result = await closed_loop(config | CLOSED)
+    assert result["errors"] == {"status 503": len(service.requests) // 4}
+    assert result["requests"] == len(service.requests) - len(service.requests) // 4
+
+
+async def test_closed_loop_without_a_service_reports_errors_instead_of_failing() -> None:
+    async with FakeService().running() as config:
+        pass
+    result = await closed_loop(config | CLOSED)
+    assert result["requests"] == 0
+    assert set(result["errors"]) == {"ConnectionRefusedError"}
+
+
+async def test_open_loop_sends_every_search_of_its_schedule() -> None:
+    service = FakeService()
+    async with service.running() as config:
+        result = await open_loop(config | {"rate": 200.0, "seconds": 0.5})
+    assert result["requests"] == len(service.requests) == len(poisson_schedule(200.0, 0.5, seed=1))
+    assert result["connections"] == service.connections
