@@ -74,7 +74,6 @@ def create_app(settings: Settings) -> FastAPI:
         version=version("embedloop"),
         lifespan=lifespan,
         redirect_slashes=False,
-        strict_content_type=False,
     )
     add_handlers(app)
     app.add_middleware(MeasuredRequests, metrics=metrics)

@@ -64,6 +64,7 @@ def keyed_router(tag: str, *, streamed: bool = False) -> APIRouter:
         tags=[tag],
         route_class=StreamedRoute if streamed else KeyedRoute,
         dependencies=[Depends(_bearer)],
+        strict_content_type=False,
     )
 
 

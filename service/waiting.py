@@ -33,6 +33,7 @@ async def until_applied(service: Service, corpus: str, written: Sequence[Written
 def _wait(service: Service, corpus: str, written: Sequence[Written]) -> None:
     deadline = time.monotonic() + service.settings.wait_applied_timeout_seconds
     version = _serving(service, corpus)
+    first = version is None
     while version is None:
         if time.monotonic() > deadline:
             raise DeadlineExceeded(
@@ -47,6 +48,9 @@ def _wait(service: Service, corpus: str, written: Sequence[Written]) -> None:
         written,
         timeout_seconds=max(0.0, deadline - time.monotonic()),
     )
+    if first:
+        # This replica may not have looked since: its next search must find the version that serves now.
+        service.replica.refresh()
 
 
 def _serving(service: Service, corpus: str) -> IndexVersion | None:
