@@ -156,7 +156,7 @@ class Replica:
             self._prepared = {n: s for n, s in self._prepared.items() if n in candidates}
             for corpus in wanted:
                 if corpus.name in candidates:
-                    self._prepare(corpus, candidates[corpus.name].candidate, faults)
+                    self._prepare(corpus, candidates[corpus.name].candidate)
             self.fault = "; ".join(faults) or None
             self._tell()
             used = [s for s in (*self._servings.values(), *self._prepared.values()) if s is not None]
@@ -171,14 +171,14 @@ class Replica:
             faults.append(f"corpus {corpus.name}: {error.message}")
             return self._servings.get(corpus.name)
 
-    def _prepare(self, corpus: Corpus, candidate: str, faults: list[str]) -> None:
+    def _prepare(self, corpus: Corpus, candidate: str) -> None:
+        """A candidate that cannot be loaded is no fault of this replica: its promotion will be called off."""
         if self._held(self._prepared.get(corpus.name)) == candidate:
             return
         try:
             self._prepared[corpus.name] = self._load(corpus, candidate)
         except EmbedloopError as error:
             log.warning("replica %s cannot prepare %s: %s", self.replica_id, candidate, error)
-            faults.append(f"candidate {candidate}: {error.message}")
 
     def _serving_of(self, corpus: Corpus) -> Serving | None:
         """What this replica should serve of a corpus; what it has already is kept, not loaded again."""

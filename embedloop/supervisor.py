@@ -33,6 +33,8 @@ LOOK_SECONDS = 0.2
 FIRST_BACKOFF_SECONDS = 0.5
 LAST_BACKOFF_SECONDS = 30.0
 STEADY_SECONDS = 60.0
+# Longer than clients keep an idle connection: the side that closes first must be theirs, or requests get lost.
+_CONNECTION_OPTIONS = ("--timeout-keep-alive", "30", "--timeout-graceful-shutdown", "20")
 
 
 @dataclass
@@ -193,7 +195,7 @@ class Stack:
         service = ["service.app:create", "--factory", "--host", "127.0.0.1", "--port", str(self.port)]
         self._start(
             "service",
-            [python, "-m", "uvicorn", *service, "--no-access-log", "--timeout-graceful-shutdown", "20"],
+            [python, "-m", "uvicorn", *service, "--no-access-log", *_CONNECTION_OPTIONS],
         )
         for name in ("apply", "default", "train", *(f"embed-{n}" for n in range(1, self.workers + 1))):
             queue = name.split("-")[0]

@@ -85,10 +85,11 @@ def set_feedback_watermark(connection: Connection, name: str, at: datetime) -> N
 
 
 def _corpus(row: RowMapping) -> Corpus:
+    # A newer process may have stored a setting that this one does not know yet.
     policy: dict[str, Any] = row["policy"]
     return Corpus(
         name=row["name"],
-        policy=Policy.model_validate(policy),
+        policy=Policy.model_validate(policy, extra="ignore"),
         serving=row["serving"],
         previous=row["previous"],
         created_at=row["created_at"],

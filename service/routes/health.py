@@ -19,7 +19,6 @@ router = APIRouter(tags=["health"])
 
 CHECK_SECONDS = 5.0
 OK = "ok"
-_CANDIDATE = "candidate "
 # A check that hangs keeps its thread until the adapter's own timeout.
 _checkers = anyio.CapacityLimiter(16)
 
@@ -68,9 +67,6 @@ async def _checked(check: Callable[[], object]) -> str:
 
 
 def _encoder(service: Service) -> str:
-    """What hinders encoding; a candidate that cannot be loaded does not hinder what serves."""
-    faults = [part for part in (service.replica.fault or "").split("; ") if part]
-    hindering = [part for part in faults if not part.startswith(_CANDIDATE)]
-    if service.batcher.fault is not None:
-        hindering.append(service.batcher.fault)
+    """What hinders encoding or searching on this replica."""
+    hindering = [fault for fault in (service.replica.fault, service.batcher.fault) if fault is not None]
     return "; ".join(hindering) or OK
