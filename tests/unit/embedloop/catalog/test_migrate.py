@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy import Engine, inspect
 
@@ -38,7 +40,7 @@ def test_downgrade_to_base_leaves_no_table_and_up_again_works(database: Database
         assert documents.head(connection, "papers") == 0
 
 
-def test_a_catalog_that_cannot_be_opened_is_unavailable(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_catalog_that_cannot_be_opened_is_unavailable(tmp_path: Path) -> None:
     missing = Database(f"sqlite:///{tmp_path / 'no' / 'such' / 'folder' / 'catalog.db'}")
     with pytest.raises(Unavailable, match="catalog"):
         missing.ping()
@@ -46,8 +48,12 @@ def test_a_catalog_that_cannot_be_opened_is_unavailable(tmp_path) -> None:  # ty
 
 
 def test_a_block_that_raises_writes_nothing(database: Database) -> None:
-    with pytest.raises(RuntimeError, match="half-way"), database.write() as connection:
-        corpora.add(connection, "papers", Policy())
-        raise RuntimeError("half-way")
+    def add_and_fail() -> None:
+        with database.write() as connection:
+            corpora.add(connection, "papers", Policy())
+            raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError, match="half-way"):
+        add_and_fail()
     with database.read() as connection:
         assert corpora.every(connection) == []
