@@ -137,7 +137,8 @@ def apply_documents(view: View, document_ids: Sequence[str]) -> int:
     """
     try:
         return _apply(view, document_ids)
-    except (LeaseLost, JobCancelled):
+    except (LeaseLost, JobCancelled, MemoryError, OSError):
+        # A process short of memory or disk says nothing about the documents.
         raise
     # Anything can go wrong inside a tokenizer or a graph on hostile text; it is recorded, not lost.
     except Exception as error:
