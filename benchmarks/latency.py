@@ -102,18 +102,7 @@ def _show(section: dict[str, Any]) -> None:
     ):
         parts = [run["encode_ms"]["p50"], run["search_ms"]["p50"]]
         cpu = sum(run["cpu_ms_per_request"].values())
-        rows.append(
-            [
-                name,
-                *shown,
-                run["requests_per_second"],
-                None,
-                None,
-                *parts,
-                None,
-                sum(run["cpu_ms_per_request"].values()),
-            ]
-        )
+        rows.append([name, *shown, run["requests_per_second"], None, None, *parts, None, cpu])
     show("Search", columns, rows)
     show("Search, ratios", ["ratio", "value"], list(section["ratios"].items()))
 
