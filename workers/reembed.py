@@ -17,7 +17,6 @@ from workers.parts import Parts
 
 log = logging.getLogger(__name__)
 
-SHARD_LEASE_SECONDS = 60.0
 SHARD_RESEND_SECONDS = 300.0
 
 
@@ -86,7 +85,7 @@ def embed(parts: Parts, job: Job, lease: Lease) -> Outcome:
 def embed_shard(parts: Parts, shard_id: int) -> None:
     """Embeds one shard under its lease; the last one to end lets the job go on."""
     with parts.database.write() as connection:
-        shard = shards.claim(connection, shard_id, SHARD_LEASE_SECONDS)
+        shard = shards.claim(connection, shard_id, _lease_seconds(parts))
     if shard is None:
         return
     if shard.attempts > reembed.MAX_SHARD_ATTEMPTS:
@@ -101,7 +100,7 @@ def embed_shard(parts: Parts, shard_id: int) -> None:
         log.info("shard %s is not wanted any more", shard_id)
         return
     try:
-        with Renewal(lambda: _renew(parts, shard), every_seconds=SHARD_LEASE_SECONDS / 3):
+        with Renewal(lambda: _renew(parts, shard), every_seconds=_lease_seconds(parts) / 3):
             rows = reembed.embed_shard(parts.view(version), shard)
         with parts.database.write() as connection:
             shards.finish(connection, shard, rows)
@@ -113,9 +112,14 @@ def embed_shard(parts: Parts, shard_id: int) -> None:
     _tell(parts, job, shard)
 
 
+def _lease_seconds(parts: Parts) -> float:
+    """Twice a job's, because encoding may hold the thread that renews."""
+    return 2 * parts.settings.job_lease_seconds
+
+
 def _renew(parts: Parts, shard: Shard) -> None:
     with parts.database.write() as connection:
-        shards.renew(connection, shard, SHARD_LEASE_SECONDS)
+        shards.renew(connection, shard, _lease_seconds(parts))
 
 
 def _give_back(parts: Parts, shard: Shard, error: EmbedloopError) -> None:
