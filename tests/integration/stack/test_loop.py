@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +49,7 @@ def judge(client: Client, corpus: str, lines: list[dict[str, Any]]) -> None:
 
 
 @pytest.fixture(scope="module")
-def loop(client: Client, base_model: str) -> Iterator[Loop]:
+def loop(client: Client, base_model: str) -> Loop:
     name = "loop"
     make_corpus(client, name, base_model, trigger={"new_feedback": VOTERS, "min_pairs": 6})
     judge(client, name, clinic.judged(1, "golden", 8))
@@ -59,7 +58,7 @@ def loop(client: Client, base_model: str) -> Iterator[Loop]:
         vote(client, name, query, document, f"person {number}")
     found = eventually(lambda: [j for j in client.jobs(name) if j["kind"] == "cycle"], 60, "a cycle")
     events = list(client.job_events(found[0]["id"]))
-    yield Loop(name, before, client.wait_for_job(found[0]["id"], JOB_SECONDS), events)
+    return Loop(name, before, client.wait_for_job(found[0]["id"], JOB_SECONDS), events)
 
 
 def test_votes_start_a_cycle_that_is_promoted(client: Client, loop: Loop) -> None:
