@@ -18,7 +18,7 @@ WIDTH = 0.26
 
 def draw(report: Mapping[str, Any], path: Path) -> None:
     """Draws the sections that the report has, one panel below the other's question."""
-    figure = Figure(figsize=(11.0, 8.2), dpi=140, layout="constrained")
+    figure = Figure(figsize=(12.5, 8.2), dpi=140, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(2, 2)
     for axes in panels.flat:
@@ -83,11 +83,11 @@ def _rates(axes: Any, report: Mapping[str, Any]) -> None:
     bars = []
     if (section := report.get("reembed")) is not None:
         rates = section["documents_per_second"]
-        bars.append(("bare encoder, documents/s", section["bare"]["documents_per_second"], BARE))
-        bars.append(("re-embed, stage embed", rates["embed"], OURS))
-        bars.append(("re-embed, whole job", rates["job"], OURS))
+        bars.append(("bare encoder,\ndocuments/s", section["bare"]["documents_per_second"], BARE))
+        bars.append(("re-embed,\nstage embed", rates["embed"], OURS))
+        bars.append(("re-embed,\nwhole job", rates["job"], OURS))
     if (section := report.get("training")) is not None:
-        bars.append(("bare trainer, pairs/s", section["bare"]["pairs_per_second"], BARE))
+        bars.append(("bare trainer,\npairs/s", section["bare"]["pairs_per_second"], BARE))
         bars.append(("training", section["ours"]["pairs_per_second"], OURS))
     if not bars:
         _empty(axes, "neither re-embedding nor training was measured")
@@ -106,11 +106,11 @@ def _ratios(axes: Any, report: Mapping[str, Any]) -> None:
     bars = []
     if (section := report.get("search")) is not None:
         ratios = section["ratios"]
-        bars.append(("search speed, 1 client", 1 / ratios["p50_1_to_floor"]))
-        bars.append(("search throughput, 32 clients", ratios["throughput_32_to_floor_batched"]))
+        bars.append(("search speed,\n1 client", 1 / ratios["p50_1_to_floor"]))
+        bars.append(("search throughput,\n32 clients", ratios["throughput_32_to_floor_batched"]))
     if (section := report.get("reembed")) is not None:
-        bars.append(("re-embed, stage embed", section["ratios"]["embed_to_bare"]))
-        bars.append(("re-embed, whole job", section["ratios"]["job_to_bare"]))
+        bars.append(("re-embed,\nstage embed", section["ratios"]["embed_to_bare"]))
+        bars.append(("re-embed,\nwhole job", section["ratios"]["job_to_bare"]))
     if (section := report.get("training")) is not None:
         bars.append(("training", section["ratios"]["pairs_per_second"]))
     bars.reverse()
@@ -131,7 +131,7 @@ def _name(level: Mapping[str, Any]) -> str:
 def _when(report: Mapping[str, Any]) -> str:
     """Date and commit of each measured run, once where several sections share them."""
     moments = [report[name]["measured"] for name in SECTIONS if name in report]
-    return ", ".join(dict.fromkeys(f"{one['at'][:10]} at {one['commit'][:10] or '?'}" for one in moments))
+    return "; ".join(dict.fromkeys(f"{one['at'][:10]}, commit {one['commit'][:10] or '?'}" for one in moments))
 
 
 def _empty(axes: Any, reason: str) -> None:

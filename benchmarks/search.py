@@ -103,9 +103,16 @@ def _folder(options: argparse.Namespace) -> Path:
     return Path(tempfile.mkdtemp(prefix="embedloop-bench-quick-")) if options.quick else RESULTS
 
 
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.search", description=__doc__)
-    parser.add_argument("--terms", type=int, help=f"documents of the corpus (default {TERMS})")
+    parser.add_argument("--terms", type=_count, help=f"documents of the corpus (default {TERMS})")
     parser.add_argument("--quick", action="store_true", help=f"a smoke test with {QUICK_TERMS} terms")
     parser.add_argument("--only", help=f"some of {','.join(report.SECTIONS)}")
     parser.add_argument("--out", help=f"folder of the report (default {RESULTS}, with --quick a temporary one)")
