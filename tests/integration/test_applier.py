@@ -200,7 +200,7 @@ def test_wait_applied_misses_a_row_that_is_not_readable(world: World, tiny: Mode
         if row.document_id == "nose"
     ]
     world.index.delete(view.version.collection, lost)
-    with pytest.raises(DeadlineExceeded, match="1 documents are not readable yet, first .'nose'"):
+    with pytest.raises(DeadlineExceeded, match=r"1 documents are not readable yet, first .'nose'"):
         wait_applied(world.database, world.index, view.version, written, timeout_seconds=20)
 
 

@@ -149,7 +149,7 @@ def test_a_candidate_that_lost_a_document_after_its_verification_is_refused_by_n
     world.put({"nose": "toxin"})
     world.apply(first)
     apply_changes(poisoned(second, "toxin"), lease_seconds=LEASE)
-    with pytest.raises(PromotionRefused, match="lacks 1 documents that the serving one has, first .'nose'"):
+    with pytest.raises(PromotionRefused, match=r"lacks 1 documents that the serving one has, first .'nose'"):
         world.promote(second)
 
 
@@ -160,7 +160,7 @@ def test_a_replica_that_is_not_ready_in_time_calls_the_promotion_off(world: Worl
         promotions.hold(
             connection, "r-slow", world.name, serving=identity(first), prepared=None, lease_seconds=300
         )
-    with pytest.raises(PromotionRefused, match="r-slow.* not ready for index version"):
+    with pytest.raises(PromotionRefused, match=r"r-slow.* not ready for index version"):
         world.promote(second, timeout_seconds=0.3)
     assert world.corpus().serving == identity(first)
     assert world.version(identity(second)).state is IndexState.READY

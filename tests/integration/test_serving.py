@@ -22,7 +22,7 @@ from embedloop.policy import Boost
 from embedloop.promotion import alias_of
 from embedloop.records import IndexState, ModelVersion
 from embedloop.serving import Replica, Serving
-from tests.integration.conftest import CHUNKING, World, preparing, until
+from tests.integration.conftest import World, preparing, until
 
 
 def test_a_corpus_without_a_version_is_not_ready(world: World) -> None:
@@ -81,7 +81,7 @@ def test_a_replica_that_cannot_load_the_new_keeps_answering_with_the_old(
     second = world.build(other_tiny)
     world.pass_gate(other_tiny)
     world.index.drop(second.version.collection)
-    with pytest.raises(PromotionRefused, match="r-1.*not ready"):
+    with pytest.raises(PromotionRefused, match=r"r-1.*not ready"):
         world.promote(second, timeout_seconds=1)
     assert replica.serving(world.name).version.index_version_id == first.version.index_version_id
     with world.database.write() as connection:
@@ -257,4 +257,3 @@ def test_the_state_of_a_version_says_who_serves(world: World, tiny: ModelVersion
     with world.database.read() as connection:
         states = [v.state for v in index_versions.of_corpus(connection, world.name)]
     assert sorted(states) == [IndexState.SERVING, IndexState.STANDBY]
-    assert CHUNKING == world.corpus().policy.chunking

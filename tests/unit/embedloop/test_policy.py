@@ -1,0 +1,55 @@
+"""A policy tells its mistakes by name and stays as it was made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from embedloop.policy import Boost, Policy
+
+
+def test_defaults_survive_a_trip_through_json() -> None:
+    policy = Policy()
+    assert Policy.model_validate(policy.model_dump(mode="json")) == policy
+    assert Policy.model_validate_json(policy.model_dump_json()) == policy
+
+
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [
+        ({"chunkin": {}}, ("chunkin",)),
+        ({"chunking": {"max_token": 5}}, ("chunking", "max_token")),
+        ({"chunking": {"max_tokens": 15}}, ("chunking", "max_tokens")),
+        ({"chunking": {"max_tokens": 64, "overlap_tokens": 64}}, ("chunking",)),
+        ({"gate": {"metric": "accuracy"}}, ("gate", "metric")),
+        ({"gate": {"confidence": 1.0}}, ("gate", "confidence")),
+        ({"training": {"epochs": 0}}, ("training", "epochs")),
+        ({"training": {"epochs": float("nan")}}, ("training", "epochs")),
+        ({"splits": {"golden": 0.6}}, ("splits", "golden")),
+        ({"index": {"index_type": "ANNOY"}}, ("index", "index_type")),
+        ({"votes": {"min_weight": 0}}, ("votes", "min_weight")),
+        ({"boosts": [{"field": "a b", "value": 1, "factor": 2}]}, ("boosts", 0, "field")),
+        ({"boosts": [{"field": "a", "value": 1, "factor": 0}]}, ("boosts", 0, "factor")),
+        ({"base_model": ""}, ("base_model",)),
+        ({"rollback_window_seconds": -1}, ("rollback_window_seconds",)),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_place(given: dict[str, Any], where: tuple[str | int, ...]) -> None:
+    with pytest.raises(ValidationError) as refusal:
+        Policy.model_validate(given)
+    assert [error["loc"] for error in refusal.value.errors()] == [where]
+
+
+def test_a_policy_cannot_be_changed() -> None:
+    policy = Policy()
+    with pytest.raises(ValidationError, match="frozen"):
+        policy.base_model = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("value", ["1", 1, 1.5, True])
+def test_a_boost_keeps_the_type_of_its_value(value: Any) -> None:
+    boost = Boost(field="lang", value=value, factor=2.0)
+    back = Boost.model_validate_json(boost.model_dump_json())
+    assert (type(back.value), back.value) == (type(value), value)
