@@ -63,7 +63,10 @@ class OnnxEncoder:
         for path in (model_file, tokenizer_file):
             if not path.is_file():
                 raise ModelRefused(f"model folder {folder} has no {path.relative_to(folder)}")
-        self._tokenizer: Any = Tokenizer.from_file(str(tokenizer_file))
+        try:
+            self._tokenizer: Any = Tokenizer.from_file(str(tokenizer_file))
+        except Exception as error:  # tokenizers raises bare Exception
+            raise ModelRefused(f"{tokenizer_file} is no tokenizer: {error}") from error
         self._tokenizer.enable_truncation(max_length=max_tokens)
         self._tokenizer.enable_padding(**_padding(folder, self._tokenizer))
         options = onnxruntime.SessionOptions()
@@ -71,9 +74,12 @@ class OnnxEncoder:
         options.inter_op_num_threads = 1
         # A spinning thread pool takes the core that another process of this machine needs.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session: Any = onnxruntime.InferenceSession(
-            str(model_file), sess_options=options, providers=["CPUExecutionProvider"]
-        )
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                str(model_file), sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's errors have no base but Exception
+            raise ModelRefused(f"{model_file} is no ONNX graph that can run: {error}") from error
         self._inputs = {entry.name for entry in self._session.get_inputs()}
         self._prompts = (query_prompt, passage_prompt)
         self._batch_size = batch_size
@@ -148,6 +154,8 @@ class TorchEncoder:
         return self._run([self._prompts[1] + text for text in texts])
 
     def _run(self, texts: Sequence[str]) -> Vectors:
+        if not texts:
+            return np.empty((0, self.dimension), dtype=np.float32)
         vectors = self._model.encode(
             list(texts),
             batch_size=self._batch_size,
