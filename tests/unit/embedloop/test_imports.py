@@ -6,16 +6,8 @@ import json
 import subprocess
 import sys
 
-HEAVY = {
-    "torch",
-    "transformers",
-    "sentence_transformers",
-    "fastapi",
-    "celery",
-    "pymilvus",
-    "sqlalchemy",
-    "onnxruntime",
-}
+TORCH = {"torch", "transformers", "sentence_transformers"}
+HEAVY = TORCH | {"fastapi", "celery", "pymilvus", "sqlalchemy", "onnxruntime"}
 
 
 def loaded_by(*modules: str) -> set[str]:
