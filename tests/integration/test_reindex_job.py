@@ -1,0 +1,293 @@
+"""A reindex job through its stages, as the workers run them: real broker, Milvus and catalog, no Celery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from embedloop import jobs
+from embedloop.applier import following
+from embedloop.catalog import corpora, index_versions, models, promotions, shards
+from embedloop.catalog import jobs as job_rows
+from embedloop.catalog.database import Database
+from embedloop.catalog.tables import jobs as jobs_table
+from embedloop.catalog.tables import shards as shards_table
+from embedloop.index import MilvusIndex
+from embedloop.policy import Policy
+from embedloop.promotion import alias_of
+from embedloop.records import IndexState, IndexVersion, Job, JobKind, JobState, ModelVersion
+from embedloop.reembed import MAX_SHARD_ATTEMPTS
+from embedloop.registry import ModelStore
+from embedloop.settings import Settings
+from tests.integration.conftest import CHUNKING, LEASE, TEXTS, ProcessGone, World
+from tests.servers import Server
+from workers import promote as promote_stage
+from workers import reembed as reembed_stages
+from workers import upkeep
+from workers.parts import Parts
+
+BODIES: dict[str, Callable[..., jobs.Outcome]] = {
+    "prepare": reembed_stages.prepare,
+    "build": reembed_stages.build,
+    "embed": reembed_stages.embed,
+    "verify": reembed_stages.verify,
+    "promote": promote_stage.promote,
+}
+
+
+class Bench:
+    """Runs a job stage by stage; the shards are embedded when the test says so."""
+
+    def __init__(self, world: World, parts: Parts):
+        self.world = world
+        self.parts = parts
+
+    def submit(self, **params: Any) -> str:
+        with self.world.database.write() as connection:
+            job, _ = jobs.submit(connection, JobKind.REINDEX, self.world.name, params)
+        return job.job_id
+
+    def job(self, job_id: str) -> Job:
+        with self.world.database.read() as connection:
+            return job_rows.get(connection, job_id)
+
+    def run(self, job_id: str, body: Callable[..., jobs.Outcome] | None = None) -> Job:
+        """The stage where the job stands."""
+        from workers.app import _retire_unfinished
+
+        stage = self.job(job_id).stage
+        jobs.run_stage(
+            self.world.database,
+            job_id,
+            stage,
+            lambda job, lease: (body or BODIES[stage])(self.parts, job, lease),
+            lease_seconds=LEASE,
+            on_failure=_retire_unfinished,
+        )
+        return self.job(job_id)
+
+    def run_until(self, job_id: str, stage: str) -> Job:
+        while (job := self.job(job_id)).stage != stage:
+            before = job.stage
+            if self.run(job_id).stage == before == "embed":
+                self.embed_shards(job_id)
+            assert not self.job(job_id).state.ended, self.job(job_id).error
+        return job
+
+    def finish(self, job_id: str) -> Job:
+        self.run_until(job_id, "promote")
+        return self.run(job_id)
+
+    def shard_ids(self, job_id: str) -> list[int]:
+        with self.world.database.read() as connection:
+            rows = connection.execute(
+                shards_table.select().where(shards_table.c.job_id == job_id, shards_table.c.state == "queued")
+            )
+            return [row.shard_id for row in rows]
+
+    def embed_shards(self, job_id: str) -> None:
+        for shard_id in self.shard_ids(job_id):
+            reembed_stages.embed_shard(self.parts, shard_id)
+
+    def versions(self) -> list[IndexVersion]:
+        with self.world.database.read() as connection:
+            found = index_versions.of_corpus(connection, self.world.name)
+        self.world.collections.extend(version.collection for version in found)
+        return found
+
+    def expire(self, job_id: str) -> None:
+        with self.world.database.write() as connection:
+            connection.execute(update(jobs_table).where(jobs_table.c.job_id == job_id).values(lease_until=0))
+
+
+@pytest.fixture
+def bench(
+    world: World,
+    milvus_server: Server,
+    valkey_server: Server,
+    model_store: ModelStore,
+    database_url: str,
+    index: MilvusIndex,
+    tiny: ModelVersion,
+    other_tiny: ModelVersion,
+    tmp_path: Path,
+) -> Iterator[Bench]:
+    with world.database.write() as connection:
+        models.add(connection, tiny)
+        models.add(connection, other_tiny)
+    settings = Settings(
+        data_dir=tmp_path,
+        database_url=database_url,
+        milvus_uri=f"http://127.0.0.1:{milvus_server.port}",
+        broker_url=f"redis://127.0.0.1:{valkey_server.port}/3",
+        model_store=str(model_store.fetch(tiny.model_id).parent),
+        shard_documents=2,
+        promotion_timeout_seconds=10,
+        replica_lease_seconds=1.5,
+        embed_threads=1,
+    )
+    parts = Parts(settings)
+    made = Bench(world, parts)
+    yield made
+    made.versions()
+    parts.queue.close()
+    parts.database.dispose()
+
+
+def test_a_job_builds_verifies_and_promotes_the_first_version(bench: Bench, tiny: ModelVersion) -> None:
+    job = bench.finish(bench.submit(model_version=tiny.model_id))
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert job.result is not None
+    assert job.result["promoted"] is True
+    corpus = bench.world.corpus()
+    assert corpus.serving == job.result["index_version"]
+    version = bench.world.version(corpus.serving)
+    assert bench.world.index.alias_target(alias_of(corpus.name)) == version.collection
+    assert bench.world.documents(bench.world.view(version)) == set(TEXTS)
+
+
+def test_a_job_that_shall_not_promote_leaves_a_ready_version(bench: Bench, tiny: ModelVersion) -> None:
+    job = bench.finish(bench.submit(model_version=tiny.model_id, promote=False))
+    assert job.result is not None
+    assert job.result["promoted"] is False
+    assert bench.world.version(job.result["index_version"]).state is IndexState.READY
+    assert bench.world.corpus().serving is None
+
+
+def test_a_model_that_has_not_passed_the_gate_is_refused_before_the_work(
+    bench: Bench, tiny: ModelVersion, other_tiny: ModelVersion
+) -> None:
+    bench.finish(bench.submit(model_version=tiny.model_id))
+    job = bench.run(bench.submit(model_version=other_tiny.model_id))
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert (job.error["code"], job.error["field"]) == ("promotion_refused", "params.model_version")
+
+
+def test_a_build_that_was_killed_is_built_anew_and_the_torn_one_retired(
+    bench: Bench, tiny: ModelVersion
+) -> None:
+    job_id = bench.submit(model_version=tiny.model_id)
+    bench.run_until(job_id, "build")
+
+    def killed(parts: Parts, job: Job, lease: jobs.Lease) -> jobs.Outcome:
+        reembed_stages.build(parts, job, lease)
+        raise ProcessGone
+
+    with pytest.raises(ProcessGone):
+        bench.run(job_id, killed)
+    bench.expire(job_id)
+    job = bench.finish(job_id)
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert sorted(v.state for v in bench.versions()) == [IndexState.RETIRED, IndexState.SERVING]
+
+
+def test_a_promote_that_was_killed_after_it_published_ends_well(bench: Bench, tiny: ModelVersion) -> None:
+    job_id = bench.submit(model_version=tiny.model_id)
+    bench.run_until(job_id, "promote")
+
+    def killed(parts: Parts, job: Job, lease: jobs.Lease) -> jobs.Outcome:
+        promote_stage.promote(parts, job, lease)
+        raise ProcessGone
+
+    with pytest.raises(ProcessGone):
+        bench.run(job_id, killed)
+    bench.expire(job_id)
+    job = bench.run(job_id)
+    assert job.state is JobState.SUCCEEDED
+    assert job.result is not None
+    assert job.result["promoted"] is True
+
+
+def test_an_applier_at_work_makes_the_verification_wait_without_using_an_attempt(
+    bench: Bench, tiny: ModelVersion
+) -> None:
+    job_id = bench.submit(model_version=tiny.model_id)
+    job = bench.run_until(job_id, "verify")
+    view = bench.world.view(bench.world.version(job.checkpoint["index_version"]))
+    with following(view, lease_seconds=LEASE) as holder:
+        assert holder is not None
+        for _ in range(jobs.MAX_STAGE_ATTEMPTS + 1):
+            waiting = bench.run(job_id)
+            assert (waiting.state, waiting.stage, waiting.attempts) == (JobState.RUNNING, "verify", 0)
+    assert bench.run(job_id).stage == "promote"
+
+
+def test_a_cancelled_job_retires_what_it_was_building_and_its_shards_stop(
+    bench: Bench, tiny: ModelVersion
+) -> None:
+    job_id = bench.submit(model_version=tiny.model_id)
+    bench.run_until(job_id, "embed")
+    with bench.world.database.write() as connection:
+        jobs.cancel(connection, job_id)
+    job = bench.run(job_id)
+    assert job.state is JobState.CANCELLED
+    (version,) = bench.versions()
+    assert version.state is IndexState.RETIRED
+    bench.embed_shards(job_id)
+    assert bench.world.rows(bench.world.view(version)) == []
+
+
+def test_a_shard_that_kills_every_worker_fails_the_job_in_the_end(bench: Bench, tiny: ModelVersion) -> None:
+    job_id = bench.submit(model_version=tiny.model_id)
+    bench.run_until(job_id, "embed")
+    deadly, *_ = bench.shard_ids(job_id)
+    with bench.world.database.write() as connection:
+        for _ in range(MAX_SHARD_ATTEMPTS):
+            assert shards.claim(connection, deadly, -1) is not None
+    reembed_stages.embed_shard(bench.parts, deadly)
+    job = bench.run(job_id)
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert "never ended" in job.error["message"]
+    assert [v.state for v in bench.versions()] == [IndexState.RETIRED]
+
+
+def test_the_reconciler_drops_a_collection_only_when_nobody_can_hold_it(
+    bench: Bench, tiny: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = bench.world
+    monkeypatch.setattr(upkeep, "LONGEST_REQUEST_SECONDS", -1.5)
+    with world.database.write() as connection:
+        corpora.set_policy(connection, world.name, Policy(chunking=CHUNKING, rollback_window_seconds=0))
+    first = bench.finish(bench.submit(model_version=tiny.model_id)).checkpoint["index_version"]
+    second = bench.finish(bench.submit(model_version=tiny.model_id)).checkpoint["index_version"]
+    with world.database.write() as connection:
+        promotions.hold(connection, "r-1", world.name, serving=first, prepared=None, lease_seconds=300)
+    upkeep.reconcile(bench.parts)
+    assert world.version(first).state is IndexState.RETIRED
+    assert world.index.exists(world.version(first).collection)
+    with world.database.write() as connection:
+        promotions.leave(connection, "r-1")
+    upkeep.reconcile(bench.parts)
+    assert not world.index.exists(world.version(first).collection)
+    assert world.index.exists(world.version(second).collection)
+    assert world.corpus().serving == second
+    upkeep.reconcile(bench.parts)
+
+
+def test_a_standby_stays_for_the_rollback_window(bench: Bench, tiny: ModelVersion) -> None:
+    first = bench.finish(bench.submit(model_version=tiny.model_id)).checkpoint["index_version"]
+    bench.finish(bench.submit(model_version=tiny.model_id))
+    upkeep.reconcile(bench.parts)
+    assert bench.world.version(first).state is IndexState.STANDBY
+    assert bench.world.rollback().serving == first
+
+
+def test_the_reaper_wakes_the_appliers_that_lag(bench: Bench, tiny: ModelVersion) -> None:
+    job = bench.finish(bench.submit(model_version=tiny.model_id))
+    identity = job.checkpoint["index_version"]
+    database: Database = bench.world.database
+    with database.read() as connection:
+        assert upkeep._lagging(connection) == []
+    bench.world.put({"new": "fever"})
+    with database.read() as connection:
+        assert upkeep._lagging(connection) == [identity]
+    upkeep.reap(bench.parts)
+    bench.world.apply(bench.world.view(bench.world.version(identity)))
+    with database.read() as connection:
+        assert upkeep._lagging(connection) == []
