@@ -15,7 +15,7 @@ TERMS = {
     "migraine": ("headache on one side", "one side headache", "bad headache and light"),
     "tussis": ("cough", "cough at night", "dry cough"),
     "influenza": ("flu", "flu and fever", "bad flu"),
-    "fracture": ("broken bone", "bone broken", "broken arm bone"),
+    "fracture": ("broken bone", "cracked bone", "broken arm bone"),
     "exanthema": ("skin rash", "rash on the skin", "red rash"),
     "pruritus": ("itching", "itching skin", "skin itching at night"),
     "conjunctivitis": ("red eye", "eye red and itching", "red eye in the morning"),

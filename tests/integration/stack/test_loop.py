@@ -96,7 +96,7 @@ def test_events_tell_every_change_and_end_with_the_job(loop: Loop) -> None:
     assert [event["state"] for event in loop.events].count("succeeded") == 1
     told = [event["progress"] for event in loop.events]
     assert told == sorted(told)
-    assert {event["stage"] for event in loop.events} >= {"train", "gate"}
+    assert "train" in {event["stage"] for event in loop.events}
 
 
 def test_index_versions_tell_what_serves_and_what_stands_by(client: Client, loop: Loop) -> None:
