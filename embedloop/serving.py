@@ -103,10 +103,15 @@ class Replica:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="replica", daemon=True)
         self._refreshing = threading.Lock()
+        self._unloaded: dict[str, str] = {}
         self.fault: str | None = None
 
     def start(self) -> None:
-        """Loads what serves now, then follows. Raises what hinders the first load."""
+        """Loads what serves now, then follows; what cannot be loaded is in `fault` and refused by `serving`.
+
+        Raises:
+            Unavailable: the catalog does not answer.
+        """
         self.refresh()
         self._thread.start()
 
@@ -127,7 +132,8 @@ class Replica:
         Raises:
             NotFound: there is no such corpus.
             NotReady: its first index version is being built.
-            Unavailable: the replica's lease ended while the catalog was away.
+            Unavailable: the replica's lease ended while the catalog was away, or the version in charge could
+                never be loaded here.
         """
         if time.monotonic() - self._renewed_at > self._lease_seconds:
             raise Unavailable("this replica lost touch with the catalog", retry_after_seconds=5)
@@ -136,6 +142,10 @@ class Replica:
         if corpus not in self._servings:
             raise NotFound(f"there is no corpus {corpus!r}", field="corpus")
         serving = self._servings[corpus]
+        if serving is None and corpus in self._unloaded:
+            raise Unavailable(
+                f"corpus {corpus!r} cannot be served here: {self._unloaded[corpus]}", retry_after_seconds=5
+            )
         if serving is None:
             raise NotReady(
                 f"the first index version of corpus {corpus!r} is being built",
@@ -165,11 +175,14 @@ class Replica:
     def _moved(self, corpus: Corpus, faults: list[str]) -> Serving | None:
         """A version that cannot be loaded leaves this corpus where it is and the others untouched."""
         try:
-            return self._serving_of(corpus)
+            serving = self._serving_of(corpus)
         except EmbedloopError as error:
             log.warning("replica %s cannot serve %s: %s", self.replica_id, corpus.serving, error)
             faults.append(f"corpus {corpus.name}: {error.message}")
+            self._unloaded[corpus.name] = error.message
             return self._servings.get(corpus.name)
+        self._unloaded.pop(corpus.name, None)
+        return serving
 
     def _prepare(self, corpus: Corpus, candidate: str) -> None:
         """A candidate that cannot be loaded is no fault of this replica: its promotion will be called off."""

@@ -12,7 +12,6 @@ from embedloop.catalog import corpora, index_versions, promotions
 from embedloop.catalog.database import Database
 from embedloop.errors import (
     CollectionNotFound,
-    EmbedloopError,
     NotFound,
     NotReady,
     PromotionRefused,
@@ -107,7 +106,7 @@ def test_one_corpus_that_cannot_be_loaded_does_not_hold_up_the_others(world: Wor
     replica = world.replica()
     assert replica.serving(world.name).version.index_version_id == first.version.index_version_id
     assert replica.fault is not None
-    with pytest.raises(EmbedloopError):
+    with pytest.raises(Unavailable, match="cannot be served here"):
         replica.serving(other.name)
     other.close()
 
