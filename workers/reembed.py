@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from embedloop import applier, reembed, verification
 from embedloop.catalog import corpora, index_versions, jobs, models, shards
-from embedloop.errors import EmbedloopError, LeaseLost, PromotionRefused, VerificationFailed
+from embedloop.errors import EmbedloopError, LeaseLost, PromotionRefused, Unavailable, VerificationFailed
 from embedloop.jobs import Advance, Lease, Outcome, Wait, overall_progress
 from embedloop.leases import Renewal
 from embedloop.policy import Chunking
@@ -18,6 +19,8 @@ from workers.parts import Parts
 log = logging.getLogger(__name__)
 
 SHARD_RESEND_SECONDS = 300.0
+# 5, 10, 20: a Milvus that restarts is waited out.
+SHARD_RETRY_SECONDS = 5.0
 
 
 def prepare(parts: Parts, job: Job, lease: Lease) -> Outcome:
@@ -74,12 +77,22 @@ def embed(parts: Parts, job: Job, lease: Lease) -> Outcome:
         errors = shards.errors(connection, identity)
     if errors:
         raise VerificationFailed(f"{len(errors)} shards could not be embedded: {'; '.join(errors[:3])}")
-    for shard_id in unsent:
-        parts.queue.send(EMBED_SHARD, shard_id)
+    _send(parts, unsent)
     if counts.done < counts.total:
         return Wait(counts.done / counts.total)
     reembed.finish_backfill(parts.database, identity)
     return Advance()
+
+
+def _send(parts: Parts, shard_ids: Sequence[int]) -> None:
+    """Sends shards; what the broker did not take is unsent again and not held for lost in the broker."""
+    for position, shard_id in enumerate(shard_ids):
+        try:
+            parts.queue.send(EMBED_SHARD, shard_id)
+        except Unavailable:
+            with parts.database.write() as connection:
+                shards.put_back_unsent(connection, shard_ids[position:])
+            raise
 
 
 def embed_shard(parts: Parts, shard_id: int) -> None:
@@ -126,7 +139,13 @@ def _give_back(parts: Parts, shard: Shard, error: EmbedloopError) -> None:
     failed = not error.retryable or shard.attempts >= reembed.MAX_SHARD_ATTEMPTS
     log.warning("shard %s attempt %s: %s", shard.shard_id, shard.attempts, error)
     with parts.database.write() as connection:
-        shards.give_back(connection, shard, f"{error.code}: {error.message}", failed=failed)
+        shards.give_back(
+            connection,
+            shard,
+            f"{error.code}: {error.message}",
+            failed=failed,
+            retry_seconds=SHARD_RETRY_SECONDS * 2 ** (shard.attempts - 1),
+        )
 
 
 def _tell(parts: Parts, job: Job, shard: Shard) -> None:

@@ -68,10 +68,15 @@ def finish(connection: Connection, shard: Shard, passages: int) -> None:
     _change(connection, shard, state="done", passages=passages, lease_until=0, error=None)
 
 
-def give_back(connection: Connection, shard: Shard, error: str, *, failed: bool) -> None:
-    """Puts the shard back into the queue, or marks it failed. Raises LeaseLost."""
-    state = "failed" if failed else "queued"
-    _change(connection, shard, state=state, lease_until=0, sent_at=0, error=error[:2000])
+def give_back(
+    connection: Connection, shard: Shard, error: str, *, failed: bool, retry_seconds: float = 0.0
+) -> None:
+    """Puts the shard back into the queue for `retry_seconds` from now, or marks it failed. Raises LeaseLost."""
+    if failed:
+        _change(connection, shard, state="failed", lease_until=0, error=error[:2000])
+    else:
+        # A lease that nobody holds: it is sent again when that has run out.
+        _change(connection, shard, lease_until=clock() + retry_seconds, error=error[:2000])
 
 
 def counts(connection: Connection, index_version_id: str) -> ShardCounts:
@@ -107,6 +112,11 @@ def take_unsent(connection: Connection, index_version_id: str, resend_seconds: f
         .returning(shards.c.shard_id)
     )
     return sorted(connection.execute(statement).scalars())
+
+
+def put_back_unsent(connection: Connection, shard_ids: Sequence[int]) -> None:
+    """Makes shards that were taken to be sent, and were not, the next ones to be sent."""
+    connection.execute(update(shards).where(shards.c.shard_id.in_(shard_ids)).values(sent_at=0))
 
 
 def errors(connection: Connection, index_version_id: str) -> list[str]:

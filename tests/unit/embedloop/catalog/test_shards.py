@@ -30,6 +30,14 @@ def test_shards_are_sent_once_while_they_are_fresh(catalog: Database, two_shards
         assert shards.take_unsent(connection, "one", -1) == two_shards
 
 
+def test_shard_that_the_broker_did_not_take_is_sent_at_the_next_look(
+    catalog: Database, two_shards: list[int]
+) -> None:
+    with catalog.write() as connection:
+        shards.put_back_unsent(connection, two_shards[1:])
+        assert shards.take_unsent(connection, "one", RESEND) == two_shards[1:]
+
+
 def test_a_version_without_documents_has_no_shards(
     catalog: Database, add_version: Callable[..., IndexVersion]
 ) -> None:
@@ -75,12 +83,16 @@ def test_a_shard_that_is_held_is_not_sent_again(catalog: Database, two_shards: l
         assert shards.take_unsent(connection, "one", RESEND) == []
 
 
-def test_a_shard_given_back_is_sent_at_once(catalog: Database, two_shards: list[int]) -> None:
+@pytest.mark.parametrize(("retry_seconds", "due"), [(-1.0, True), (60.0, False)])
+def test_a_shard_given_back_is_sent_again_when_its_pause_is_over(
+    catalog: Database, two_shards: list[int], retry_seconds: float, due: bool
+) -> None:
     with catalog.write() as connection:
         shard = shards.claim(connection, two_shards[1], 60)
         assert shard is not None
-        shards.give_back(connection, shard, "unavailable: away", failed=False)
-        assert shards.take_unsent(connection, "one", RESEND) == [two_shards[1]]
+        shards.give_back(connection, shard, "unavailable: away", failed=False, retry_seconds=retry_seconds)
+        assert shards.take_unsent(connection, "one", RESEND) == ([two_shards[1]] if due else [])
+        assert (shards.claim(connection, two_shards[1], 60) is not None) is due
         assert shards.errors(connection, "one") == []
 
 
