@@ -281,9 +281,12 @@ def _write_outcome(database: Database, job: Job, token: int, outcome: Outcome) -
 
 
 def _retry_later(database: Database, job: Job, token: int, error: EmbedloopError) -> list[Letter]:
-    """Leaves the job to the reaper, which sends the stage again when this short lease has run out."""
+    """Leaves the job to the reaper, which sends the stage again when this short lease has run out.
+
+    The pauses double (5, 10, 20, 40 s), so that the restart of a part with much data is waited out.
+    """
     log.warning("job %s stage %s will be tried again: %s", job.job_id, job.stage, error)
-    wait = error.retry_after_seconds or RETRY_SECONDS
+    wait = max(error.retry_after_seconds or 0.0, RETRY_SECONDS * 2 ** (job.attempts - 1))
     with database.write() as connection:
         jobs.change(connection, job.job_id, token, lease_until=clock() + wait)
     return []

@@ -16,6 +16,7 @@ from embedloop.catalog import jobs as job_rows
 from embedloop.catalog.database import Database
 from embedloop.catalog.tables import jobs as jobs_table
 from embedloop.catalog.tables import shards as shards_table
+from embedloop.errors import Unavailable
 from embedloop.index import MilvusIndex
 from embedloop.policy import Policy
 from embedloop.promotion import alias_of
@@ -291,3 +292,22 @@ def test_the_reaper_wakes_the_appliers_that_lag(bench: Bench, tiny: ModelVersion
     bench.world.apply(bench.world.view(bench.world.version(identity)))
     with database.read() as connection:
         assert upkeep._lagging(connection) == []
+
+
+def test_a_milvus_that_is_away_for_a_while_fails_no_shard(
+    bench: Bench, tiny: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = bench.submit(model_version=tiny.model_id)
+    bench.run_until(job_id, "embed")
+    monkeypatch.setattr(reembed_stages, "SHARD_RETRY_SECONDS", -1.0)
+
+    def away(*_arguments: object) -> None:
+        raise Unavailable("Milvus does not answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.parts.index, "upsert", away)
+        for _ in range(MAX_SHARD_ATTEMPTS - 1):
+            bench.embed_shards(job_id)
+            assert bench.run(job_id).state is JobState.RUNNING
+    job = bench.finish(job_id)
+    assert job.state is JobState.SUCCEEDED, job.error
