@@ -75,7 +75,7 @@ def test_unchanged_content_is_no_change(client: Client) -> None:
     again = client.put_document(CORPUS, "same", title="t", text="x", metadata={"b": [" c"], "a": 1})
     assert (again["changed"], again["rev"], again["seq"]) == (False, first["rev"], first["seq"])
     for change in ({"title": "u"}, {"text": "y"}, {"metadata": {"a": 2}}):
-        content = {"title": "t", "text": "x", "metadata": {"a": 1, "b": [" c"]}, **change}
+        content: dict[str, Any] = {"title": "t", "text": "x", "metadata": {"a": 1, "b": [" c"]}, **change}
         assert client.put_document(CORPUS, "same", **content)["changed"]
         client.put_document(CORPUS, "same", title="t", text="x", metadata={"a": 1, "b": [" c"]})
 

@@ -47,6 +47,10 @@ class Searches:
     answers: list[tuple[str, SearchResult]] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
 
+    def wait_for_more(self, count: int) -> None:
+        wanted = len(self.answers) + count
+        eventually(lambda: len(self.answers) >= wanted, 60, f"{count} more answers")
+
 
 def test_every_answer_during_swaps_is_wholly_that_of_its_version(
     client: Client, stack: Stack, wider_model: str, new_corpus: NewCorpus
@@ -66,8 +70,7 @@ def test_every_answer_during_swaps_is_wholly_that_of_its_version(
             result = succeeded(client, client.submit_job("reindex", name, params))["result"]
             assert result["promoted"]
             seen.append(result["index_version"])
-            answered = len(searches.answers)
-            eventually(lambda many=answered + 40: len(searches.answers) > many, 60, "more answers")
+            searches.wait_for_more(40)
 
     assert searches.errors == []
     expected = {
