@@ -39,7 +39,9 @@ def up(
 @app.command()
 def demo(
     full: Annotated[bool, typer.Option("--full", help="Every term of the ontology.")] = False,
-    labels: Annotated[bool, typer.Option("--labels", help="Import labels instead of playing users who vote.")] = False,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Import labels instead of playing users who vote.")
+    ] = False,
     terms: Annotated[int, typer.Option(min=1, help="How many terms of the ontology.")] = 6000,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the service running and its data in place.")

@@ -22,6 +22,7 @@ APPLY_CHANGES = "embedloop.apply_changes"
 REAP = "embedloop.reap"
 CHECK_TRIGGERS = "embedloop.check_triggers"
 RECONCILE = "embedloop.reconcile"
+SWEEP = "embedloop.sweep"
 
 QUEUES = ("train", "embed", "apply", "default")
 _QUEUE_OF_TASK = {EMBED_SHARD: "embed", APPLY_CHANGES: "apply"}

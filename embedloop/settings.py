@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     shard_chars: Annotated[int, Field(ge=1000)] = 64_000
     shard_documents: Annotated[int, Field(ge=1)] = 500
     beat_seconds: Annotated[float, Field(gt=0)] = 2.0
+    sweep_seconds: Annotated[float, Field(gt=0)] = 1800.0
 
     @cached_property
     def database(self) -> str:

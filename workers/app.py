@@ -59,7 +59,8 @@ app.conf.update(
         "reap": {
             "task": queue.REAP,
             "schedule": settings.beat_seconds,
-            "options": {"queue": "default", "expires": 5 * settings.beat_seconds},
+            # Not behind the stages of the default queue: one of them may be what has to be found dead.
+            "options": {"queue": "apply", "expires": 5 * settings.beat_seconds},
         },
         "check-triggers": {
             "task": queue.CHECK_TRIGGERS,
@@ -70,6 +71,11 @@ app.conf.update(
             "task": queue.RECONCILE,
             "schedule": 10 * settings.beat_seconds,
             "options": {"queue": "default", "expires": 20 * settings.beat_seconds},
+        },
+        "sweep": {
+            "task": queue.SWEEP,
+            "schedule": settings.sweep_seconds,
+            "options": {"queue": "default", "expires": settings.sweep_seconds},
         },
     },
     beat_schedule_filename=str(settings.data_dir / "beat-schedule"),
@@ -129,6 +135,11 @@ def check_triggers() -> None:
 @app.task(name=queue.RECONCILE)
 def reconcile() -> None:
     upkeep.reconcile(parts())
+
+
+@app.task(name=queue.SWEEP)
+def sweep() -> None:
+    upkeep.sweep(parts())
 
 
 def _body(stage: str) -> StageBody:

@@ -12,6 +12,7 @@ from embedloop import jobs as job_rules
 from embedloop import promotion, reembed
 from embedloop.catalog import corpora, documents, feedback, index_versions, jobs, promotions
 from embedloop.catalog.database import now
+from embedloop.errors import EmbedloopError
 from embedloop.queue import APPLY_CHANGES, RUN_STAGE, deliver
 from embedloop.records import Corpus, IndexState, IndexVersion, JobKind
 from workers.parts import Parts
@@ -58,16 +59,36 @@ def reconcile(parts: Parts) -> None:
     with parts.database.read() as connection:
         every = corpora.every(connection)
     for corpus in every:
-        promotion.reassert_alias(parts.database, parts.index, corpus.name)
+        try:
+            _reconcile(parts, corpus)
+        except EmbedloopError as error:
+            log.warning("corpus %s could not be reconciled: %s", corpus.name, error)
+
+
+def sweep(parts: Parts) -> None:
+    """Deletes rows that a worker wrote late, after its lease was gone, from every version that follows."""
+    with parts.database.read() as connection:
+        following = [v for c in corpora.every(connection) for v in index_versions.followers(connection, c.name)]
+    for version in following:
+        try:
+            swept = reembed.sweep(parts.view(version))
+        except EmbedloopError as error:
+            log.warning("index version %s could not be swept: %s", version.index_version_id, error)
+        else:
+            log.info("%d rows swept from index version %s", swept, version.index_version_id)
+
+
+def _reconcile(parts: Parts, corpus: Corpus) -> None:
+    promotion.reassert_alias(parts.database, parts.index, corpus.name)
+    with parts.database.write() as connection:
+        for version in _out_of_window(connection, corpus):
+            reembed.retire(connection, version.index_version_id)
+        doomed = _droppable(connection, corpus.name, parts.settings.replica_lease_seconds)
+    for version in doomed:
+        parts.index.drop(version.collection)
         with parts.database.write() as connection:
-            for version in _out_of_window(connection, corpus):
-                reembed.retire(connection, version.index_version_id)
-            doomed = _droppable(connection, corpus.name, parts.settings.replica_lease_seconds)
-        for version in doomed:
-            parts.index.drop(version.collection)
-            with parts.database.write() as connection:
-                index_versions.forget_rows(connection, version.index_version_id)
-            log.info("dropped the collection of index version %s", version.index_version_id)
+            index_versions.mark_dropped(connection, version.index_version_id)
+        log.info("dropped the collection of index version %s", version.index_version_id)
 
 
 def _lagging(connection: Connection) -> list[str]:
@@ -114,9 +135,7 @@ def _droppable(connection: Connection, corpus: str, lease_seconds: float) -> lis
     quiet = timedelta(seconds=lease_seconds + LONGEST_REQUEST_SECONDS)
     return [
         version
-        for version in index_versions.of_corpus(connection, corpus)
-        if version.state is IndexState.RETIRED
-        and version.index_version_id not in held
+        for version in index_versions.retired(connection, corpus)
+        if version.index_version_id not in held
         and (version.served_at is None or (version.retired_at or now()) + quiet < now())
-        and index_versions.holds_rows(connection, version.index_version_id)
     ]

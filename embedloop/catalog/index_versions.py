@@ -219,21 +219,21 @@ def passages(connection: Connection, index_version_id: str) -> int:
     return int(connection.execute(statement).scalar_one() or 0)
 
 
-def holds_rows(connection: Connection, index_version_id: str) -> bool:
-    """Whether a retired version still has shards or placements, and so a collection to drop."""
-    for table in (placements, shards):
-        statement = (
-            select(table.c.index_version_id).where(table.c.index_version_id == index_version_id).limit(1)
-        )
-        if connection.execute(statement).first() is not None:
-            return True
-    return False
+def retired(connection: Connection, corpus: str) -> list[IndexVersion]:
+    """Retired versions whose collection has not been dropped yet."""
+    statement = select(index_versions).where(
+        index_versions.c.corpus == corpus,
+        index_versions.c.state == IndexState.RETIRED.value,
+        index_versions.c.dropped_at.is_(None),
+    )
+    return [_index_version(row) for row in connection.execute(statement).mappings()]
 
 
-def forget_rows(connection: Connection, index_version_id: str) -> None:
+def mark_dropped(connection: Connection, index_version_id: str) -> None:
     """Forgets what a dropped collection held; the version itself stays, for the record."""
     for table in (placements, shards, apply_failures):
         connection.execute(delete(table).where(table.c.index_version_id == index_version_id))
+    set_fields(connection, index_version_id, dropped_at=now())
 
 
 def record_failure(

@@ -144,6 +144,7 @@ index_versions = Table(
     Column("applier_lease_until", Float, nullable=False, server_default="0"),
     Column("served_at", UtcDateTime),
     Column("retired_at", UtcDateTime),
+    Column("dropped_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
     # One building version per corpus: the database says so, not the code.
     Index(

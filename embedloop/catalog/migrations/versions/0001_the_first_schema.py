@@ -161,6 +161,7 @@ def upgrade() -> None:
         sa.Column("applier_lease_until", sa.Float(), server_default="0", nullable=False),
         sa.Column("served_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("retired_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("dropped_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["corpus"], ["corpora.name"], name=op.f("fk_index_versions_corpus_corpora"), ondelete="CASCADE"

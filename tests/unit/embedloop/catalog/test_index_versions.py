@@ -158,14 +158,19 @@ def test_failures_are_kept_by_document_and_cleared(catalog: Database, add_versio
         assert index_versions.failures(connection, "one") == {"b": "other"}
 
 
-def test_a_version_holds_rows_until_they_are_forgotten(catalog: Database, add_version: AddVersion) -> None:
+def test_a_retired_version_is_listed_until_its_collection_is_dropped(
+    catalog: Database, add_version: AddVersion
+) -> None:
     add_version("one")
     with catalog.write() as connection:
-        assert not index_versions.holds_rows(connection, "one")
         index_versions.place(connection, "one", [Placement("a", 1, 1, True)])
         index_versions.record_failure(connection, "one", "b", 1, "no")
-        assert index_versions.holds_rows(connection, "one")
-        index_versions.forget_rows(connection, "one")
-        assert not index_versions.holds_rows(connection, "one")
+        index_versions.set_fields(connection, "one", state=IndexState.RETIRED.value)
+        corpus = index_versions.get(connection, "one").corpus
+        assert [v.index_version_id for v in index_versions.retired(connection, corpus)] == ["one"]
+        index_versions.mark_dropped(connection, "one")
+        assert index_versions.retired(connection, corpus) == []
+        assert index_versions.placements_of(connection, "one", ["a"]) == {}
         assert index_versions.failures(connection, "one") == {}
         assert index_versions.get(connection, "one").index_version_id == "one"
+
