@@ -50,9 +50,10 @@ def moment() -> dict[str, Any]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What a process has used so far, user and system time together."""
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
+    """What a process and its living descendants have used so far, user and system time together."""
+    process = psutil.Process(pid)
+    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    return float(sum(one.user + one.system for one in times))
 
 
 def _cpu() -> str:
