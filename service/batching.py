@@ -81,7 +81,7 @@ class Query:
     @property
     def wanted(self) -> int:
         """How many hits to ask Milvus for, before any are dropped."""
-        return fetch_limit(self.top_k, reordered=bool(self.filter_expression or self.serving.boosts))
+        return fetch_limit(self.top_k, boosted=bool(self.serving.boosts))
 
 
 @dataclass(frozen=True, slots=True)

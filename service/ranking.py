@@ -8,25 +8,25 @@ from embedloop.index import MAX_WINDOW
 from embedloop.policy import Boost
 from embedloop.records import Hit, Passage
 
-MARGIN = 10
+# Every hit costs CPU on both sides, and few are dropped: a short answer is asked for again, wider.
+MARGIN = 2
+BOOSTED_MARGIN = 10
 WIDER = 4
+LEAST_WIDER = 64
 
 
-def fetch_limit(top_k: int, *, reordered: bool) -> int:
-    """How many hits to ask Milvus for, so that dropped ones do not shorten the answer.
+def fetch_limit(top_k: int, *, boosted: bool) -> int:
+    """How many hits to ask Milvus for: a few more than wanted, and more where boosts re-order them.
 
-    Rounded up to a power of two (plus a margin), so that queries of like `top_k` share one call.
-
-    >>> fetch_limit(10, reordered=False)
-    26
+    >>> fetch_limit(10, boosted=False)
+    12
     """
-    rounded = 1 << (top_k - 1).bit_length()
-    return min(MAX_WINDOW, rounded * (2 if reordered else 1) + MARGIN)
+    return min(MAX_WINDOW, 2 * top_k + BOOSTED_MARGIN if boosted else top_k + MARGIN)
 
 
 def wider_limit(limit: int) -> int:
     """How many to ask for when so many of the first `limit` were dropped that the answer is short."""
-    return min(MAX_WINDOW, WIDER * limit)
+    return min(MAX_WINDOW, max(LEAST_WIDER, WIDER * limit))
 
 
 def live_only(hits: Sequence[Hit], live: Mapping[str, int]) -> list[Hit]:

@@ -74,7 +74,7 @@ def test_dropped_hits_do_not_shorten_an_answer(make: Make, index: FakeIndex) -> 
     answer = ask(make(), Query(serving_of("c", FakeEncoder()), "text 1", 5))[0]
     assert documents(answer)[0] == "d1"
     assert sorted(documents(answer)) == ["d0", "d1", "d2", "d3", "d4"]
-    assert [limit for _, _, limit, _, _ in index.calls] == [18, 72]
+    assert [limit for _, _, limit, _, _ in index.calls] == [7, 64]
 
 
 def test_boost_multiplies_the_score_and_sorts_again(make: Make) -> None:
