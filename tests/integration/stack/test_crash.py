@@ -261,6 +261,10 @@ def up(folder: Path, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], Clien
         eventually(is_ready, 120, "embedloop up to be ready")
         with Client(url, (folder / "admin.key").read_text(), timeout_seconds=60) as client:
             yield process, client
+    except BaseException as error:
+        for part in sorted((folder / "logs").glob("*.log")):
+            error.add_note(f"--- {part.name}\n{part.read_text(errors='replace')[-1500:]}")
+        raise
     finally:
         if process.poll() is None:
             process.kill()
