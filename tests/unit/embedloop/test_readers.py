@@ -111,9 +111,7 @@ def test_wrong_json_line_is_told_with_file_and_line(tmp_path: Path, line: str, r
 
 def test_csv_columns_beside_id_title_and_text_become_metadata(tmp_path: Path) -> None:
     file = tmp_path / "some.csv"
-    file.write_text(
-        '\ufeffid,title,text,topic\n1,Gout,"Joints,\nand pain",bones\n2,,Skin,\n', encoding="utf-8"
-    )
+    file.write_text('\ufeffid,title,text,topic\n1,Gout,"Joints,\nand pain",bones\n2,,Skin,\n', encoding="utf-8")
     assert list(read_documents(file)) == [
         {"id": "1", "title": "Gout", "text": "Joints,\nand pain", "metadata": {"topic": "bones"}},
         {"id": "2", "title": "", "text": "Skin", "metadata": {}},
@@ -152,9 +150,7 @@ def test_folder_of_texts_is_read_in_order_of_names_without_hidden_files(tmp_path
     (tmp_path / ".git" / "note.txt").write_text("hidden")
     (tmp_path / "sub" / "notes.txt").write_text("plain")
     (tmp_path / "guide.md").write_text("intro\n\n# The guide #\n\nBody.")
-    (tmp_path / "page.html").write_text(
-        "<title>Gout page</title><article><p>Joints hurt a lot.</p></article>"
-    )
+    (tmp_path / "page.html").write_text("<title>Gout page</title><article><p>Joints hurt a lot.</p></article>")
     (tmp_path / "image.png").write_bytes(b"\x89PNG")
     guide, page, notes = read_documents(tmp_path)
     assert guide == {

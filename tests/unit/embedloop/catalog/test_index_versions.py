@@ -173,4 +173,3 @@ def test_a_retired_version_is_listed_until_its_collection_is_dropped(
         assert index_versions.placements_of(connection, "one", ["a"]) == {}
         assert index_versions.failures(connection, "one") == {}
         assert index_versions.get(connection, "one").index_version_id == "one"
-
