@@ -103,7 +103,8 @@ class DemoPlan:
         return {
             "splits": {"golden": 0.0, "dev": self.dev_share},
             "trigger": {"new_feedback": None, "min_pairs": self.min_pairs},
-            "training": TRAINING,
+            # Labels leave the time that searching and voting takes, and need no second look for wrong ones.
+            "training": {**TRAINING, "epochs": 2.0} if self.labels else TRAINING,
             "gate": {
                 "metric": "ndcg@10",
                 "min_uplift": 0.0 if self.proves_uplift else -1.0,
