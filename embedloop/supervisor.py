@@ -35,6 +35,8 @@ LAST_BACKOFF_SECONDS = 30.0
 STEADY_SECONDS = 60.0
 # Longer than clients keep an idle connection: the side that closes first must be theirs, or requests get lost.
 _CONNECTION_OPTIONS = ("--timeout-keep-alive", "30", "--timeout-graceful-shutdown", "20")
+# The parser in C is faster and keeps an endless header in memory; this one ends at 64 KB.
+_PARSER = ("--http", "h11")
 
 
 @dataclass
@@ -107,6 +109,7 @@ class Stack:
             (self.data_dir / sub).mkdir(parents=True, exist_ok=True)
         self._lock()
         try:
+            self._wait_for_orphans()
             self._choose_ports()
             self._start_servers()
             self._migrate()
@@ -155,6 +158,14 @@ class Stack:
         except OSError as error:
             raise Conflict(f"another embedloop runs on {self.data_dir}", field="data_dir") from error
 
+    def _wait_for_orphans(self) -> None:
+        """Children of a stack that was killed end by themselves; two Milvus on one folder must not meet."""
+        deadline = time.monotonic() + STOP_SECONDS
+        for pid_file in (self.data_dir / "run").glob("*.pid"):
+            while _is_alive(pid_file) and time.monotonic() < deadline:
+                self._stopping.wait(LOOK_SECONDS)
+            pid_file.unlink(missing_ok=True)
+
     def _choose_ports(self) -> None:
         self.port = self.port or _free_port()
         if not _is_free(self.port):
@@ -195,7 +206,7 @@ class Stack:
         service = ["service.app:create", "--factory", "--host", "127.0.0.1", "--port", str(self.port)]
         self._start(
             "service",
-            [python, "-m", "uvicorn", *service, "--no-access-log", *_CONNECTION_OPTIONS],
+            [python, "-m", "uvicorn", *service, "--no-access-log", *_PARSER, *_CONNECTION_OPTIONS],
         )
         for name in ("apply", "default", "train", *(f"embed-{n}" for n in range(1, self.workers + 1))):
             queue = name.split("-")[0]
@@ -342,6 +353,14 @@ def _end(child: Child) -> None:
 def _close_stdin(child: Child) -> None:
     if child.process is not None and child.process.stdin is not None:
         child.process.stdin.close()
+
+
+def _is_alive(pid_file: Path) -> bool:
+    try:
+        os.kill(int(pid_file.read_text()), 0)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _free_port() -> int:
