@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
 
+from embedloop import errors
 from embedloop.errors import (
     Conflict,
     DeadlineExceeded,
@@ -209,13 +210,9 @@ def pause_before_retry(
 
 
 def _errors_by_code() -> dict[str, type[EmbedloopError]]:
-    found: dict[str, type[EmbedloopError]] = {}
-    waiting: list[type[EmbedloopError]] = [EmbedloopError]
-    while waiting:
-        kind = waiting.pop()
-        found[kind.code] = kind
-        waiting.extend(kind.__subclasses__())
-    return found
+    """Only the public taxonomy: adapters may refine a class for themselves."""
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    return {kind.code: kind for kind in kinds if issubclass(kind, EmbedloopError)}
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +119,13 @@ class FakeService:
         self.requests: list[dict[str, Any]] = []
         self.connections = 0
         self._fails_every = fails_every
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
         while head := await self._head(reader):
             length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
             self.requests.append(json.loads(await reader.readexactly(length)))
@@ -129,6 +133,8 @@ class FakeService:
             status, body = (b"503 Unavailable", b"{}") if failed else (b"200 OK", json.dumps(ANSWER).encode())
             writer.write(b"HTTP/1.1 %b\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body))
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
     async def _head(self, reader: asyncio.StreamReader) -> bytes:
         try:
@@ -150,6 +156,8 @@ class FakeService:
                 "seed": 1,
                 "warm_up_seconds": 0.0,
             }
+        # The generator has hung up; its connections must be gone before the loop is.
+        await asyncio.wait_for(asyncio.gather(*self._serving), 10)
 
 
 CLOSED = {"clients": 2, "least_requests": 40, "least_seconds": 0.0, "most_seconds": 30.0}
