@@ -17,7 +17,7 @@ from typing import Any
 from embedloop.catalog import corpora, documents, models
 from embedloop.errors import TrainingFailed
 from embedloop.jobs import Advance, Lease, Outcome
-from embedloop.records import Job, ModelVersion
+from embedloop.records import Job
 from embedloop.registry import verified_folder
 from embedloop.text.chunking import embedding_text
 from training.finetune import FinetuneConfig
@@ -61,7 +61,8 @@ def train(parts: Parts, job: Job, lease: Lease) -> Outcome:
         metrics=_metrics(result, training_set.counts),
     )
     shutil.rmtree(work, ignore_errors=True)
-    return Advance({"model_version": _known(model)})
+    log.info("registered model version %s", model.model_id)
+    return Advance({"model_version": model.model_id})
 
 
 def run_child(config: FinetuneConfig, lease: Lease) -> dict[str, Any]:
@@ -150,8 +151,3 @@ def _metrics(result: dict[str, Any], counts: Any) -> dict[str, Any]:
         "curve": [curve[step] for step in sorted(curve)],
         "pairs": dict(counts),
     }
-
-
-def _known(model: ModelVersion) -> str:
-    log.info("registered model version %s", model.model_id)
-    return model.model_id

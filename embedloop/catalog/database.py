@@ -29,10 +29,6 @@ class Database:
         self.url = url
         self.engine = _create_engine(url, pool_size)
 
-    @property
-    def is_sqlite(self) -> bool:
-        return self.engine.dialect.name == "sqlite"
-
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that commits when the block ends and rolls back when it raises.

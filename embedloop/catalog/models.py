@@ -72,10 +72,5 @@ def passed_gate(connection: Connection, corpus: str, candidate: str) -> bool:
     return bool(connection.execute(statement).scalar_one_or_none())
 
 
-def gates_of(connection: Connection, corpus: str) -> list[Gate]:
-    statement = select(gates).where(gates.c.corpus == corpus).order_by(gates.c.created_at.desc())
-    return [Gate(**row) for row in connection.execute(statement).mappings()]
-
-
 def _model(row: RowMapping) -> ModelVersion:
     return ModelVersion(**row)
