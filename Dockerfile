@@ -15,7 +15,7 @@ USER embedloop
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/readyz', timeout=4)"]
-CMD ["uvicorn", "service.app:create", "--factory", "--host", "0.0.0.0", "--port", "8080", "--no-access-log", "--http", "h11", \
+CMD ["uvicorn", "service.app:create", "--factory", "--host", "0.0.0.0", "--port", "8080", "--no-access-log", "--http", "service.http_protocol:BoundedHttpProtocol", \
      "--timeout-keep-alive", "30", "--timeout-graceful-shutdown", "20"]
 
 FROM base AS worker

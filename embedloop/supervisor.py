@@ -35,8 +35,8 @@ LAST_BACKOFF_SECONDS = 30.0
 STEADY_SECONDS = 60.0
 # Longer than clients keep an idle connection: the side that closes first must be theirs, or requests get lost.
 _CONNECTION_OPTIONS = ("--timeout-keep-alive", "30", "--timeout-graceful-shutdown", "20")
-# The parser in C is faster and keeps an endless header in memory; this one ends at 64 KB.
-_PARSER = ("--http", "h11")
+# The parser in C, with a bound on headers that never end.
+_PARSER = ("--http", "service.http_protocol:BoundedHttpProtocol")
 
 
 @dataclass

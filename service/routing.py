@@ -68,10 +68,15 @@ def keyed_router(tag: str, *, streamed: bool = False) -> APIRouter:
     )
 
 
+async def _running(request: Request) -> Service:
+    # Async, because FastAPI calls any other dependency in a thread of its own.
+    return service_of(request)
+
+
 def _caller_with(role: str) -> Any:
     """A dependency that yields the caller if the key's role is at least `role`."""
 
-    def caller(request: Request) -> Caller:
+    async def caller(request: Request) -> Caller:
         known = caller_of(request)
         known.require_role(role)
         return known
@@ -82,7 +87,7 @@ def _caller_with(role: str) -> Any:
 Reader = Annotated[Caller, _caller_with("reader")]
 Writer = Annotated[Caller, _caller_with("writer")]
 Admin = Annotated[Caller, _caller_with("admin")]
-Running = Annotated[Service, Depends(service_of)]
+Running = Annotated[Service, Depends(_running)]
 
 
 def check_path(request: Request) -> None:

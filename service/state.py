@@ -43,7 +43,7 @@ class Service:
 
 
 def service_of(request: Request) -> Service:
-    """The running service, for a route's `Depends`."""
+    """The running service."""
     service: Service = request.app.state.service
     return service
 

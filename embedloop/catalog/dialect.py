@@ -1,7 +1,8 @@
-"""The two statements that SQLite and PostgreSQL spell alike but SQLAlchemy types apart."""
+"""What SQLite and PostgreSQL spell apart: upserts, and a list as one parameter of a plain statement."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,16 @@ def insert_or_update(connection: Connection, table: Table, rows: Sequence[Mappin
         statement = _insert(connection, table).values(part)
         replaced = {name: statement.excluded[name] for name in part[0] if name not in keys}
         connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=replaced))
+
+
+def is_one_of(dialect: str, column: str) -> str:
+    """A condition on a list that is one parameter (see `list_parameter`), so that its text never changes."""
+    return f"{column} IN (SELECT value FROM json_each(?))" if dialect == "sqlite" else f"{column} = ANY(%s)"
+
+
+def list_parameter(dialect: str, values: Sequence[str]) -> object:
+    """The values as the driver takes them for `is_one_of`."""
+    return json.dumps(values) if dialect == "sqlite" else list(values)
 
 
 def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
-from embedloop.catalog.database import lock_change_log, now
-from embedloop.catalog.dialect import insert_or_update
+from embedloop.catalog.database import Database, lock_change_log, now
+from embedloop.catalog.dialect import insert_or_update, is_one_of, list_parameter
 from embedloop.catalog.tables import changes, documents
 from embedloop.records import Change, Document, NewDocument, Op
 
@@ -72,6 +72,22 @@ def live_revs(connection: Connection, corpus: str, document_ids: Collection[str]
         for document_id, rev in rows:
             found[document_id] = rev
     return found
+
+
+def look_up_live_revs(database: Database, corpus: str, document_ids: Collection[str]) -> dict[str, int]:
+    """`live_revs` for the search path: one plain statement, without a transaction.
+
+    Raises:
+        Unavailable: the catalog does not answer.
+    """
+    dialect = database.engine.dialect.name
+    mark = "?" if dialect == "sqlite" else "%s"
+    wanted = is_one_of(dialect, "document_id")
+    rows = database.lookup(
+        f"SELECT document_id, rev FROM documents WHERE corpus = {mark} AND live AND {wanted}",
+        [corpus, list_parameter(dialect, list(document_ids))],
+    )
+    return {document_id: int(rev) for document_id, rev in rows}
 
 
 def get_many(connection: Connection, corpus: str, document_ids: Sequence[str]) -> dict[str, Document]:
