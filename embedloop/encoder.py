@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +16,8 @@ Vectors = NDArray[np.float32]
 
 ONNX_FILE = "onnx/model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
+# What a run of the graph costs beside its tokens, told in tokens (all-MiniLM-L6-v2: 3.5 ms, 0.25 ms a token).
+RUN_COST_TOKENS = 16
 
 
 class Encoder(Protocol):
@@ -67,8 +69,9 @@ class OnnxEncoder:
             self._tokenizer: Any = Tokenizer.from_file(str(tokenizer_file))
         except Exception as error:  # tokenizers raises bare Exception
             raise ModelRefused(f"{tokenizer_file} is no tokenizer: {error}") from error
+        self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length=max_tokens)
-        self._tokenizer.enable_padding(**_padding(folder, self._tokenizer))
+        self._pad_id = _pad_id(folder, self._tokenizer)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -84,7 +87,7 @@ class OnnxEncoder:
         self._prompts = (query_prompt, passage_prompt)
         self._batch_size = batch_size
         self.max_tokens = max_tokens
-        self.dimension = int(self._run(["a"]).shape[1])
+        self.dimension = int(self._run(self._tokenizer.encode_batch(["a"])).shape[1])
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """Vectors of queries: (n, dim) float32, L2-normalised."""
@@ -95,16 +98,21 @@ class OnnxEncoder:
         return self._encode([self._prompts[1] + text for text in texts])
 
     def _encode(self, texts: Sequence[str]) -> Vectors:
-        return in_length_order(texts, self._run, dimension=self.dimension, batch_size=self._batch_size)
-
-    def _run(self, texts: Sequence[str]) -> Vectors:
         encodings = self._tokenizer.encode_batch(list(texts))
-        ids = np.array([e.ids for e in encodings], dtype=np.int64)
-        feed = {
-            "input_ids": ids,
-            "attention_mask": np.array([e.attention_mask for e in encodings], dtype=np.int64),
-            "token_type_ids": np.zeros_like(ids),
-        }
+        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
+        for batch in batches_of_like_length([len(e.ids) for e in encodings], self._batch_size):
+            vectors[batch] = self._run([encodings[i] for i in batch])
+        return vectors
+
+    def _run(self, encodings: Sequence[Any]) -> Vectors:
+        """One run of the graph over tokenised texts, padded to the longest of them."""
+        shape = (len(encodings), max(len(e.ids) for e in encodings))
+        ids = np.full(shape, self._pad_id, dtype=np.int64)
+        mask = np.zeros(shape, dtype=np.int64)
+        for row, encoding in enumerate(encodings):
+            ids[row, : len(encoding.ids)] = encoding.ids
+            mask[row, : len(encoding.ids)] = 1
+        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros(shape, dtype=np.int64)}
         output = self._session.run(None, {name: feed[name] for name in self._inputs})[0]
         return np.asarray(output, dtype=np.float32)
 
@@ -167,32 +175,33 @@ class TorchEncoder:
         return np.asarray(vectors, dtype=np.float32)
 
 
-def in_length_order(
-    texts: Sequence[str], run: Callable[[Sequence[str]], Vectors], *, dimension: int, batch_size: int
-) -> Vectors:
-    """Encodes texts of like length together, so that short ones are not padded to the longest of all.
+def batches_of_like_length(lengths: Sequence[int], most: int) -> list[list[int]]:
+    """Cuts texts into batches, the longest first, such that padding costs less than one more run would.
 
     Args:
-        texts: n texts.
-        run: Encodes one batch into (b, dim).
-        dimension: dim.
-        batch_size: Greatest b.
+        lengths: Tokens of each text.
+        most: Greatest batch.
 
     Returns:
-        (n, dim) float32 in the order of `texts`.
+        Positions in `lengths`, each once.
+
+    >>> batches_of_like_length([5, 40, 4, 39, 5], most=8)
+    [[1, 3], [0, 4, 2]]
     """
-    vectors = np.empty((len(texts), dimension), dtype=np.float32)
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    for start in range(0, len(order), batch_size):
-        batch = order[start : start + batch_size]
-        vectors[batch] = run([texts[i] for i in batch])
-    return vectors
+    batches: list[list[int]] = []
+    padding = 0
+    for position in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        padding += lengths[batches[-1][0]] - lengths[position] if batches else 0
+        if not batches or len(batches[-1]) == most or padding > RUN_COST_TOKENS:
+            batches.append([])
+            padding = 0
+        batches[-1].append(position)
+    return batches
 
 
-def _padding(folder: Path, tokenizer: Any) -> dict[str, Any]:
-    """The padding token that the model was made with; padding is masked, so that only its id must exist."""
+def _pad_id(folder: Path, tokenizer: Any) -> int:
+    """The padding token that the model was made with; padding is masked, so that its id must only exist."""
     special = folder / "special_tokens_map.json"
     token: Any = json.loads(special.read_text()).get("pad_token", "[PAD]") if special.is_file() else "[PAD]"
-    name = token["content"] if isinstance(token, dict) else token
-    found = tokenizer.token_to_id(name)
-    return {"pad_id": 0 if found is None else found, "pad_token": name}
+    found = tokenizer.token_to_id(token["content"] if isinstance(token, dict) else token)
+    return 0 if found is None else int(found)

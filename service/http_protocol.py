@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol on the parser in C, with an end to what it keeps of a message that never completes."""
+"""uvicorn's HTTP protocol on the parser in C, with a bound on what it keeps of a message that never ends."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MAX_INCOMPLETE_BYTES = 64 * 1024
 _STATUS = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 _REFUSAL = (
-    f"HTTP/1.1 {_STATUS.value} {_STATUS.phrase}\r\n"
-    "content-length: 0\r\nconnection: close\r\n\r\n"
+    f"HTTP/1.1 {_STATUS.value} {_STATUS.phrase}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 ).encode()
 
 

@@ -151,9 +151,10 @@ def postgres(folder: Path) -> Server:
             ensure_prefix_permissions(path)
         shutil.chown(folder, user)
     data = folder / "data"
+    options = {"D": str(data), "U": "postgres", "A": "trust", "E": "UTF8", "-locale": "C.utf8"}
+    flags = [part for key, value in options.items() for part in (f"-{key}", value)]
     subprocess.run(
-        [str(POSTGRES_BIN_PATH / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
-        + ["--locale=C.utf8", "--no-sync"],
+        [str(POSTGRES_BIN_PATH / "initdb"), *flags, "--no-sync"],
         check=True,
         capture_output=True,
         user=user,

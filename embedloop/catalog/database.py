@@ -136,11 +136,15 @@ def _create_engine(url: str, pool_size: int) -> Engine:
 
 
 def _lookup_engine(engine: Engine) -> Engine:
-    """SQLite's connections are in autocommit mode until a BEGIN; PostgreSQL's need a pool of their own for it."""
+    """SQLite's connections commit by themselves until a BEGIN; PostgreSQL needs a pool of its own for that."""
     if engine.dialect.name == "sqlite":
         return engine
     return create_engine(
-        engine.url, pool_size=2, pool_timeout=5, isolation_level="AUTOCOMMIT", connect_args=_POSTGRESQL_ARGUMENTS
+        engine.url,
+        pool_size=2,
+        pool_timeout=5,
+        isolation_level="AUTOCOMMIT",
+        connect_args=_POSTGRESQL_ARGUMENTS,
     )
 
 

@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from embedloop.encoder import Encoder, OnnxEncoder, TorchEncoder, Vectors, in_length_order
+from embedloop.encoder import (
+    RUN_COST_TOKENS,
+    Encoder,
+    OnnxEncoder,
+    TorchEncoder,
+    Vectors,
+    batches_of_like_length,
+)
 from embedloop.errors import ModelRefused
 from embedloop.policy import DEFAULT_BASE_MODEL
 from embedloop.records import ModelVersion
@@ -167,15 +174,20 @@ def test_torch_refuses_a_folder_without_safetensors(tmp_path: Path) -> None:
 
 
 def test_texts_of_like_length_are_encoded_together() -> None:
-    batches: list[list[int]] = []
+    lengths = [9, 120, 8, 118, 9, 121, 10]
+    assert batches_of_like_length(lengths, most=32) == [[5, 1, 3], [6, 0, 4, 2]]
 
-    def run(texts: Any) -> Vectors:
-        batches.append([len(text) for text in texts])
-        return np.array([[len(text)] for text in texts], dtype=np.float32)
 
-    vectors = in_length_order(["ccc", "a", "bb", "dddd", "e"], run, dimension=1, batch_size=2)
-    assert vectors[:, 0].tolist() == [3, 1, 2, 4, 1]
-    assert batches == [[1, 1], [2, 3], [4]]
+def test_no_batch_is_greater_than_asked_for() -> None:
+    assert [len(batch) for batch in batches_of_like_length([7] * 70, most=32)] == [32, 32, 6]
+
+
+def test_a_batch_of_mixed_lengths_is_cut_before_padding_costs_more_than_another_run() -> None:
+    lengths = list(range(1, 60))
+    batches = batches_of_like_length(lengths, most=32)
+    assert sorted(position for batch in batches for position in batch) == list(range(59))
+    paddings = [sum(lengths[batch[0]] - lengths[i] for i in batch) for batch in batches]
+    assert max(paddings) <= RUN_COST_TOKENS
 
 
 @pytest.fixture(scope="module")
