@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     max_batch: Annotated[int, Field(ge=1, le=1024)] = 32
     max_wait_ms: Annotated[float, Field(ge=0, le=1000)] = 0.0
     max_queue: Annotated[int, Field(ge=1)] = 256
+    max_queue_ms: Annotated[float, Field(gt=0)] = 250.0
     search_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
     milvus_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
     broker_timeout_seconds: Annotated[float, Field(gt=0)] = 3.0

@@ -34,7 +34,7 @@ FIRST_BACKOFF_SECONDS = 0.5
 LAST_BACKOFF_SECONDS = 30.0
 STEADY_SECONDS = 60.0
 # Longer than clients keep an idle connection: the side that closes first must be theirs, or requests get lost.
-_CONNECTION_OPTIONS = ("--timeout-keep-alive", "30", "--timeout-graceful-shutdown", "20")
+_CONNECTION_OPTIONS = ("--timeout-keep-alive", "30", "--timeout-graceful-shutdown", "20", "--no-proxy-headers")
 # The parser in C, with a bound on headers that never end.
 _PARSER = ("--http", "service.http_protocol:BoundedHttpProtocol")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import logging
 import os
@@ -62,6 +63,9 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service = await run_in_threadpool(build, settings, metrics)
         app.state.service = service
+        # What is here now stays: a full collection need not look at it, and stops no search for long.
+        gc.collect()
+        gc.freeze()
         with _told_of_sigterm(service):
             try:
                 yield
@@ -140,6 +144,7 @@ def build(settings: Settings, metrics: Metrics) -> Service:
             max_batch=settings.max_batch,
             max_wait_ms=settings.max_wait_ms,
             max_queue=settings.max_queue,
+            max_queue_ms=settings.max_queue_ms,
             timeout_seconds=settings.search_timeout_seconds,
         ),
         embedder=Embedder(store),

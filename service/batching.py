@@ -19,9 +19,10 @@ from typing import Protocol
 
 from embedloop.catalog.database import Database
 from embedloop.encoder import Vectors
-from embedloop.errors import EmbedloopError, InvalidInput, QueueFull, Unavailable
+from embedloop.errors import EmbedloopError, InvalidInput, Unavailable
 from embedloop.records import Hit
 from embedloop.serving import Serving
+from service.admission import Admission
 from service.metrics import Metrics
 from service.ranking import fetch_limit, live_only, ranked, wider_limit
 from service.verifying import Verifier
@@ -32,7 +33,7 @@ PROBE = "a probe"
 JOIN_SECONDS = 15.0
 HAND_OVER_SECONDS = 0.5
 # Encoded batches that may wait for the search stage: more would only grow old there.
-ENCODED_AHEAD = 2
+ENCODED_AHEAD = 1
 
 
 class Searcher(Protocol):
@@ -102,6 +103,7 @@ class Batcher:
         max_batch: int,
         max_wait_ms: float,
         max_queue: int,
+        max_queue_ms: float,
         timeout_seconds: float,
     ):
         self._index = index
@@ -110,7 +112,8 @@ class Batcher:
         self._max_batch = max_batch
         self._max_wait_seconds = max_wait_ms / 1000
         self._timeout_seconds = timeout_seconds
-        self._waiting: queue.Queue[Query | None] = queue.Queue(max_queue)
+        self._admission = Admission(max_batch=max_batch, max_queue=max_queue, max_queue_ms=max_queue_ms)
+        self._waiting: queue.SimpleQueue[Query | None] = queue.SimpleQueue()
         self._encoded: queue.Queue[_Encoded | None] = queue.Queue(ENCODED_AHEAD)
         self._lock = threading.Lock()
         self._closed = False
@@ -129,10 +132,7 @@ class Batcher:
         with self._lock:
             self._closed = True
         deadline = time.monotonic() + JOIN_SECONDS
-        try:
-            self._waiting.put(None, timeout=JOIN_SECONDS)
-        except queue.Full:
-            log.warning("the encode stage did not take the stop within %g s", JOIN_SECONDS)
+        self._waiting.put(None)
         for thread in self._threads:
             thread.join(timeout=max(0.0, deadline - time.monotonic()))
         self._fail_waiting()
@@ -142,22 +142,22 @@ class Batcher:
         """Queries that no stage has taken yet."""
         return self._waiting.qsize()
 
+    def check_room(self) -> None:
+        """Raises QueueFull when a query that came now would be refused."""
+        self._admission.check(self._waiting.qsize())
+
     def submit(self, query: Query) -> Future[Answer]:
         """Accepts a query.
 
         Raises:
-            QueueFull: more queries wait than `max_queue`.
+            QueueFull: it would wait for longer than `max_queue_ms`, or behind `max_queue` others.
             Unavailable: a stage has died, or the service is stopping.
         """
         with self._lock:
             if self._closed:
                 raise Unavailable(self.fault or "this replica is stopping", retry_after_seconds=2)
-            try:
-                self._waiting.put_nowait(query)
-            except queue.Full as error:
-                raise QueueFull(
-                    f"{self._waiting.maxsize} searches are waiting already", retry_after_seconds=1
-                ) from error
+            self.check_room()
+            self._waiting.put(query)
         return query.future
 
     def _run(self, stage: Callable[[], None]) -> None:
@@ -207,6 +207,7 @@ class Batcher:
             encoded = self._encode_together(queries)
             seconds = time.perf_counter() - begin
             self._metrics.stages.labels("encode").observe(seconds)
+            self._admission.record("encode", seconds, len(queries))
             for query in queries:
                 query.took_ms["encode"] = 1000 * seconds
             if encoded is not None:
@@ -295,6 +296,7 @@ class Batcher:
             return []
         seconds = time.perf_counter() - begin
         self._metrics.stages.labels("search").observe(seconds)
+        self._admission.record("search", seconds, len(queries))
         for query in queries:
             query.took_ms["search"] = query.took_ms.get("search", 0.0) + 1000 * seconds
         return list(zip(queries, hits, strict=True))

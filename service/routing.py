@@ -35,12 +35,16 @@ class KeyedRoute(APIRoute):
 
     limited = True
 
+    def check_room(self, service: Service) -> None:
+        """Refuses a request that cannot be answered now, before anything is done for it."""
+
     def get_route_handler(self) -> Handler:
         handler = super().get_route_handler()
 
         async def keyed(request: Request) -> Response:
             check_path(request)
             service = service_of(request)
+            self.check_room(service)
             receive = request.receive
             if self.limited:
                 receive = limit_body(request, service.settings.max_request_bytes)
@@ -57,12 +61,19 @@ class StreamedRoute(KeyedRoute):
     limited = False
 
 
-def keyed_router(tag: str, *, streamed: bool = False) -> APIRouter:
+class QueuedRoute(KeyedRoute):
+    """For searches: past saturation most requests are refused, so that refusing must cost next to nothing."""
+
+    def check_room(self, service: Service) -> None:
+        service.batcher.check_room()
+
+
+def keyed_router(tag: str, route_class: type[KeyedRoute] = KeyedRoute) -> APIRouter:
     """A router whose routes need a key."""
     return APIRouter(
         prefix="/v1",
         tags=[tag],
-        route_class=StreamedRoute if streamed else KeyedRoute,
+        route_class=route_class,
         dependencies=[Depends(_bearer)],
         strict_content_type=False,
     )

@@ -18,7 +18,7 @@ from embedloop.feedback import ImportedJudgment, import_judgments
 from embedloop.records import NewDocument
 from service.ndjson import Line, NdjsonAnswer
 from service.problems import invalid_input
-from service.routing import Running, Writer, keyed_router
+from service.routing import Running, StreamedRoute, Writer, keyed_router
 from service.schemas import DocumentIn, JudgmentIn
 from service.state import Service
 from service.validation import checked_document, checked_document_id
@@ -27,7 +27,7 @@ from service.writing import delete, put, require_corpus
 
 log = logging.getLogger(__name__)
 
-router: APIRouter = keyed_router("documents", streamed=True)
+router: APIRouter = keyed_router("documents", StreamedRoute)
 
 Answer = dict[str, Any]
 _BODY = {"requestBody": {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}, "required": True}}

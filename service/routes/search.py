@@ -5,11 +5,11 @@ from __future__ import annotations
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from service.routing import Reader, Running, keyed_router
+from service.routing import QueuedRoute, Reader, Running, keyed_router
 from service.schemas import SearchIn
 from service.searching import CallerGone, search
 
-router: APIRouter = keyed_router("search")
+router: APIRouter = keyed_router("search", QueuedRoute)
 
 CLIENT_CLOSED_REQUEST = 499
 

@@ -412,7 +412,18 @@ def test_body_beyond_the_limit_is_refused_before_it_is_read(stack: Stack) -> Non
 
 def test_header_beyond_the_limit_is_refused(stack: Stack) -> None:
     status, _ = _raw(stack, b"GET /v1/corpora HTTP/1.1\r\nHost: x\r\nX-Big: " + b"a" * 70_000)
-    assert 400 <= status < 500
+    assert status == 431
+
+
+def test_trailer_beyond_the_limit_is_refused(stack: Stack) -> None:
+    head = (
+        f"POST /v1/corpora/{CORPUS}/search HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {stack.admin_key}\r\n"
+        "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    body = b'{"query": "flu"}'
+    chunk = f"{len(body):x}\r\n".encode() + body + b"\r\n"
+    status, _ = _raw(stack, head.encode() + chunk + b"0\r\nX-Big: " + b"a" * 70_000)
+    assert status == 431
 
 
 @pytest.mark.writes

@@ -34,7 +34,13 @@ def make(database: Database, index: FakeIndex) -> Iterator[Make]:
     made: list[Batcher] = []
 
     def start(**changed: Any) -> Batcher:
-        options: dict[str, Any] = {"max_batch": 8, "max_wait_ms": 1.0, "max_queue": 64, "timeout_seconds": 5.0}
+        options: dict[str, Any] = {
+            "max_batch": 8,
+            "max_wait_ms": 1.0,
+            "max_queue": 64,
+            "max_queue_ms": 60_000.0,
+            "timeout_seconds": 5.0,
+        }
         batcher = Batcher(database, index, Metrics(), **(options | changed))
         batcher.start()
         made.append(batcher)
