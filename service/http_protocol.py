@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from embedloop.errors import InvalidInput
+
 MAX_INCOMPLETE_BYTES = 64 * 1024
-_STATUS = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-_REFUSAL = (
-    f"HTTP/1.1 {_STATUS.value} {_STATUS.phrase}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-).encode()
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
     """Closes a connection that sends more than 64 KB without ending its head, its trailers or a chunk's size.
 
     httptools hands headers over one by one when each is complete, and keeps an unfinished one for as long as
-    it grows. `uvicorn --http service.http_protocol:BoundedHttpProtocol`.
+    it grows. What cannot be parsed is answered as a problem, like every other error.
+    `uvicorn --http service.http_protocol:BoundedHttpProtocol`.
     """
 
     _incomplete_bytes = 0
@@ -26,8 +26,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._incomplete_bytes += len(data)
         super().data_received(data)
         if self._incomplete_bytes > MAX_INCOMPLETE_BYTES and not self.transport.is_closing():
-            self.transport.write(_REFUSAL)
-            self.transport.close()
+            detail = f"headers, and trailers, hold at most {MAX_INCOMPLETE_BYTES} bytes"
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
 
     def on_headers_complete(self) -> None:
         self._incomplete_bytes = 0
@@ -40,3 +40,24 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._incomplete_bytes = 0
         super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(HTTPStatus.BAD_REQUEST, "this is no HTTP request that can be parsed")
+
+    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        body = orjson.dumps(
+            {
+                "type": f"urn:embedloop:error:{InvalidInput.code}",
+                "title": status.phrase,
+                "status": status.value,
+                "detail": detail,
+                "code": InvalidInput.code,
+                "retryable": InvalidInput.retryable,
+            }
+        )
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/problem+json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
