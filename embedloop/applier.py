@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ from functools import partial
 from embedloop.catalog import documents, index_versions
 from embedloop.catalog.database import Database
 from embedloop.corpus import passages_of
-from embedloop.encoder import Encoder
+from embedloop.encoder import Encoder, Vectors
 from embedloop.errors import EmbedloopError, JobCancelled, LeaseLost
 from embedloop.index import MilvusIndex, passage_id
 from embedloop.leases import Renewal
@@ -25,7 +26,7 @@ from embedloop.text.chunking import Chunker, embedding_text
 log = logging.getLogger(__name__)
 
 CHANGES_PER_ROUND = 500
-PASSAGES_PER_ROUND = 256
+PASSAGES_PER_ROUND = 128
 FLUSH_AFTER_ROWS = 500
 
 
@@ -170,9 +171,8 @@ def _apply(view: View, document_ids: Sequence[str]) -> int:
         live = documents.get_many(connection, view.version.corpus, document_ids)
         failed = index_versions.failures(connection, identity)
     current = {p.document_id for group in placed.values() for p in group if _is_current(p, live)}
-    written = 0
-    for group in _groups([d for d in live.values() if d.document_id not in current], view.chunker):
-        written += _write(view, group)
+    pending = [d for d in live.values() if d.document_id not in current]
+    written = _embed(view, _groups(pending, view.chunker))
     delete_placed(view, [p for group in placed.values() for p in group if not _is_live(p, live)])
     healed = [i for i in document_ids if i in failed]
     if healed:
@@ -181,16 +181,28 @@ def _apply(view: View, document_ids: Sequence[str]) -> int:
     return written
 
 
-def _write(view: View, passages: Sequence[Passage]) -> int:
+def _embed(view: View, groups: Sequence[Sequence[Passage]]) -> int:
+    """Encodes and writes the groups; one is written while the next is encoded. Returns the rows written."""
+    writing: Future[None] | None = None
+    with ThreadPoolExecutor(1, thread_name_prefix="rows") as writer:
+        for group in groups:
+            vectors = view.encoder.encode_passages([embedding_text(p.title, p.text) for p in group])
+            if writing is not None:
+                writing.result()
+            writing = writer.submit(_write, view, group, vectors)
+        if writing is not None:
+            writing.result()
+    return sum(len(group) for group in groups)
+
+
+def _write(view: View, passages: Sequence[Passage], vectors: Vectors) -> None:
     counts: dict[tuple[str, int], int] = {}
     for passage in passages:
         key = (passage.document_id, passage.rev)
         counts[key] = counts.get(key, 0) + 1
-    vectors = view.encoder.encode_passages([embedding_text(p.title, p.text) for p in passages])
     _place(view, counts, written=False)
     view.index.upsert(view.version.collection, passages, vectors)
     _place(view, counts, written=True)
-    return len(passages)
 
 
 def _place(view: View, counts: dict[tuple[str, int], int], *, written: bool) -> None:
@@ -200,9 +212,9 @@ def _place(view: View, counts: dict[tuple[str, int], int], *, written: bool) -> 
 
 
 def _groups(pending: Sequence[Document], chunker: Chunker) -> list[list[Passage]]:
-    """Passages in groups of whole documents: a document's rows are written together."""
+    """Passages in groups of whole documents of like length: a document's rows are written together."""
     groups: list[list[Passage]] = [[]]
-    for document in pending:
+    for document in sorted(pending, key=lambda d: len(d.title) + len(d.text)):
         passages = passages_of(document, chunker)
         if groups[-1] and len(groups[-1]) + len(passages) > PASSAGES_PER_ROUND:
             groups.append([])
