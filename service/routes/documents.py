@@ -10,6 +10,8 @@ from starlette.concurrency import run_in_threadpool
 
 from embedloop.corpus import Written, get_document
 from service.answers import document_out
+from service.openapi import answers, refusals
+from service.outputs import DocumentOut, WrittenOut
 from service.routing import Reader, Running, Writer, keyed_router
 from service.schemas import DocumentIn
 from service.state import Service
@@ -22,7 +24,11 @@ router: APIRouter = keyed_router("documents")
 Wait = Literal["applied"]
 
 
-@router.put("/corpora/{corpus}/documents/{document_id:path}")
+@router.put(
+    "/corpora/{corpus}/documents/{document_id:path}",
+    summary="Store a document",
+    responses=answers("The write is acknowledged.", WrittenOut) | refusals(403, 404, 409, 413, 504),
+)
 async def put_document(
     corpus: str,
     document_id: str,
@@ -44,19 +50,29 @@ async def put_document(
     return await _told(service, corpus, written[0], wait)
 
 
-@router.get("/corpora/{corpus}/documents/{document_id:path}")
+@router.get(
+    "/corpora/{corpus}/documents/{document_id:path}",
+    operation_id="get_document",
+    summary="Read a document",
+    responses=answers("The document as it was stored.", DocumentOut) | refusals(404),
+)
 def read_document(
     corpus: str,
     document_id: str,
     caller: Reader,
     service: Running,
 ) -> dict[str, Any]:
+    """The live document, with the number of the change that wrote it."""
     caller.require_corpus(corpus)
     require_corpus(service, corpus)
     return document_out(get_document(service.database, corpus, checked_document_id(document_id)))
 
 
-@router.delete("/corpora/{corpus}/documents/{document_id:path}")
+@router.delete(
+    "/corpora/{corpus}/documents/{document_id:path}",
+    summary="Delete a document",
+    responses=answers("The delete is acknowledged.", WrittenOut) | refusals(403, 404, 409, 504),
+)
 async def delete_document(
     corpus: str,
     document_id: str,
