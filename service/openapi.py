@@ -14,14 +14,7 @@ from pydantic.json_schema import models_json_schema
 
 from embedloop import errors
 from embedloop.errors import EmbedloopError
-from service.outputs import (
-    DocumentAnswer,
-    DocumentSummary,
-    JobOut,
-    JudgmentAnswer,
-    JudgmentSummary,
-    Problem,
-)
+from service.outputs import Out, Problem
 from service.problems import MEDIA_TYPE, problem, status_of
 from service.schemas import ID_PATTERN, NAME_PATTERN, DocumentLine, JudgmentIn
 
@@ -188,7 +181,7 @@ def _complete(document: dict[str, Any]) -> None:
     # The service answers 400 where FastAPI would answer 422.
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    schemas.update(_only_referred_to())
+    schemas.update(_line_and_answer_schemas())
     for operation in _operations(document):
         if "HTTPValidationError" in json.dumps(operation["responses"].get("422", {})):
             del operation["responses"]["422"]
@@ -199,22 +192,21 @@ def _complete(document: dict[str, Any]) -> None:
                 _name_one_schema(content)
 
 
-def _only_referred_to() -> dict[str, Any]:
+def _line_and_answer_schemas() -> dict[str, Any]:
+    """What FastAPI does not know of, and answers with the nulls in their examples, which it drops."""
     _, defined = models_json_schema(
-        [
-            (Problem, "serialization"),
-            (DocumentLine, "validation"),
-            (DocumentAnswer, "serialization"),
-            (DocumentSummary, "serialization"),
-            (JudgmentIn, "validation"),
-            (JudgmentAnswer, "serialization"),
-            (JudgmentSummary, "serialization"),
-            (JobOut, "serialization"),
-        ],
+        [(DocumentLine, "validation"), (JudgmentIn, "validation")]
+        + [(kind, "serialization") for kind in _outputs(Out)],
         ref_template="#/components/schemas/{model}",
     )
     found: dict[str, Any] = defined["$defs"]
     return found
+
+
+def _outputs(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for kind in base.__subclasses__():
+        yield kind
+        yield from _outputs(kind)
 
 
 def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -24,6 +24,44 @@ JOB: dict[str, Any] = {
     "updated_at": "2026-05-04T08:12:58.771530+00:00",
 }
 
+CORPUS: dict[str, Any] = {
+    "name": "support",
+    "policy": {"base_model": "all-MiniLM-L6-v2", "trigger": {"min_pairs": 50}},
+    "serving": "iv-2f7d1c9b",
+    "previous": None,
+    "documents": 1204,
+    "created_at": "2026-05-04T08:12:31.204118+00:00",
+}
+MODEL: dict[str, Any] = {
+    "id": "m-7d1c9b2f",
+    "base": "all-MiniLM-L6-v2",
+    "parent": "m-0a1b2c3d",
+    "corpus": "support",
+    "training_set": "ts-9b2f7d1c",
+    "dimension": 384,
+    "max_tokens": 256,
+    "backend": "onnx",
+    "metrics": {"gate": {"verdict": "passed"}},
+    "manifest": {"model.onnx": "9f86d081884c7d65" * 4},
+    "created_at": "2026-05-04T08:12:31.204118+00:00",
+}
+INDEX_VERSION: dict[str, Any] = {
+    "id": "iv-2f7d1c9b",
+    "state": "serving",
+    "model_version": "m-7d1c9b2f",
+    "passages": 2117,
+    "applied_seq": 1204,
+    "lag": 0,
+    "chunking": {"max_tokens": 192, "overlap_tokens": 0},
+    "index": {"index_type": "HNSW", "m": 16, "ef_construction": 200, "ef_search": 128},
+    "verification": None,
+    "created_at": "2026-05-04T08:12:31.204118+00:00",
+}
+
+
+def _example(value: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [value]})
+
 
 def _may_be_absent(schema: dict[str, Any]) -> None:
     # An absent field is left out of the answer, it is not null.
@@ -79,20 +117,7 @@ class CorpusOut(Out):
     documents: Annotated[int, Field(ge=0, description="Live documents.")]
     created_at: datetime
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "name": "support",
-                    "policy": {"base_model": "all-MiniLM-L6-v2", "trigger": {"min_pairs": 50}},
-                    "serving": "iv-2f7d1c9b",
-                    "previous": None,
-                    "documents": 1204,
-                    "created_at": "2026-05-04T08:12:31.204118+00:00",
-                }
-            ]
-        }
-    )
+    model_config = _example(CORPUS)
 
 
 class CorpusCreated(CorpusOut):
@@ -100,24 +125,12 @@ class CorpusCreated(CorpusOut):
 
     job: Annotated[str, Field(examples=[JOB["id"]])]
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "name": "support",
-                    "policy": {"base_model": "all-MiniLM-L6-v2"},
-                    "serving": None,
-                    "previous": None,
-                    "documents": 0,
-                    "created_at": "2026-05-04T08:12:31.204118+00:00",
-                    "job": JOB["id"],
-                }
-            ]
-        }
-    )
+    model_config = _example(CORPUS | {"serving": None, "documents": 0, "job": JOB["id"]})
 
 
 class CorpusList(Out):
+    model_config = _example({"items": [CORPUS]})
+
     items: list[CorpusOut]
 
 
@@ -130,17 +143,13 @@ class DocumentOut(Out):
     metadata: Annotated[dict[str, Any], Field(description="Flat: texts, numbers, booleans, lists of texts.")]
     rev: int
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "document_id": "gout",
-                    "title": "Gout",
-                    "text": "Gout is an inflammatory arthritis.",
-                    "metadata": {"year": 2024, "tags": ["joints"]},
-                    "rev": 17,
-                }
-            ]
+    model_config = _example(
+        {
+            "document_id": "gout",
+            "title": "Gout",
+            "text": "Gout is an inflammatory arthritis.",
+            "metadata": {"year": 2024, "tags": ["joints"]},
+            "rev": 17,
         }
     )
 
@@ -154,11 +163,7 @@ class WrittenOut(Out):
     changed: Annotated[bool, Field(description="False when exactly this content was there already.")]
     applied: Annotated[bool, Field(description="True once searches see it; told only for `wait=applied`.")]
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"document_id": "gout", "rev": 17, "seq": 17, "changed": True, "applied": True}]
-        }
-    )
+    model_config = _example({"document_id": "gout", "rev": 17, "seq": 17, "changed": True, "applied": True})
 
 
 class DocumentAnswer(Out):
@@ -244,28 +249,24 @@ class SearchOut(Out):
     results: list[ResultOut]
     took_ms: Annotated[dict[str, float], Field(description="Milliseconds by stage, and in total.")]
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
+    model_config = _example(
+        {
+            "retrieval_id": "0197d2c4a1b24f6d0c9e8b7a6f5e4d3c2b1a0f9e.Q2l0cnVzZnJ1aXQx",
+            "index_version": "iv-2f7d1c9b",
+            "model_version": "m-7d1c9b2f",
+            "verified": True,
+            "results": [
                 {
-                    "retrieval_id": "0197d2c4a1b24f6d0c9e8b7a6f5e4d3c2b1a0f9e.Q2l0cnVzZnJ1aXQx",
-                    "index_version": "iv-2f7d1c9b",
-                    "model_version": "m-7d1c9b2f",
-                    "verified": True,
-                    "results": [
-                        {
-                            "rank": 1,
-                            "score": 0.7312,
-                            "passage_id": "5f0c8b0f54a3e801c9b2f7d4e6a1b3c5",
-                            "document_id": "gout",
-                            "title": "Gout",
-                            "text": "Gout is an inflammatory arthritis.",
-                            "metadata": {"year": 2024, "tags": ["joints"]},
-                        }
-                    ],
-                    "took_ms": {"queue": 0.2, "encode": 6.1, "search": 3.4, "verify": 0.3, "total": 10.3},
+                    "rank": 1,
+                    "score": 0.7312,
+                    "passage_id": "5f0c8b0f54a3e801c9b2f7d4e6a1b3c5",
+                    "document_id": "gout",
+                    "title": "Gout",
+                    "text": "Gout is an inflammatory arthritis.",
+                    "metadata": {"year": 2024, "tags": ["joints"]},
                 }
-            ]
+            ],
+            "took_ms": {"queue": 0.2, "encode": 6.1, "search": 3.4, "verify": 0.3, "total": 10.3},
         }
     )
 
@@ -279,9 +280,7 @@ class FeedbackOut(Out):
         Field(description="`pending` until the retrieval itself has reached the catalog."),
     ]
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"feedback_id": "f-0197d2c4a1b24f6d", "status": "stored"}]}
-    )
+    model_config = _example({"feedback_id": "f-0197d2c4a1b24f6d", "status": "stored"})
 
 
 class JobError(Out):
@@ -314,7 +313,7 @@ class JobOut(Out):
         ),
     ] = Absent
 
-    model_config = ConfigDict(json_schema_extra={"examples": [JOB]})
+    model_config = _example(JOB)
 
 
 class JobEvent(Out):
@@ -332,10 +331,12 @@ class JobEvent(Out):
         ),
     ]
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"event": "progress", "data": json.dumps(JOB)}]})
+    model_config = _example({"event": "progress", "data": json.dumps(JOB)})
 
 
 class JobList(Out):
+    model_config = _example({"items": [JOB]})
+
     items: list[JobOut]
     next: Annotated[str | SkipJsonSchema[None], Field(description="Send it as `before` for the next page.")] = (
         Absent
@@ -357,28 +358,12 @@ class ModelOut(Out):
     manifest: Annotated[dict[str, str], Field(description="Path of each file -> its SHA-256.")]
     created_at: datetime
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "m-7d1c9b2f",
-                    "base": "all-MiniLM-L6-v2",
-                    "parent": "m-0a1b2c3d",
-                    "corpus": "support",
-                    "training_set": "ts-9b2f7d1c",
-                    "dimension": 384,
-                    "max_tokens": 256,
-                    "backend": "onnx",
-                    "metrics": {"gate": {"verdict": "passed"}},
-                    "manifest": {"model.onnx": "9f86d081884c7d65" * 4},
-                    "created_at": "2026-05-04T08:12:31.204118+00:00",
-                }
-            ]
-        }
-    )
+    model_config = _example(MODEL)
 
 
 class ModelList(Out):
+    model_config = _example({"items": [MODEL]})
+
     items: list[ModelOut]
 
 
@@ -396,27 +381,12 @@ class IndexVersionOut(Out):
     verification: Annotated[dict[str, Any] | None, Field(description="What was counted before it could serve.")]
     created_at: datetime
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "iv-2f7d1c9b",
-                    "state": "serving",
-                    "model_version": "m-7d1c9b2f",
-                    "passages": 2117,
-                    "applied_seq": 1204,
-                    "lag": 0,
-                    "chunking": {"max_tokens": 192, "overlap_tokens": 0},
-                    "index": {"index_type": "HNSW", "m": 16, "ef_construction": 200, "ef_search": 128},
-                    "verification": None,
-                    "created_at": "2026-05-04T08:12:31.204118+00:00",
-                }
-            ]
-        }
-    )
+    model_config = _example(INDEX_VERSION)
 
 
 class IndexVersionList(Out):
+    model_config = _example({"items": [INDEX_VERSION]})
+
     items: list[IndexVersionOut]
 
 
@@ -427,11 +397,7 @@ class Moved(Out):
     serving: str | None
     previous: str | None
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"corpus": "support", "serving": "iv-9b2f7d1c", "previous": "iv-2f7d1c9b"}]
-        }
-    )
+    model_config = _example({"corpus": "support", "serving": "iv-9b2f7d1c", "previous": "iv-2f7d1c9b"})
 
 
 class Embedding(Out):
@@ -456,21 +422,19 @@ class EmbeddingsOut(Out):
     model: Annotated[str, Field(description="The model version that encoded.")]
     usage: Usage
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "object": "list",
-                    "data": [{"object": "embedding", "index": 0, "embedding": [0.0312, -0.0671, 0.0458]}],
-                    "model": "m-7d1c9b2f",
-                    "usage": {"prompt_tokens": 5, "total_tokens": 5},
-                }
-            ]
+    model_config = _example(
+        {
+            "object": "list",
+            "data": [{"object": "embedding", "index": 0, "embedding": [0.0312, -0.0671, 0.0458]}],
+            "model": "m-7d1c9b2f",
+            "usage": {"prompt_tokens": 5, "total_tokens": 5},
         }
     )
 
 
 class HealthOut(Out):
+    model_config = _example({"status": "ok"})
+
     status: Literal["ok"]
 
 
@@ -480,13 +444,9 @@ class ReadinessOut(Out):
     status: Literal["ready", "unready", "stopping"]
     checks: dict[str, str]
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "status": "ready",
-                    "checks": {"catalog": "ok", "milvus": "ok", "broker": "ok", "encoder": "ok"},
-                }
-            ]
+    model_config = _example(
+        {
+            "status": "ready",
+            "checks": {"catalog": "ok", "milvus": "ok", "broker": "ok", "encoder": "ok"},
         }
     )

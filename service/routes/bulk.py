@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
@@ -83,7 +83,9 @@ async def put_documents(
     request: Request,
     caller: Writer,
     service: Running,
-    wait: Literal["applied"] | None = None,
+    wait: Annotated[
+        Literal["applied"] | None, Query(description="`applied`: end when searches see the last write.")
+    ] = None,
 ) -> Response:
     """Stores or deletes documents line by line; each line is answered by its number.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.concurrency import run_in_threadpool
 
 from embedloop.corpus import Written, get_document
@@ -21,7 +21,7 @@ from service.writing import delete, put, require_corpus
 
 router: APIRouter = keyed_router("documents")
 
-Wait = Literal["applied"]
+Wait = Annotated[Literal["applied"] | None, Query(description="`applied`: answer when searches see it.")]
 
 
 @router.put(
@@ -35,7 +35,7 @@ async def put_document(
     body: DocumentIn,
     caller: Writer,
     service: Running,
-    wait: Wait | None = None,
+    wait: Wait = None,
 ) -> dict[str, Any]:
     """Stores a document; answering means that it is never lost. `wait=applied`: and that searches find it."""
     caller.require_corpus(corpus)
@@ -78,7 +78,7 @@ async def delete_document(
     document_id: str,
     caller: Writer,
     service: Running,
-    wait: Wait | None = None,
+    wait: Wait = None,
 ) -> dict[str, Any]:
     """Deletes a document; from now on no answer shows it."""
     caller.require_corpus(corpus)
@@ -87,7 +87,7 @@ async def delete_document(
     return await _told(service, corpus, written, wait)
 
 
-async def _told(service: Service, corpus: str, written: Written, wait: Wait | None) -> dict[str, Any]:
+async def _told(service: Service, corpus: str, written: Written, wait: Wait) -> dict[str, Any]:
     if wait is not None:
         await until_applied(service, corpus, [written])
     return asdict(written) | {"applied": wait is not None}
