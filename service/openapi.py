@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from fastapi import FastAPI
@@ -194,11 +194,12 @@ def _complete(document: dict[str, Any]) -> None:
 
 def _line_and_answer_schemas() -> dict[str, Any]:
     """What FastAPI does not know of, and answers with the nulls in their examples, which it drops."""
-    _, defined = models_json_schema(
-        [(DocumentLine, "validation"), (JudgmentIn, "validation")]
-        + [(kind, "serialization") for kind in _outputs(Out)],
-        ref_template="#/components/schemas/{model}",
-    )
+    kinds: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [
+        (DocumentLine, "validation"),
+        (JudgmentIn, "validation"),
+    ]
+    kinds += [(kind, "serialization") for kind in _outputs(Out)]
+    _, defined = models_json_schema(kinds, ref_template="#/components/schemas/{model}")
     found: dict[str, Any] = defined["$defs"]
     return found
 

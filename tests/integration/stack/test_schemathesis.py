@@ -58,6 +58,8 @@ described = schemathesis.openapi.from_dict(
                 },
                 # A line is refused, its request is not.
                 {"include-operation-id": BULK, "checks": {"negative_data_rejection": {"enabled": False}}},
+                # The key allows no other corpus; a change of a policy has the same body, and goes through.
+                {"include-operation-id": "create_corpus", "phases": {"coverage": {"enabled": False}}},
                 # The corpus is needed to the end.
                 {"include-operation-id": "delete_corpus", "parameters": {"path.corpus": "nobody"}},
             ],
