@@ -12,24 +12,15 @@ import jsonschema_rs
 import pytest
 
 from embedloop.client import Client
-from embedloop.settings import Settings
-from service.app import create_app
 from tests.integration.stack import clinic
 from tests.integration.stack.conftest import JOB_SECONDS, POLICY, eventually, lag
+from tests.integration.stack.openapi import closed_document
 
 CORPUS = "told"
 NDJSON = "application/x-ndjson"
 
 
-def closed(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with objects that hold nothing but what it names; clients are told to expect more."""
-    for schema in document["components"]["schemas"].values():
-        if "properties" in schema:
-            schema.setdefault("additionalProperties", False)
-    return document
-
-
-DOCUMENT = closed(create_app(Settings()).openapi())
+DOCUMENT = closed_document()
 OPERATIONS = {
     f"{method.upper()} {path}": operation
     for path, methods in DOCUMENT["paths"].items()

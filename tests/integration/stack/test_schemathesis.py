@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 import schemathesis
 from hypothesis import strategies as st
 
 from embedloop.client import Client
-from embedloop.settings import Settings
 from embedloop.supervisor import Stack
-from service.app import create_app
 from tests.integration.stack.conftest import make_corpus
+from tests.integration.stack.openapi import closed_document
 
 CORPUS = "described"
 EXAMPLES = 8
@@ -35,16 +32,8 @@ schemathesis.openapi.media_type(
 )
 
 
-def closed(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with answers that hold nothing but what it names; clients are told to expect more."""
-    for schema in document["components"]["schemas"].values():
-        if "properties" in schema:
-            schema.setdefault("additionalProperties", False)
-    return document
-
-
 described = schemathesis.openapi.from_dict(
-    closed(create_app(Settings(data_dir=Path("unused"))).openapi()),
+    closed_document(),
     config=schemathesis.Config.from_dict(
         {
             "request-timeout": 30,
@@ -58,8 +47,12 @@ described = schemathesis.openapi.from_dict(
                 },
                 # A line is refused, its request is not.
                 {"include-operation-id": BULK, "checks": {"negative_data_rejection": {"enabled": False}}},
-                # The key allows no other corpus; a change of a policy has the same body, and goes through.
-                {"include-operation-id": "create_corpus", "phases": {"coverage": {"enabled": False}}},
+                # One is covered by the change of a policy, the other has a filter with thousands of shapes.
+                {
+                    "include-operation-id": ["create_corpus", "search_corpus"],
+                    "phases": {"coverage": {"enabled": False}},
+                    "generation": {"deterministic": True, "max-examples": 5 * EXAMPLES},
+                },
                 # The corpus is needed to the end.
                 {"include-operation-id": "delete_corpus", "parameters": {"path.corpus": "nobody"}},
             ],
