@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ import jsonschema_rs
 import pytest
 
 from embedloop.client import Client
+from embedloop.supervisor import Stack
 from tests.integration.stack import clinic
 from tests.integration.stack.conftest import JOB_SECONDS, POLICY, eventually, lag
 from tests.integration.stack.openapi import closed_document
@@ -51,6 +53,12 @@ class Visitor:
         self.call("GET /v1/jobs/{job_id}/events", {"job_id": job_id}, timeout=JOB_SECONDS)
         told: dict[str, Any] = self.call("GET /v1/jobs/{job_id}", {"job_id": job_id}).json()
         return told
+
+
+@pytest.fixture(scope="module")
+def stranger(stack: Stack) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=stack.url) as connected:
+        yield connected
 
 
 @pytest.fixture(scope="module")
@@ -155,20 +163,32 @@ def _check_body(kind: str, content: Mapping[str, Any], answer: httpx.Response) -
             _valid(content["schema"], answer.json())
 
 
+def _check(name: str, answer: httpx.Response) -> None:
+    told = OPERATIONS[name]["responses"][str(answer.status_code)]
+    for header in told.get("headers", {}):
+        assert header in answer.headers
+    if "content" not in told:
+        assert not answer.content
+        return
+    kind = answer.headers["content-type"].split(";")[0]
+    _check_body(kind, told["content"][kind], answer)
+
+
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_route_answers_well_and_as_it_is_told(visitor: Visitor, name: str) -> None:
     answers = [answer for called, answer in visitor.answers if called == name]
     assert any(answer.is_success for answer in answers), [answer.text for answer in answers]
     for answer in answers:
-        told = OPERATIONS[name]["responses"][str(answer.status_code)]
-        for header in told.get("headers", {}):
-            assert header in answer.headers
-        if "content" not in told:
-            assert not answer.content
-            continue
-        kind = answer.headers["content-type"].split(";")[0]
-        _check_body(kind, told["content"][kind], answer)
+        _check(name, answer)
 
 
 def test_some_of_these_answers_are_refusals(visitor: Visitor) -> None:
     assert {a.status_code for _, a in visitor.answers if not a.is_success} == {400, 404, 409}
+
+
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if " /v1/" in name])
+def test_route_asks_for_a_key_as_it_is_told(stranger: httpx.Client, name: str) -> None:
+    method, template = name.split()
+    answer = stranger.request(method, re.sub(r"{\w+}", "x", template))
+    assert answer.status_code == 401
+    _check(name, answer)
