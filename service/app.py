@@ -33,6 +33,7 @@ from service.batching import Batcher
 from service.embedding import Embedder
 from service.keyfiles import ensure_admin_key, secret_key
 from service.metrics import MeasuredRequests, Metrics
+from service.openapi import DESCRIPTION, TAGS, Api, operation_id
 from service.problems import add_handlers
 from service.routes import bulk, embeddings, feedback, health, jobs, models, search
 from service.routes import corpora as corpus_routes
@@ -73,9 +74,14 @@ def create_app(settings: Settings) -> FastAPI:
                 service.stopping.set()
                 await run_in_threadpool(shut_down, service)
 
-    app = FastAPI(
+    app = Api(
         title="Embedloop",
         version=version("embedloop"),
+        summary="Retrieval whose embedding model keeps learning one team's language.",
+        description=DESCRIPTION,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        openapi_tags=TAGS,
+        generate_unique_id_function=operation_id,
         lifespan=lifespan,
         redirect_slashes=False,
     )

@@ -52,8 +52,10 @@ class NdjsonAnswer(Response):
     the body away from us.
     """
 
+    media_type = "application/x-ndjson"
+
     def __init__(self, request: Request, handle: Handle, summarise: Summarise, *, max_line_bytes: int):
-        super().__init__(media_type="application/x-ndjson")
+        super().__init__()
         del self.headers["content-length"]
         self._request = request
         self._handle = handle

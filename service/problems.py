@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import IntegrityError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from embedloop import errors
 from embedloop.errors import EmbedloopError
@@ -47,6 +48,7 @@ STATUS: Mapping[type[EmbedloopError], int] = {
     errors.MissingExtra: 503,
     errors.DeadlineExceeded: 504,
 }
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _CODE_OF_STATUS = {
     401: "unauthorised",
     403: "forbidden",
@@ -191,6 +193,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     status = error.status_code
     code = _CODE_OF_STATUS.get(status, "invalid_input" if status < 500 else "unavailable")
     detail = str(error.detail)
+    headers = error.headers
     if status == 404:
         try:
             # A route takes no id with a line end, so that its own check is not reached.
@@ -200,7 +203,19 @@ async def _http_error(request: Request, error: Exception) -> Response:
         detail = f"there is nothing at {request.url.path}"
     if status == 405:
         detail = f"{request.method} is not allowed at {request.url.path}"
-    return _response(status, code, detail, headers=error.headers)
+        headers = {"Allow": ", ".join(_allowed(request))}
+    return _response(status, code, detail, headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of every route at this path; the framework tells those of the first one only."""
+    return [
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes
+        )
+    ]
 
 
 async def _raced(request: Request, error: Exception) -> Response:

@@ -4,12 +4,57 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    TypeAdapter,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-from embedloop.policy import Chunking
+from embedloop.filters import Filter
+from embedloop.policy import Chunking, Policy
 from embedloop.records import JobKind, Signal, Split
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+ID_PATTERN = r"^[!-~]{1,128}$"
+# What the validators below refuse, told in the schema as well.
+_TEXT = r"^[^\x00]*$"
+_TEXT_NOT_BLANK = r"^[^\x00]*[^\s\x00][^\x00]*$"
+_NOT_BLANK = r"\S"
+_METADATA: dict[str, Any] = {
+    "maxProperties": 64,
+    "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,63}$"},
+    "additionalProperties": {
+        "anyOf": [
+            {"type": "string", "maxLength": 4000, "pattern": _TEXT},
+            {"type": "number"},
+            {"type": "boolean"},
+            {
+                "type": "array",
+                "items": {"type": "string", "maxLength": 4000, "pattern": _TEXT},
+                "maxItems": 256,
+            },
+        ]
+    },
+}
+
+
+class Described:
+    """Tells in the schema what a field takes that is checked later, where an error can name its exact place."""
+
+    def __init__(self, kind: Any):
+        self._kind = kind
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return handler(TypeAdapter(self._kind).core_schema)
 
 
 def _without_nul(value: str) -> str:
@@ -29,14 +74,23 @@ def _as_list(value: object) -> object:
 
 
 CorpusName = Annotated[str, Field(pattern=NAME_PATTERN)]
-Id = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
+Id = Annotated[str, Field(pattern=ID_PATTERN)]
 QueryText = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=4000),
     AfterValidator(_without_nul),
+    Field(json_schema_extra={"pattern": _TEXT_NOT_BLANK}),
 ]
-Short = Annotated[str, Field(max_length=128), AfterValidator(_without_nul)]
-DocumentId = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_without_nul)]
+
+
+def _text(max_length: int, min_length: int = 0) -> Any:
+    return Field(min_length=min_length or None, max_length=max_length, json_schema_extra={"pattern": _TEXT})
+
+
+Short = Annotated[str, _text(max_length=128), AfterValidator(_without_nul)]
+DocumentId = Annotated[str, _text(min_length=1, max_length=256), AfterValidator(_without_nul)]
+RetrievalId = Annotated[str, _text(min_length=1, max_length=64), AfterValidator(_without_nul)]
+Comment = Annotated[str, _text(max_length=4000), AfterValidator(_without_nul)]
 
 
 class Body(BaseModel):
@@ -45,52 +99,128 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _example(*values: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": list(values)})
+
+
 class CorpusIn(Body):
-    name: Annotated[CorpusName, Field(examples=["support"])]
-    base_model: Annotated[str | None, Field(description="Shorthand for `policy.base_model`.")] = None
+    """A new corpus; what its policy leaves out has a default."""
+
+    model_config = _example({"name": "support", "policy": {"trigger": {"min_pairs": 50}}})
+
+    name: CorpusName
+    base_model: Annotated[
+        str | None,
+        Field(description="Shorthand for `policy.base_model`: a known name, or the absolute path of a folder."),
+    ] = None
     chunking: Annotated[Chunking | None, Field(description="Shorthand for `policy.chunking`.")] = None
-    policy: Annotated[dict[str, Any], Field(examples=[{"trigger": {"min_pairs": 50}}])] = {}
+    policy: Annotated[dict[str, Any], Described(Policy)] = {}
 
 
 class PolicyPatch(Body):
+    """A change of a policy."""
+
+    model_config = _example({"policy": {"gate": {"min_uplift": 0.01}}})
+
     policy: Annotated[
         dict[str, Any],
-        Field(
-            description="Sections to change, each merged into the present one.",
-            examples=[{"gate": {"min_uplift": 0.01}}],
-        ),
+        Described(Policy),
+        Field(description="Sections to change, each merged into the present one."),
     ]
 
 
 class DocumentIn(Body):
-    title: Annotated[str | None, Field(examples=["Gout"])] = None
-    text: Annotated[str | None, Field(examples=["Gout is an inflammatory arthritis."])] = None
-    metadata: Annotated[dict[str, Any] | None, Field(examples=[{"year": 2024, "tags": ["joints"]}])] = None
+    """A document with a title or a text that is not blank."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "title": "Gout",
+                    "text": "Gout is an inflammatory arthritis.",
+                    "metadata": {"year": 2024, "tags": ["joints"]},
+                }
+            ],
+            "anyOf": [
+                {"required": [field], "properties": {field: {"type": "string", "pattern": _NOT_BLANK}}}
+                for field in ("title", "text")
+            ],
+        }
+    )
+
+    title: Annotated[str, Field(json_schema_extra={"maxLength": 2000, "pattern": _TEXT})] | None = None
+    text: Annotated[str, Field(json_schema_extra={"pattern": _TEXT})] | None = None
+    metadata: Annotated[
+        Annotated[dict[str, Any], Field(json_schema_extra=_METADATA)] | None,
+        Field(description="Flat: texts, numbers, booleans, lists of texts."),
+    ] = None
+
+
+class DocumentLine(DocumentIn):
+    """One line of `documents:bulk`; a delete has an id alone."""
+
+    model_config = _example({"id": "gout", "title": "Gout"}, {"id": "flu", "op": "delete"})
+
+    id: DocumentId
+    op: Literal["upsert", "delete"] = "upsert"
 
 
 class SearchIn(Body):
-    query: Annotated[QueryText, Field(examples=["painful big toe"])]
+    """A search."""
+
+    model_config = _example(
+        {"query": "painful big toe", "top_k": 5},
+        {
+            "query": "painful big toe",
+            "filter": {"and": [{"field": "year", "op": "ge", "value": 2020}]},
+            "session": "anna",
+            "explain": True,
+        },
+    )
+
+    query: QueryText
     top_k: Annotated[int, Field(ge=1, le=1000, strict=True)] = 10
     filter: Annotated[
         Any,
+        Described(Filter | None),
         Field(
-            description="A tree of `{field, op, value}`, `{and: [...]}`, `{or: [...]}`, `{not: {...}}`.",
-            examples=[{"field": "year", "op": "ge", "value": 2020}],
+            description="A tree of `{field, op, value}`, `{and: [...]}`, `{or: [...]}`, `{not: {...}}`, at "
+            "most 8 levels deep; `in` takes a list of values, every other op a single one."
         ),
     ] = None
     session: Annotated[Short | None, Field(description="One person's session: it reads its own writes.")] = None
-    explain: Annotated[bool, Field(strict=True)] = False
+    explain: Annotated[
+        bool, Field(strict=True, description="Tells of each result how its score came about.")
+    ] = False
 
 
 class FeedbackIn(Body):
-    retrieval_id: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_without_nul)]
+    """A signal on a retrieval.
+
+    `up`, `down` and `click` name a passage that was shown, or its document; `correct` names the right document,
+    shown or not; `none_relevant` names nothing.
+    """
+
+    model_config = _example(
+        {
+            "retrieval_id": "0197d2c4a1b24f6d0c9e8b7a6f5e4d3c2b1a0f9e.Q2l0cnVzZnJ1aXQx",
+            "signal": "up",
+            "document_id": "gout",
+        }
+    )
+
+    retrieval_id: Annotated[RetrievalId, Field(description="Of a search's answer.")]
     signal: Signal
     document_id: DocumentId | None = None
-    passage_id: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_without_nul)] | None = None
-    comment: Annotated[str, Field(max_length=4000), AfterValidator(_without_nul)] | None = None
+    passage_id: RetrievalId | None = None
+    comment: Annotated[Comment | None, Field(description="Stored without personal data.")] = None
 
 
 class JudgmentIn(Body):
+    """One line of `judgments:bulk`: how relevant a document is to a query, 0 for not at all."""
+
+    model_config = _example({"query": "painful big toe", "document_id": "gout", "grade": 3})
+
     query: QueryText
     document_id: DocumentId
     grade: Annotated[int, Field(ge=0, le=3, strict=True)]
@@ -98,46 +228,79 @@ class JudgmentIn(Body):
 
 
 class CycleParams(Body):
+    """Trains, builds and, if the gate allows it, promotes."""
+
     promote: Annotated[bool, Field(strict=True)] = True
 
 
 class FinetuneParams(Body):
-    pass
+    """Trains and asks the gate."""
 
 
 class EvaluateParams(Body):
+    """Scores a model version, by default the serving one, on the golden set."""
+
     model_version: Id | None = None
 
 
 class ReindexParams(Body):
+    """Builds an index version anew, and promotes it when it is verified."""
+
     model_version: Id | None = None
     chunking: Chunking | None = None
     promote: Annotated[bool, Field(strict=True)] = True
 
 
 class JobIn(Body):
+    """A job to be done."""
+
+    model_config = _example(
+        {"kind": "evaluate", "corpus": "support"},
+        {"kind": "reindex", "corpus": "support", "params": {"promote": False}},
+    )
+
     kind: JobKind
     corpus: CorpusName
-    params: dict[str, Any] = {}
+    params: Annotated[
+        dict[str, Any],
+        Described(CycleParams | FinetuneParams | EvaluateParams | ReindexParams),
+        Field(description="Those of the kind."),
+    ] = {}
 
 
 class PromoteIn(Body):
+    """What is to serve."""
+
+    model_config = _example({"index_version": "iv-9b2f7d1c"})
+
     index_version: Id
 
 
-EmbeddingText = Annotated[str, Field(min_length=1, max_length=32_000), AfterValidator(_not_blank)]
+EmbeddingText = Annotated[
+    str,
+    Field(min_length=1, max_length=32_000, json_schema_extra={"pattern": _NOT_BLANK}),
+    AfterValidator(_not_blank),
+]
+
+
+EmbeddingTexts = Annotated[list[EmbeddingText], Field(min_length=1, max_length=2048)]
 
 
 class EmbeddingsIn(Body):
+    """Texts to encode."""
+
+    model_config = _example({"input": ["painful big toe", "gout"], "model": "support"})
+
     input: Annotated[
-        list[EmbeddingText],
-        Field(min_length=1, max_length=2048, examples=[["painful big toe"]]),
-        BeforeValidator(_as_list, json_schema_input_type=str | list[str]),
+        EmbeddingTexts,
+        BeforeValidator(_as_list, json_schema_input_type=EmbeddingText | EmbeddingTexts),
     ]
     model: Annotated[Id, Field(description="A corpus, or a model version that some corpus serves.")]
     encoding_format: Literal["float", "base64"] = "float"
     input_type: Literal["query", "passage"] = "query"
-    dimensions: Annotated[int | None, Field(description="Must be the model's own, if given.")] = None
+    dimensions: Annotated[int | None, Field(strict=True, description="Must be the model's own, if given.")] = (
+        None
+    )
     user: Annotated[str | None, Field(description="Taken for compatibility, not used.", max_length=1000)] = None
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
@@ -17,9 +17,11 @@ from embedloop.errors import EmbedloopError, InvalidInput, NotFound
 from embedloop.feedback import ImportedJudgment, import_judgments
 from embedloop.records import NewDocument
 from service.ndjson import Line, NdjsonAnswer
+from service.openapi import line_body, lines, refusals
+from service.outputs import DocumentAnswer, DocumentSummary, JudgmentAnswer, JudgmentSummary
 from service.problems import invalid_input
 from service.routing import Running, StreamedRoute, Writer, keyed_router
-from service.schemas import DocumentIn, JudgmentIn
+from service.schemas import DocumentIn, DocumentLine, JudgmentIn
 from service.state import Service
 from service.validation import checked_document, checked_document_id
 from service.waiting import until_applied
@@ -30,18 +32,66 @@ log = logging.getLogger(__name__)
 router: APIRouter = keyed_router("documents", StreamedRoute)
 
 Answer = dict[str, Any]
-_BODY = {"requestBody": {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}, "required": True}}
 
 
-@router.post("/corpora/{corpus}/documents:bulk", openapi_extra=_BODY)
+@router.post(
+    "/corpora/{corpus}/documents:bulk",
+    status_code=200,
+    response_class=NdjsonAnswer,
+    operation_id="bulk_documents",
+    summary="Store and delete documents in bulk",
+    openapi_extra=line_body(
+        DocumentLine,
+        [
+            {"id": "gout", "title": "Gout", "text": "Gout is an inflammatory arthritis."},
+            {"id": "flu", "op": "delete"},
+        ],
+    ),
+    responses=lines(
+        "One answer to each line, in their order, while the body still comes; then a summary.",
+        DocumentAnswer,
+        DocumentSummary,
+        example=[
+            {"line": 1, "id": "gout", "status": "stored", "seq": 17},
+            {
+                "line": 2,
+                "status": "refused",
+                "error": {
+                    "code": "not_found",
+                    "message": "corpus 'support' has no document 'flu'",
+                    "field": "id",
+                },
+                "id": "flu",
+            },
+            {
+                "summary": {
+                    "lines": 2,
+                    "stored": 1,
+                    "unchanged": 0,
+                    "deleted": 0,
+                    "refused": 1,
+                    "last_seq": 17,
+                    "applied": False,
+                }
+            },
+        ],
+    )
+    | refusals(403, 404),
+)
 async def put_documents(
     corpus: str,
     request: Request,
     caller: Writer,
     service: Running,
-    wait: Literal["applied"] | None = None,
+    wait: Annotated[
+        Literal["applied"] | None, Query(description="`applied`: end when searches see the last write.")
+    ] = None,
 ) -> Response:
-    """Stores or deletes documents line by line; each line is answered by its number."""
+    """Stores or deletes documents line by line; each line is answered by its number.
+
+    A line that is refused changes nothing, and the others go on. `wait=applied` holds the summary back until
+    searches see the last write.
+    """
     caller.require_corpus(corpus)
     await run_in_threadpool(require_corpus, service, corpus)
     upload = _Documents(service, corpus)
@@ -55,7 +105,23 @@ async def put_documents(
     return NdjsonAnswer(request, handle, summarise, max_line_bytes=4 * service.settings.max_document_chars)
 
 
-@router.post("/corpora/{corpus}/judgments:bulk", openapi_extra=_BODY)
+@router.post(
+    "/corpora/{corpus}/judgments:bulk",
+    status_code=200,
+    response_class=NdjsonAnswer,
+    operation_id="bulk_judgments",
+    summary="Store labels in bulk",
+    openapi_extra=line_body(
+        JudgmentIn, [{"query": "painful big toe", "document_id": "gout", "grade": 3, "split": "golden"}]
+    ),
+    responses=lines(
+        "One answer to each line, in their order, while the body still comes; then a summary.",
+        JudgmentAnswer,
+        JudgmentSummary,
+        example=[{"line": 1, "status": "stored"}, {"summary": {"lines": 1, "stored": 1, "refused": 0}}],
+    )
+    | refusals(403, 404),
+)
 async def put_judgments(
     corpus: str,
     request: Request,

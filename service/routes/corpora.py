@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from fastapi import APIRouter, Response
 from pydantic import ValidationError
 
@@ -17,6 +18,8 @@ from embedloop.queue import deliver
 from embedloop.records import JobKind, JobState
 from embedloop.registry import resolve_base
 from service.answers import corpus_out
+from service.openapi import answers, refusals
+from service.outputs import CorpusCreated, CorpusList, CorpusOut
 from service.problems import invalid_input
 from service.routing import Admin, Reader, Running, keyed_router
 from service.schemas import CorpusIn, PolicyPatch
@@ -24,7 +27,13 @@ from service.schemas import CorpusIn, PolicyPatch
 router: APIRouter = keyed_router("corpora")
 
 
-@router.post("/corpora", status_code=201)
+@router.post(
+    "/corpora",
+    status_code=201,
+    summary="Create a corpus",
+    responses=answers("The corpus, and the job that builds its index.", CorpusCreated, status=201)
+    | refusals(403, 413, _409="The name is taken."),
+)
 def create_corpus(body: CorpusIn, caller: Admin, service: Running) -> dict[str, Any]:
     """Creates a corpus and submits the job that builds its first index version."""
     if caller.corpora is not None and body.name not in caller.corpora:
@@ -44,7 +53,11 @@ def create_corpus(body: CorpusIn, caller: Admin, service: Running) -> dict[str, 
     return told | {"job": job.job_id}
 
 
-@router.get("/corpora")
+@router.get(
+    "/corpora",
+    summary="List corpora",
+    responses=answers("All of them, by name.", CorpusList) | refusals(),
+)
 def list_corpora(caller: Reader, service: Running) -> dict[str, Any]:
     """The corpora that the key may see."""
     with service.database.read() as connection:
@@ -52,14 +65,23 @@ def list_corpora(caller: Reader, service: Running) -> dict[str, Any]:
         return {"items": [corpus_out(connection, corpus) for corpus in seen]}
 
 
-@router.get("/corpora/{corpus}")
+@router.get(
+    "/corpora/{corpus}",
+    summary="Read a corpus",
+    responses=answers("The corpus.", CorpusOut) | refusals(404),
+)
 def get_corpus(corpus: str, caller: Reader, service: Running) -> dict[str, Any]:
+    """The corpus with its policy, what serves it and how many documents it holds."""
     caller.require_corpus(corpus)
     with service.database.read() as connection:
         return corpus_out(connection, corpora.get(connection, corpus))
 
 
-@router.patch("/corpora/{corpus}")
+@router.patch(
+    "/corpora/{corpus}",
+    summary="Change a corpus' policy",
+    responses=answers("The corpus as it is now.", CorpusOut) | refusals(403, 404, 409, 413),
+)
 def change_policy(corpus: str, body: PolicyPatch, caller: Admin, service: Running) -> dict[str, Any]:
     """Merges each section given into the present policy; chunking and base model count from the next build."""
     caller.require_corpus(corpus)
@@ -72,7 +94,13 @@ def change_policy(corpus: str, body: PolicyPatch, caller: Admin, service: Runnin
         return corpus_out(connection, corpora.get(connection, corpus))
 
 
-@router.delete("/corpora/{corpus}", status_code=204)
+@router.delete(
+    "/corpora/{corpus}",
+    status_code=204,
+    summary="Delete a corpus",
+    responses=answers("It is gone, with everything in it.", status=204)
+    | refusals(403, 404, 504, _409="A job works on it."),
+)
 def delete_corpus(corpus: str, caller: Admin, service: Running) -> Response:
     """Deletes a corpus with everything in it; refused while a job works on it."""
     caller.require_corpus(corpus)
@@ -97,7 +125,8 @@ def delete_corpus(corpus: str, caller: Admin, service: Running) -> Response:
 
 def _policy(raw: dict[str, Any]) -> Policy:
     try:
-        return Policy.model_validate(raw)
+        # As JSON and strictly: neither "16" nor true is a number.
+        return Policy.model_validate_json(orjson.dumps(raw), strict=True)
     except ValidationError as error:
         raise invalid_input(error.errors(), "policy") from error
 

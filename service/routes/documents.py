@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.concurrency import run_in_threadpool
 
 from embedloop.corpus import Written, get_document
 from service.answers import document_out
+from service.openapi import answers, refusals
+from service.outputs import DocumentOut, WrittenOut
 from service.routing import Reader, Running, Writer, keyed_router
 from service.schemas import DocumentIn
 from service.state import Service
@@ -19,17 +21,21 @@ from service.writing import delete, put, require_corpus
 
 router: APIRouter = keyed_router("documents")
 
-Wait = Literal["applied"]
+Wait = Annotated[Literal["applied"] | None, Query(description="`applied`: answer when searches see it.")]
 
 
-@router.put("/corpora/{corpus}/documents/{document_id:path}")
+@router.put(
+    "/corpora/{corpus}/documents/{document_id:path}",
+    summary="Store a document",
+    responses=answers("The write is acknowledged.", WrittenOut) | refusals(403, 404, 409, 413, 504),
+)
 async def put_document(
     corpus: str,
     document_id: str,
     body: DocumentIn,
     caller: Writer,
     service: Running,
-    wait: Wait | None = None,
+    wait: Wait = None,
 ) -> dict[str, Any]:
     """Stores a document; answering means that it is never lost. `wait=applied`: and that searches find it."""
     caller.require_corpus(corpus)
@@ -44,25 +50,35 @@ async def put_document(
     return await _told(service, corpus, written[0], wait)
 
 
-@router.get("/corpora/{corpus}/documents/{document_id:path}")
+@router.get(
+    "/corpora/{corpus}/documents/{document_id:path}",
+    operation_id="get_document",
+    summary="Read a document",
+    responses=answers("The document as it was stored.", DocumentOut) | refusals(404),
+)
 def read_document(
     corpus: str,
     document_id: str,
     caller: Reader,
     service: Running,
 ) -> dict[str, Any]:
+    """The live document, with the number of the change that wrote it."""
     caller.require_corpus(corpus)
     require_corpus(service, corpus)
     return document_out(get_document(service.database, corpus, checked_document_id(document_id)))
 
 
-@router.delete("/corpora/{corpus}/documents/{document_id:path}")
+@router.delete(
+    "/corpora/{corpus}/documents/{document_id:path}",
+    summary="Delete a document",
+    responses=answers("The delete is acknowledged.", WrittenOut) | refusals(403, 404, 409, 504),
+)
 async def delete_document(
     corpus: str,
     document_id: str,
     caller: Writer,
     service: Running,
-    wait: Wait | None = None,
+    wait: Wait = None,
 ) -> dict[str, Any]:
     """Deletes a document; from now on no answer shows it."""
     caller.require_corpus(corpus)
@@ -71,7 +87,7 @@ async def delete_document(
     return await _told(service, corpus, written, wait)
 
 
-async def _told(service: Service, corpus: str, written: Written, wait: Wait | None) -> dict[str, Any]:
+async def _told(service: Service, corpus: str, written: Written, wait: Wait) -> dict[str, Any]:
     if wait is not None:
         await until_applied(service, corpus, [written])
     return asdict(written) | {"applied": wait is not None}

@@ -14,6 +14,8 @@ from embedloop.catalog import corpora
 from embedloop.errors import InvalidInput, NotFound, NotReady
 from embedloop.serving import Serving
 from service.auth import Caller
+from service.openapi import answers, refusals
+from service.outputs import EmbeddingsOut
 from service.routing import Reader, Running, keyed_router
 from service.schemas import EmbeddingsIn
 from service.state import Service
@@ -21,7 +23,11 @@ from service.state import Service
 router: APIRouter = keyed_router("embeddings")
 
 
-@router.post("/embeddings")
+@router.post(
+    "/embeddings",
+    summary="Encode texts",
+    responses=answers("The vectors.", EmbeddingsOut) | refusals(404, 413, 429),
+)
 async def embed(body: EmbeddingsIn, caller: Reader, service: Running) -> Response:
     """L2-normalised vectors by the model that a corpus serves, named by the corpus or by the model version."""
     serving = await run_in_threadpool(_serving, service, caller, body.model)

@@ -8,10 +8,13 @@ from collections.abc import Callable
 import anyio
 import orjson
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 
 from embedloop.errors import EmbedloopError
+from service.openapi import RETRY_AFTER, answers
+from service.outputs import HealthOut, ReadinessOut
 from service.routing import Running
 from service.state import Service
 
@@ -23,13 +26,18 @@ OK = "ok"
 _checkers = anyio.CapacityLimiter(16)
 
 
-@router.get("/healthz")
+@router.get("/healthz", summary="Alive", responses=answers("Alive.", HealthOut))
 async def health() -> dict[str, str]:
     """Answers as long as the process lives."""
     return {"status": OK}
 
 
-@router.get("/readyz")
+@router.get(
+    "/readyz",
+    summary="Ready",
+    responses=answers("Searches and writes can be answered.", ReadinessOut)
+    | {503: {"description": "Something hinders.", "model": ReadinessOut, "headers": RETRY_AFTER}},
+)
 async def readiness(service: Running) -> Response:
     """200 when searches and writes can be answered, else 503 with what failed."""
     checks: dict[str, Callable[[], object]] = {
@@ -48,7 +56,12 @@ async def readiness(service: Running) -> Response:
     return Response(body, 200 if status == "ready" else 503, headers, "application/json")
 
 
-@router.get("/metrics")
+@router.get(
+    "/metrics",
+    summary="Metrics",
+    response_class=PlainTextResponse,
+    responses=answers("Prometheus' text format."),
+)
 async def metrics(service: Running) -> Response:
     """Everything that is counted, in Prometheus' text format."""
     body = await run_in_threadpool(service.metrics.exposition)

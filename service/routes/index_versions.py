@@ -14,6 +14,8 @@ from embedloop.errors import NotFound
 from embedloop.promotion import promote, rollback
 from embedloop.records import Corpus
 from service.answers import index_version_out
+from service.openapi import answers, refusals
+from service.outputs import IndexVersionList, Moved
 from service.routing import Admin, Reader, Running, keyed_router
 from service.schemas import PromoteIn
 
@@ -23,7 +25,11 @@ router: APIRouter = keyed_router("index versions")
 _promotions = anyio.CapacityLimiter(8)
 
 
-@router.get("/corpora/{corpus}/index-versions")
+@router.get(
+    "/corpora/{corpus}/index-versions",
+    summary="List index versions",
+    responses=answers("Index versions.", IndexVersionList) | refusals(404),
+)
 def list_index_versions(corpus: str, caller: Reader, service: Running) -> dict[str, Any]:
     """A corpus' index versions, the newest first."""
     caller.require_corpus(corpus)
@@ -33,7 +39,12 @@ def list_index_versions(corpus: str, caller: Reader, service: Running) -> dict[s
         return {"items": [index_version_out(connection, version) for version in found]}
 
 
-@router.post("/corpora/{corpus}/promote")
+@router.post(
+    "/corpora/{corpus}/promote",
+    summary="Promote an index version",
+    responses=answers("What serves now.", Moved)
+    | refusals(403, 404, 413, 504, _409="It may not serve, or serves already; the problem tells why."),
+)
 async def promote_index_version(
     corpus: str,
     body: PromoteIn,
@@ -60,7 +71,12 @@ async def promote_index_version(
     return await _moved(move)
 
 
-@router.post("/corpora/{corpus}/rollback")
+@router.post(
+    "/corpora/{corpus}/rollback",
+    summary="Roll back",
+    responses=answers("What serves now.", Moved)
+    | refusals(403, 404, 504, _409="There is nothing to return to."),
+)
 async def roll_back(corpus: str, caller: Admin, service: Running) -> dict[str, Any]:
     """Returns to the index version that served before; it has followed every write, so none is lost."""
     caller.require_corpus(corpus)

@@ -20,6 +20,8 @@ from embedloop.feedback import count_training_pairs
 from embedloop.queue import deliver
 from embedloop.records import Job, JobKind, JobState
 from service.answers import job_out
+from service.openapi import answers, refusals
+from service.outputs import JobEvent, JobList, JobOut
 from service.problems import invalid_input
 from service.routing import Admin, Reader, Running, keyed_router
 from service.schemas import NAME_PATTERN, PARAMS_OF_KIND, Id, JobIn
@@ -31,12 +33,26 @@ EVENT_SECONDS = 0.5
 IDEMPOTENCY_PATTERN = r"^[ -~]{1,160}$"
 
 
-@router.post("/jobs", status_code=202)
+@router.post(
+    "/jobs",
+    status_code=202,
+    summary="Submit a job",
+    responses=answers("The job, queued.", JobOut, status=202)
+    | refusals(403, 404, 413, _409="Another job is at work on the corpus, or there is too little feedback."),
+)
 def submit_job(
     body: JobIn,
     caller: Admin,
     service: Running,
-    idempotency_key: Annotated[str | None, Header(pattern=IDEMPOTENCY_PATTERN)] = None,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            pattern=IDEMPOTENCY_PATTERN,
+            description="Sent again, it is answered with the job that it made; no other request may have it.",
+            examples=["nightly-2026-05-04"],
+        ),
+    ] = None,
 ) -> dict[str, Any]:
     """Submits a job; with an Idempotency-Key seen before, answers with the job that it made."""
     caller.require_corpus(body.corpus)
@@ -50,13 +66,17 @@ def submit_job(
     return job_out(job)
 
 
-@router.get("/jobs")
+@router.get(
+    "/jobs",
+    summary="List jobs",
+    responses=answers("One page of jobs.", JobList) | refusals(404),
+)
 def list_jobs(
     caller: Reader,
     service: Running,
-    corpus: Annotated[str | None, Query(pattern=NAME_PATTERN)] = None,
-    state: JobState | None = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    corpus: Annotated[str | None, Query(pattern=NAME_PATTERN, description="Only jobs of this corpus.")] = None,
+    state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
+    limit: Annotated[int, Query(ge=1, le=500, description="How many at most.")] = 50,
     before: Annotated[Id | None, Query(description="`next` of the page before.")] = None,
 ) -> dict[str, Any]:
     """Jobs, the newest first."""
@@ -76,12 +96,22 @@ def visible_job(job_id: str, caller: Reader, service: Running) -> Job:
     return job
 
 
-@router.get("/jobs/{job_id}")
+@router.get(
+    "/jobs/{job_id}",
+    summary="Read a job",
+    responses=answers("The job.", JobOut) | refusals(404),
+)
 def get_job(job: Annotated[Job, Depends(visible_job)]) -> dict[str, Any]:
+    """The job with its progress, and how it ended once it has."""
     return job_out(job)
 
 
-@router.post("/jobs/{job_id}/cancel", status_code=202)
+@router.post(
+    "/jobs/{job_id}/cancel",
+    status_code=202,
+    summary="Cancel a job",
+    responses=answers("The job; it ends at its next look.", JobOut, status=202) | refusals(403, 404, 409),
+)
 def cancel_job(
     job: Annotated[Job, Depends(visible_job)],
     caller: Admin,
@@ -94,7 +124,12 @@ def cancel_job(
     return job_out(cancelled)
 
 
-@router.get("/jobs/{job_id}/events", response_class=EventSourceResponse)
+@router.get(
+    "/jobs/{job_id}/events",
+    response_class=EventSourceResponse,
+    summary="Follow a job",
+    responses=answers("Server-sent events, until the job has ended.", JobEvent) | refusals(404),
+)
 async def follow_job(
     job: Annotated[Job, Depends(visible_job)], service: Running
 ) -> AsyncIterator[ServerSentEvent]:

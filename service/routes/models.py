@@ -11,17 +11,23 @@ from embedloop.errors import NotFound
 from embedloop.records import ModelVersion
 from service.answers import model_out
 from service.auth import Caller
+from service.openapi import answers, refusals
+from service.outputs import ModelList, ModelOut
 from service.routing import Reader, Running, keyed_router
 from service.schemas import NAME_PATTERN
 
 router: APIRouter = keyed_router("models")
 
 
-@router.get("/models")
+@router.get(
+    "/models",
+    summary="List model versions",
+    responses=answers("Model versions.", ModelList) | refusals(404),
+)
 def list_models(
     caller: Reader,
     service: Running,
-    corpus: Annotated[str | None, Query(pattern=NAME_PATTERN)] = None,
+    corpus: Annotated[str | None, Query(pattern=NAME_PATTERN, description="Only those of this corpus.")] = None,
 ) -> dict[str, Any]:
     """Model versions, the newest first; of one corpus, those trained for it and the untrained bases."""
     with service.database.read() as connection:
@@ -31,7 +37,11 @@ def list_models(
     return {"items": [model_out(model) for model in found if _visible(model, caller)]}
 
 
-@router.get("/models/{model_id}")
+@router.get(
+    "/models/{model_id}",
+    summary="Read a model version",
+    responses=answers("The model version.", ModelOut) | refusals(404),
+)
 def get_model(model_id: str, caller: Reader, service: Running) -> dict[str, Any]:
     """One model version with its manifest and metrics."""
     with service.database.read() as connection:

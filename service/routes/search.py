@@ -5,6 +5,8 @@ from __future__ import annotations
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from service.openapi import answers, refusals
+from service.outputs import SearchOut
 from service.routing import QueuedRoute, Reader, Running, keyed_router
 from service.schemas import SearchIn
 from service.searching import CallerGone, search
@@ -14,7 +16,11 @@ router: APIRouter = keyed_router("search", QueuedRoute)
 CLIENT_CLOSED_REQUEST = 499
 
 
-@router.post("/corpora/{corpus}/search")
+@router.post(
+    "/corpora/{corpus}/search",
+    summary="Search a corpus",
+    responses=answers("Passages, the nearest first.", SearchOut) | refusals(404, 413, 429, 504),
+)
 async def search_corpus(
     corpus: str,
     body: SearchIn,

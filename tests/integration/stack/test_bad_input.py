@@ -333,6 +333,8 @@ def test_bad_job_is_refused_by_the_name_of_its_field(
         ({"colour": "red"}, "policy.colour"),
         ({"training": {"epochs": 0}}, "policy.training.epochs"),
         ({"training": "fast"}, "policy.training"),
+        ({"chunking": {"max_tokens": "64"}}, "policy.chunking.max_tokens"),
+        ({"votes": {"up": True}}, "policy.votes.up"),
         ({"boosts": [{"field": "a b", "value": 1, "factor": 2}]}, "policy.boosts.0.field"),
         ({"boosts": [{"field": "a", "value": [], "factor": 2}]}, "policy.boosts.0.value"),
         ({"chunking": {"max_tokens": 20, "overlap_tokens": 30}}, "policy.chunking"),

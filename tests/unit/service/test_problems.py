@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import orjson
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
@@ -97,6 +97,17 @@ def test_unknown_routes_are_problems_too(method: str, path: str, status: int) ->
     answer = TestClient(app()).request(method, path)
     assert answer.status_code == answer.json()["status"] == status
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_method_that_is_not_allowed_is_answered_with_all_that_are() -> None:
+    made = app()
+    parts = APIRouter(prefix="/parts")
+    for method in ("PUT", "GET", "DELETE"):
+        parts.add_api_route("/{name:path}", lambda name: name, methods=[method])
+    made.include_router(parts)
+    answer = TestClient(made).post("/parts/one")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, PUT, DELETE")
+    assert TestClient(made).get("/search").headers["allow"] == "POST"
 
 
 def test_unforeseen_error_tells_no_details() -> None:
