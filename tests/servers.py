@@ -196,8 +196,17 @@ def milvus_engine(folder: Path) -> Server:
     milvus._initialize_data_files(str(folder))
     program = folder / "bin" / "milvus"
     health = free_port()
+    # Without a file of its own, its etcd listens on 2379 and 2380, so that a second engine cannot start.
+    listen = {role: f"http://127.0.0.1:{free_port()}" for role in ("client", "peer")}
+    etcd = folder / "etcd.yaml"
+    etcd.write_text(
+        f"name: default\nlisten-client-urls: {listen['client']}\nadvertise-client-urls: {listen['client']}\n"
+        f"listen-peer-urls: {listen['peer']}\ninitial-advertise-peer-urls: {listen['peer']}\n"
+        f"initial-cluster: default={listen['peer']}\n"
+    )
     environment = {
         "DEPLOY_MODE": "STANDALONE",
+        "ETCD_CONFIG_PATH": str(etcd),
         "METRICS_PORT": str(health),
         "MILVUS_RUN_DIR": str(folder / "run"),
         "LD_LIBRARY_PATH": f"{program.parent}:{os.environ.get('LD_LIBRARY_PATH', '')}",
