@@ -16,9 +16,17 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 from pymilvus import DataType, MilvusClient
-from pymilvus.exceptions import MilvusException
+from pymilvus.exceptions import (
+    DataNotMatchException,
+    DataTypeNotMatchException,
+    MilvusException,
+    ParamError,
+)
 
-from embedloop.errors import CollectionNotFound, DeadlineExceeded, EmbedloopError, InvalidInput, Unavailable
+from embedloop.capabilities import Capabilities, capabilities_of, every_server_can, server_of
+from embedloop.errors import EmbedloopError, InvalidInput
+from embedloop.index_parameters import build_parameters, search_parameters
+from embedloop.milvus_errors import NotLoaded, translated
 from embedloop.policy import IndexSettings
 from embedloop.records import Hit, Passage
 
@@ -29,9 +37,6 @@ MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 MAX_TEXT_BYTES = 65_535
 MAX_WINDOW = 16_384
 SCAN_ROWS = 1000
-IVF_LISTS = 128
-NOT_FOUND_CODES = frozenset({100})
-NOT_LOADED_CODES = frozenset({101})
 _CHANNEL_OPTIONS = {
     # pymilvus pings every 10 s; a gRPC server takes that for an attack and closes the connection.
     "grpc.keepalive_time_ms": 300_000,
@@ -40,6 +45,8 @@ _CHANNEL_OPTIONS = {
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.max_reconnect_backoff_ms": 1000,
 }
+# Raised by pymilvus itself, about what it was given.
+_INPUT_ERRORS = (ParamError, DataNotMatchException, DataTypeNotMatchException)
 _FIELDS = ["passage_id", "document_id", "rev", "ordinal", "title", "text", "metadata"]
 
 
@@ -62,8 +69,9 @@ def passage_id(document_id: str, rev: int, ordinal: int) -> str:
 class MilvusIndex:
     """A connection to Milvus (Lite server, standalone or cluster: only the URI differs).
 
-    Create it after a fork. Every call has a timeout and raises only Embedloop's errors:
-    CollectionNotFound, DeadlineExceeded, Unavailable, or InvalidInput for data that Milvus refuses.
+    Create it after a fork. Every call has a timeout and raises only Embedloop's errors: CollectionNotFound,
+    DeadlineExceeded, Unavailable, InvalidInput for data that Milvus refuses, or Misconfigured for a token that
+    it refuses and for a server that is too old.
     """
 
     def __init__(self, uri: str, *, token: str = "", timeout_seconds: float = 10.0):
@@ -73,17 +81,44 @@ class MilvusIndex:
                 uri=uri, token=token, timeout=timeout_seconds, grpc_options=dict(_CHANNEL_OPTIONS)
             )
         )
+        try:
+            self.capabilities()
+        except EmbedloopError:
+            self.close()
+            raise
 
     def close(self) -> None:
         self._client.close()
 
-    def server_version(self) -> str:
-        return str(_call(lambda: self._client.get_server_version(timeout=self._timeout)))
+    def capabilities(self) -> Capabilities:
+        """What the server can do, asked anew each time: it may have been upgraded behind the connection.
+
+        Raises:
+            Misconfigured: the server is older than what is supported.
+        """
+        reported = str(_call(lambda: self._client.get_server_version(timeout=self._timeout)))
+        return capabilities_of(*server_of(reported))
+
+    def require(self, settings: IndexSettings) -> None:
+        """Raises InvalidInput, naming the field of the policy, for settings that the server cannot do."""
+        if not every_server_can(settings):
+            self.capabilities().require(settings)
 
     def create(self, collection: str, dimension: int, settings: IndexSettings) -> None:
-        """Creates, indexes and loads an empty collection; one that is there already is left as it is."""
-        if self.exists(collection):
-            return
+        """Creates, indexes and loads an empty collection; one that is there already keeps its rows.
+
+        Raises:
+            InvalidInput: the server cannot do what the settings ask for.
+        """
+        self.require(settings)
+        if not self.exists(collection):
+            self._create_bare(collection, dimension)
+        # A creation that broke off here is taken up again by the next call.
+        if not _call(lambda: self._client.list_indexes(collection, timeout=self._timeout)):
+            self._index(collection, settings)
+        self.load(collection)
+
+    def _create_bare(self, collection: str, dimension: int) -> None:
         schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("passage_id", DataType.VARCHAR, is_primary=True, max_length=32)
         schema.add_field("document_id", DataType.VARCHAR, max_length=1024)
@@ -93,19 +128,17 @@ class MilvusIndex:
         schema.add_field("text", DataType.VARCHAR, max_length=MAX_TEXT_BYTES)
         schema.add_field("metadata", DataType.JSON)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
+        _call(lambda: self._client.create_collection(collection, schema=schema, timeout=self._timeout))
+
+    def _index(self, collection: str, settings: IndexSettings) -> None:
         parameters = MilvusClient.prepare_index_params()
         parameters.add_index(
             field_name="vector",
             index_type=settings.index_type,
             metric_type="COSINE",
-            params=_build_parameters(settings),
+            params=build_parameters(settings),
         )
-        _call(
-            lambda: self._client.create_collection(
-                collection, schema=schema, index_params=parameters, timeout=self._timeout
-            )
-        )
-        self.load(collection)
+        _call(lambda: self._client.create_index(collection, parameters, timeout=max(60.0, self._timeout)))
 
     def exists(self, collection: str) -> bool:
         return bool(_call(lambda: self._client.has_collection(collection, timeout=self._timeout)))
@@ -187,7 +220,7 @@ class MilvusIndex:
                 limit=min(limit, MAX_WINDOW),
                 filter=filter_expression,
                 output_fields=_FIELDS,
-                search_params={"metric_type": "COSINE", "params": _search_parameters(ef_search, limit)},
+                search_params={"metric_type": "COSINE", "params": search_parameters(ef_search, limit)},
                 anns_field="vector",
                 consistency_level="Strong" if strong else "Bounded",
                 timeout=timeout_seconds or self._timeout,
@@ -250,9 +283,13 @@ class MilvusIndex:
     def point_alias(self, alias: str, collection: str) -> None:
         """Creates the alias or moves it."""
         if self.alias_target(alias) is None:
-            _call(lambda: self._client.create_alias(collection, alias, timeout=self._timeout))
-        else:
-            _call(lambda: self._client.alter_alias(collection, alias, timeout=self._timeout))
+            try:
+                _call(lambda: self._client.create_alias(collection, alias, timeout=self._timeout))
+                return
+            except InvalidInput:
+                # Milvus before 2.5.5 keeps the alias of a dropped collection and lists it nowhere.
+                pass
+        _call(lambda: self._client.alter_alias(collection, alias, timeout=self._timeout))
 
     def alias_target(self, alias: str) -> str | None:
         """The collection that the alias points to, None when there is no such alias."""
@@ -288,54 +325,30 @@ class MilvusIndex:
         """Runs the operation; if a restart left the collection released, loads it and runs it once more."""
         try:
             return _call(operation)
-        except _NotLoaded:
+        except NotLoaded:
             self.load(collection)
             return _call(operation)
-
-
-class _NotLoaded(Unavailable):
-    """The collection exists and is not loaded."""
 
 
 def _call(operation: Callable[[], T]) -> T:
     try:
         return operation()
     except MilvusException as error:
-        raise _translated(error) from error
+        raise _of_milvus(error) from error
     except grpc.RpcError as error:
-        status = error.code() if isinstance(error, grpc.Call) else None
-        if status is grpc.StatusCode.DEADLINE_EXCEEDED:
-            raise DeadlineExceeded("Milvus did not answer in time", retry_after_seconds=1) from error
-        raise Unavailable(f"Milvus does not answer ({status})", retry_after_seconds=2) from error
+        status = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
+        raise translated(status.name, "no answer") from error
 
 
-def _translated(error: MilvusException) -> EmbedloopError:
-    text = str(error.message)
-    lowered = text.lower()
-    if error.code in NOT_LOADED_CODES or "not loaded" in lowered or "released" in lowered:
-        return _NotLoaded(f"the collection is not loaded: {text}", retry_after_seconds=1)
-    if error.code in NOT_FOUND_CODES or "can't find collection" in lowered or "collection not found" in lowered:
-        return CollectionNotFound(text)
-    if "deadline" in lowered or "timeout" in lowered:
-        return DeadlineExceeded(f"Milvus did not answer in time: {text}", retry_after_seconds=1)
-    if "fail connecting" in lowered or "unavailable" in lowered or "connection" in lowered:
-        return Unavailable(f"Milvus does not answer: {text}", retry_after_seconds=2)
-    return InvalidInput(f"Milvus refused the call: {text}")
-
-
-def _build_parameters(settings: IndexSettings) -> dict[str, Any]:
-    match settings.index_type:
-        case "HNSW":
-            return {"M": settings.m, "efConstruction": settings.ef_construction}
-        case "IVF_FLAT":
-            return {"nlist": IVF_LISTS}
-        case _:
-            return {}
-
-
-def _search_parameters(ef_search: int, limit: int) -> dict[str, Any]:
-    """Breadth for HNSW and for IVF; an index type ignores what is not its own."""
-    return {"ef": max(ef_search, limit), "nprobe": min(ef_search, IVF_LISTS)}
+def _of_milvus(error: MilvusException) -> EmbedloopError:
+    # When its retries are over, pymilvus puts the status of the last try where Milvus' code would be.
+    code = error.code.name if isinstance(error.code, grpc.StatusCode) else error.code
+    return translated(
+        code,
+        str(error.message),
+        is_input_error=error.is_input_error or isinstance(error, _INPUT_ERRORS),
+        is_retriable=error.retriable,
+    )
 
 
 def _row(passage: Passage, vector: Vectors) -> dict[str, Any]:

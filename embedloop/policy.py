@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 DEFAULT_BASE_MODEL = "all-MiniLM-L6-v2"
 
+IndexType = Literal["HNSW", "HNSW_SQ", "FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_RABITQ", "DISKANN", "AUTOINDEX"]
 GateMetric = Literal["ndcg@10", "recall@10", "precision@5", "mrr@10", "hit@1", "hit@5"]
 
 
@@ -33,9 +34,12 @@ class Chunking(Frozen):
 
 
 class IndexSettings(Frozen):
-    """Parameters of the Milvus index; `metric_type` is cosine throughout (vectors are L2-normalised)."""
+    """Parameters of the Milvus index; `metric_type` is cosine throughout (vectors are L2-normalised).
 
-    index_type: Literal["HNSW", "FLAT", "IVF_FLAT", "AUTOINDEX"] = "HNSW"
+    Not every server can do every type: `/readyz` names those of the connected one.
+    """
+
+    index_type: IndexType = "HNSW"
     m: Annotated[int, Field(ge=4, le=64)] = 16
     ef_construction: Annotated[int, Field(ge=8, le=1024)] = 200
     ef_search: Annotated[int, Field(ge=16, le=4096)] = 128

@@ -45,6 +45,7 @@ STATUS: Mapping[type[EmbedloopError], int] = {
     errors.Unavailable: 503,
     errors.CollectionNotFound: 503,
     errors.MissingExtra: 503,
+    errors.Misconfigured: 503,
     errors.DeadlineExceeded: 504,
 }
 _CODE_OF_STATUS = {
