@@ -44,6 +44,7 @@ EVERYWHERE = LITE_INDEX_TYPES & {
 }
 BM25_SINCE: Version = (2, 5, 0)
 FILTER_TEMPLATES_SINCE: Version = (2, 5, 0)
+ITERATOR_TIMESTAMPS_SINCE: Version = (2, 5, 0)
 ALIASED_DROP_REFUSED_SINCE: Version = (2, 5, 5)
 MAX_DIMENSION = 32_768
 _NUMBERS = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
@@ -59,6 +60,7 @@ class Capabilities:
         index_types: Values of `policy.index.index_type` that it can build.
         bm25: Sparse vectors that the server makes from text, and searches that fuse them with dense ones.
         filter_templates: Filters with placeholders, their values sent beside them.
+        iterator_timestamps: Iterators over rows that read at a time which the server gives.
         max_dimension: Of a vector.
         aliased_drop: What becomes of an alias when its collection is dropped.
     """
@@ -68,6 +70,7 @@ class Capabilities:
     index_types: frozenset[str]
     bm25: bool
     filter_templates: bool
+    iterator_timestamps: bool
     max_dimension: int
     aliased_drop: AliasedDrop
 
@@ -93,6 +96,7 @@ class Capabilities:
             "index_types": sorted(self.index_types),
             "bm25": self.bm25,
             "filter_templates": self.filter_templates,
+            "iterator_timestamps": self.iterator_timestamps,
             "max_dimension": self.max_dimension,
             "aliased_drop": self.aliased_drop.value,
         }
@@ -134,6 +138,7 @@ def capabilities_of(kind: ServerKind, version: str) -> Capabilities:
             LITE_INDEX_TYPES,
             bm25=True,
             filter_templates=False,
+            iterator_timestamps=True,
             max_dimension=MAX_DIMENSION,
             aliased_drop=AliasedDrop.TAKES_THE_ALIAS,
         )
@@ -144,6 +149,7 @@ def capabilities_of(kind: ServerKind, version: str) -> Capabilities:
         frozenset(name for name, since in INDEX_TYPES_SINCE.items() if number >= since),
         bm25=number >= BM25_SINCE,
         filter_templates=number >= FILTER_TEMPLATES_SINCE,
+        iterator_timestamps=number >= ITERATOR_TIMESTAMPS_SINCE,
         max_dimension=MAX_DIMENSION,
         aliased_drop=AliasedDrop.REFUSED if refuses else AliasedDrop.LEAVES_THE_ALIAS,
     )

@@ -128,7 +128,12 @@ class MilvusIndex:
         schema.add_field("text", DataType.VARCHAR, max_length=MAX_TEXT_BYTES)
         schema.add_field("metadata", DataType.JSON)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
-        _call(lambda: self._client.create_collection(collection, schema=schema, timeout=self._timeout))
+        # Searches say how fresh they read; iterators cannot, and take what the collection was made with.
+        _call(
+            lambda: self._client.create_collection(
+                collection, schema=schema, consistency_level="Strong", timeout=self._timeout
+            )
+        )
 
     def _index(self, collection: str, settings: IndexSettings) -> None:
         parameters = MilvusClient.prepare_index_params()
@@ -256,29 +261,54 @@ class MilvusIndex:
     def scan(self, collection: str, *, with_vectors: bool = False) -> Iterator[list[Row]]:
         """All rows in pages, in no set order and no snapshot: rows written meanwhile may be missing."""
         fields = ["passage_id", "document_id", "rev"] + (["vector"] if with_vectors else [])
+        pages = self._iterated if self.capabilities().iterator_timestamps else self._paged
+        for page in pages(collection, fields):
+            yield [
+                Row(
+                    row["passage_id"],
+                    row["document_id"],
+                    int(row["rev"]),
+                    np.asarray(row["vector"], dtype=np.float32) if with_vectors else None,
+                )
+                for row in page
+            ]
+
+    def _iterated(self, collection: str, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
         iterator = self._loaded(
             collection,
             lambda: self._client.query_iterator(
                 collection,
                 batch_size=SCAN_ROWS,
                 output_fields=fields,
-                consistency_level="Strong",
                 timeout=max(30.0, self._timeout),
             ),
         )
         try:
             while page := _call(iterator.next):
-                yield [
-                    Row(
-                        row["passage_id"],
-                        row["document_id"],
-                        int(row["rev"]),
-                        np.asarray(row["vector"], dtype=np.float32) if with_vectors else None,
-                    )
-                    for row in page
-                ]
+                yield page
         finally:
             iterator.close()
+
+    def _paged(self, collection: str, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
+        """What an iterator does, without a time to read at: it would be this machine's, and miss late rows."""
+        last = ""
+        while page := self._loaded(collection, partial(self._page_after, collection, last, fields)):
+            yield page
+            last = page[-1]["passage_id"]
+
+    def _page_after(self, collection: str, last: str, fields: list[str]) -> list[dict[str, Any]]:
+        """The rows that follow a key, in the order of keys."""
+        rows: list[dict[str, Any]] = self._client.query(
+            collection,
+            filter=f'passage_id > "{last}"',
+            limit=SCAN_ROWS,
+            output_fields=fields,
+            timeout=max(30.0, self._timeout),
+            # Without these, a server may answer with any rows that follow.
+            iterator="True",
+            reduce_stop_for_best="True",
+        )
+        return rows
 
     def point_alias(self, alias: str, collection: str) -> None:
         """Creates the alias or moves it."""
@@ -343,6 +373,9 @@ def _call(operation: Callable[[], T]) -> T:
 def _of_milvus(error: MilvusException) -> EmbedloopError:
     # When its retries are over, pymilvus puts the status of the last try where Milvus' code would be.
     code = error.code.name if isinstance(error.code, grpc.StatusCode) else error.code
+    if isinstance(error.__cause__, grpc.Call) and error.__cause__.code() is grpc.StatusCode.UNAUTHENTICATED:
+        # To connect with a wrong token looks to pymilvus as if there were no server.
+        code = error.__cause__.code().name
     return translated(
         code,
         str(error.message),

@@ -182,10 +182,11 @@ def postgres_url(server: Server, database: str = "postgres") -> str:
     return f"postgresql+psycopg://postgres@127.0.0.1:{server.port}/{database}"
 
 
-def milvus_engine(folder: Path) -> Server:
+def milvus_engine(folder: Path, settings: Mapping[str, str] | None = None) -> Server:
     """The Milvus engine 2.3.5, standalone with its own etcd and storage in a folder; not started yet.
 
-    It needs about 30 s to start and 300 MB of disk.
+    It needs 300 MB of disk, some 10 s to be unpacked and as long to start. `settings` are those of
+    `milvus.yaml` as variables: `QUOTAANDLIMITS_LIMITWRITING_FORCEDENY`.
     """
     import milvus
 
@@ -210,6 +211,7 @@ def milvus_engine(folder: Path) -> Server:
         "METRICS_PORT": str(health),
         "MILVUS_RUN_DIR": str(folder / "run"),
         "LD_LIBRARY_PATH": f"{program.parent}:{os.environ.get('LD_LIBRARY_PATH', '')}",
+        **(settings or {}),
     }
 
     def is_ready() -> bool:
