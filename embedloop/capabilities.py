@@ -87,6 +87,12 @@ class Capabilities:
                 f"policy.index.index_type: {self.server} cannot do {settings.index_type}; it can do {able}",
                 field="policy.index.index_type",
             )
+        if settings.bm25 and not self.bm25:
+            since = ".".join(map(str, BM25_SINCE[:2]))
+            raise InvalidInput(
+                f"policy.index.bm25: {self.server} cannot do BM25; Milvus can from {since}",
+                field="policy.index.bm25",
+            )
 
     def told(self) -> dict[str, Any]:
         """The capabilities as JSON."""
@@ -104,7 +110,7 @@ class Capabilities:
 
 def every_server_can(settings: IndexSettings) -> bool:
     """Whether no supported server lacks what these settings ask for, so that none needs to be asked."""
-    return settings.index_type in EVERYWHERE
+    return settings.index_type in EVERYWHERE and not settings.bm25
 
 
 def server_of(reported: str) -> tuple[ServerKind, str]:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import grpc
 import numpy as np
 from numpy.typing import NDArray
-from pymilvus import DataType, MilvusClient
+from pymilvus import AnnSearchRequest, DataType, Function, FunctionType, MilvusClient, RRFRanker
 from pymilvus.exceptions import (
     DataNotMatchException,
     DataTypeNotMatchException,
@@ -112,22 +112,27 @@ class MilvusIndex:
         """
         self.require(settings)
         if not self.exists(collection):
-            self._create_bare(collection, dimension)
+            self._create_bare(collection, dimension, settings)
         # A creation that broke off here is taken up again by the next call.
         if not _call(lambda: self._client.list_indexes(collection, timeout=self._timeout)):
             self._index(collection, settings)
         self.load(collection)
 
-    def _create_bare(self, collection: str, dimension: int) -> None:
+    def _create_bare(self, collection: str, dimension: int, settings: IndexSettings) -> None:
         schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("passage_id", DataType.VARCHAR, is_primary=True, max_length=32)
         schema.add_field("document_id", DataType.VARCHAR, max_length=1024)
         schema.add_field("rev", DataType.INT64)
         schema.add_field("ordinal", DataType.INT64)
         schema.add_field("title", DataType.VARCHAR, max_length=16_384)
-        schema.add_field("text", DataType.VARCHAR, max_length=MAX_TEXT_BYTES)
+        schema.add_field(
+            "text", DataType.VARCHAR, max_length=MAX_TEXT_BYTES, enable_analyzer=settings.bm25 or None
+        )
         schema.add_field("metadata", DataType.JSON)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
+        if settings.bm25:
+            schema.add_field("words", DataType.SPARSE_FLOAT_VECTOR)
+            schema.add_function(Function("bm25", FunctionType.BM25, ["text"], ["words"]))
         # Searches say how fresh they read; iterators cannot, and take what the collection was made with.
         _call(
             lambda: self._client.create_collection(
@@ -143,6 +148,8 @@ class MilvusIndex:
             metric_type="COSINE",
             params=build_parameters(settings),
         )
+        if settings.bm25:
+            parameters.add_index(field_name="words", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25")
         _call(lambda: self._client.create_index(collection, parameters, timeout=max(60.0, self._timeout)))
 
     def exists(self, collection: str) -> bool:
@@ -205,6 +212,7 @@ class MilvusIndex:
         filter_expression: str = "",
         strong: bool = False,
         timeout_seconds: float | None = None,
+        words: Sequence[str] | None = None,
     ) -> list[list[Hit]]:
         """The nearest passages of each query, the nearest first.
 
@@ -216,7 +224,13 @@ class MilvusIndex:
             filter_expression: From `embedloop.filters.expression`.
             strong: Read every write that was acknowledged before this search.
             timeout_seconds: Overrides the connection's timeout.
+            words: The n queries as text, for a collection with BM25: the best of both searches, fused by their
+                ranks. The score is then that of the fusion.
         """
+        if words is not None:
+            return self._fused(
+                collection, vectors, words, limit, ef_search, filter_expression, strong, timeout_seconds
+            )
         found = self._loaded(
             collection,
             lambda: self._client.search(
@@ -227,6 +241,37 @@ class MilvusIndex:
                 output_fields=_FIELDS,
                 search_params={"metric_type": "COSINE", "params": search_parameters(ef_search, limit)},
                 anns_field="vector",
+                consistency_level="Strong" if strong else "Bounded",
+                timeout=timeout_seconds or self._timeout,
+            ),
+        )
+        return [[_hit(hit) for hit in hits] for hits in found]
+
+    def _fused(
+        self,
+        collection: str,
+        vectors: Vectors,
+        words: Sequence[str],
+        limit: int,
+        ef_search: int,
+        filter_expression: str,
+        strong: bool,
+        timeout_seconds: float | None,
+    ) -> list[list[Hit]]:
+        limit = min(limit, MAX_WINDOW)
+        near = {"metric_type": "COSINE", "params": search_parameters(ef_search, limit)}
+        requests = [
+            AnnSearchRequest(list(vectors), "vector", near, limit, expr=filter_expression),
+            AnnSearchRequest(list(words), "words", {"metric_type": "BM25"}, limit, expr=filter_expression),
+        ]
+        found = self._loaded(
+            collection,
+            lambda: self._client.hybrid_search(
+                collection,
+                requests,
+                RRFRanker(),
+                limit=limit,
+                output_fields=_FIELDS,
                 consistency_level="Strong" if strong else "Bounded",
                 timeout=timeout_seconds or self._timeout,
             ),

@@ -36,10 +36,13 @@ class Chunking(Frozen):
 class IndexSettings(Frozen):
     """Parameters of the Milvus index; `metric_type` is cosine throughout (vectors are L2-normalised).
 
-    Not every server can do every type: `/readyz` names those of the connected one.
+    Not every server can do everything: `/readyz` tells what the connected one can. With `bm25`, a search fuses
+    the nearest vectors with the best matches of the query's words, by their ranks (RRF), and scores are those
+    of the fusion. What is changed here counts from the next build.
     """
 
     index_type: IndexType = "HNSW"
+    bm25: bool = False
     m: Annotated[int, Field(ge=4, le=64)] = 16
     ef_construction: Annotated[int, Field(ge=8, le=1024)] = 200
     ef_search: Annotated[int, Field(ge=16, le=4096)] = 128

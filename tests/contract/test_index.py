@@ -399,7 +399,7 @@ def test_dropping_an_aliased_collection_does_to_the_alias_what_the_capabilities_
 
 
 def test_a_creation_that_broke_off_is_taken_up_again(index: MilvusIndex, unique: str) -> None:
-    index._create_bare(unique, DIMENSION)
+    index._create_bare(unique, DIMENSION, IndexSettings())
     index.create(unique, DIMENSION, IndexSettings())
     index.upsert(unique, [passage("a")], unit_vectors(1))
     ((hit,),) = index.search(unique, unit_vectors(1), 1, ef_search=EF, strong=True)
@@ -438,6 +438,41 @@ def test_a_server_builds_every_index_type_that_it_can_and_refuses_the_others_bef
             index.create(unique, DIMENSION, settings)
         assert refusal.value.field == "policy.index.index_type"
         assert not index.exists(unique)
+
+
+def test_bm25_fuses_near_vectors_with_matching_words_where_the_server_can(
+    index: MilvusIndex, unique: str
+) -> None:
+    settings = IndexSettings(bm25=True)
+    if not index.capabilities().bm25:
+        with pytest.raises(InvalidInput, match=r"2\.3\.5 cannot do BM25; Milvus can from 2\.5") as refusal:
+            index.create(unique, DIMENSION, settings)
+        assert refusal.value.field == "policy.index.bm25"
+        return
+    vectors = unit_vectors(40)
+    rows = [passage(f"d{n}", text=f"common words {n}", year=n) for n in range(40)]
+    exact = np.argsort(-(vectors @ vectors[0]))
+    nearest, farthest = f"d{exact[0]}", int(exact[-1])
+    rows[farthest] = passage(f"d{farthest}", text="tophaceous gout of the toe", year=farthest)
+    index.create(unique, DIMENSION, settings)
+    index.upsert(unique, rows, vectors)
+
+    def found(**options: Any) -> list[list[str]]:
+        answers = index.search(unique, vectors[[0, 0]], 5, ef_search=EF, strong=True, **options)
+        return [[hit.passage.document_id for hit in hits] for hits in answers]
+
+    words, other = found(words=["Tophaceous?", "nothing known"])
+    assert {nearest, f"d{farthest}"} == set(words[:2])
+    assert words.count(f"d{farthest}") == 1
+    assert other[0] == nearest
+    assert f"d{farthest}" not in other
+    filtered, _ = found(words=["tophaceous", "x"], filter_expression=f'metadata["year"] != {farthest}')
+    assert f"d{farthest}" not in filtered
+    assert f"d{farthest}" not in found()[0]
+    index.upsert(unique, [rows[0]], vectors[:1])
+    assert index.count(unique) == 40
+    assert len([row for page in index.scan(unique, with_vectors=True) for row in page]) == 40
+    index.drop(unique)
 
 
 def test_a_wrong_token_is_told_as_such_and_a_denied_write_may_be_tried_again(

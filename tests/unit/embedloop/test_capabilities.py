@@ -85,6 +85,14 @@ def test_a_setting_that_the_server_cannot_do_is_refused_by_its_field_with_what_i
     )
 
 
+def test_bm25_is_refused_by_its_field_before_milvus_2_5() -> None:
+    with pytest.raises(InvalidInput, match=r"Milvus 2\.4\.1 cannot do BM25; Milvus can from 2\.5") as refusal:
+        reported("v2.4.1").require(IndexSettings(bm25=True))
+    assert refusal.value.field == "policy.index.bm25"
+    reported("v2.5.0").require(IndexSettings(bm25=True))
+    assert not every_server_can(IndexSettings(bm25=True))
+
+
 @pytest.mark.parametrize("index_type", get_args(IndexType))
 def test_no_server_is_asked_about_what_the_oldest_of_each_kind_can_do(index_type: IndexType) -> None:
     oldest = [reported("milvus_lite-3.2.0"), reported("v2.3.0")]
