@@ -26,6 +26,7 @@ from pymilvus.exceptions import (
 from embedloop.capabilities import Capabilities, capabilities_of, every_server_can, server_of
 from embedloop.errors import EmbedloopError, InvalidInput
 from embedloop.index_parameters import build_parameters, search_parameters
+from embedloop.index_rows import MAX_TEXT_BYTES, MAX_TITLE_BYTES, as_row, messages
 from embedloop.milvus_errors import NotLoaded, translated
 from embedloop.policy import IndexSettings
 from embedloop.records import Hit, Passage
@@ -33,8 +34,6 @@ from embedloop.records import Hit, Passage
 Vectors = NDArray[np.float32]
 T = TypeVar("T")
 
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-MAX_TEXT_BYTES = 65_535
 MAX_WINDOW = 16_384
 SCAN_ROWS = 1000
 _CHANNEL_OPTIONS = {
@@ -124,7 +123,7 @@ class MilvusIndex:
         schema.add_field("document_id", DataType.VARCHAR, max_length=1024)
         schema.add_field("rev", DataType.INT64)
         schema.add_field("ordinal", DataType.INT64)
-        schema.add_field("title", DataType.VARCHAR, max_length=16_384)
+        schema.add_field("title", DataType.VARCHAR, max_length=MAX_TITLE_BYTES)
         schema.add_field(
             "text", DataType.VARCHAR, max_length=MAX_TEXT_BYTES, enable_analyzer=settings.bm25 or None
         )
@@ -186,8 +185,8 @@ class MilvusIndex:
             raise InvalidInput(f"{len(passages)} passages need as many vectors, got {len(vectors)}")
         if not np.isfinite(vectors).all():
             raise InvalidInput("a vector must be finite, got NaN or infinity from the encoder")
-        rows = [_row(p, v) for p, v in zip(passages, vectors, strict=True)]
-        for message in _messages(rows, vectors.shape[1] if len(vectors) else 0):
+        rows = [as_row(p, v) for p, v in zip(passages, vectors, strict=True)]
+        for message in messages(rows, vectors.shape[1] if len(vectors) else 0):
             self._loaded(
                 collection,
                 partial(self._client.upsert, collection, message, timeout=max(30.0, self._timeout)),
@@ -427,37 +426,6 @@ def _of_milvus(error: MilvusException) -> EmbedloopError:
         is_input_error=error.is_input_error or isinstance(error, _INPUT_ERRORS),
         is_retriable=error.retriable,
     )
-
-
-def _row(passage: Passage, vector: Vectors) -> dict[str, Any]:
-    size = len(passage.text.encode())
-    if size > MAX_TEXT_BYTES:
-        raise InvalidInput(f"a passage holds at most {MAX_TEXT_BYTES} bytes of text, got {size}", field="text")
-    return {
-        "passage_id": passage.passage_id,
-        "document_id": passage.document_id,
-        "rev": passage.rev,
-        "ordinal": passage.ordinal,
-        "title": passage.title,
-        "text": passage.text,
-        "metadata": dict(passage.metadata),
-        "vector": vector,
-    }
-
-
-def _messages(rows: Sequence[dict[str, Any]], dimension: int) -> Iterator[list[dict[str, Any]]]:
-    message: list[dict[str, Any]] = []
-    size = 0
-    for row in rows:
-        metadata = json.dumps(row["metadata"])
-        row_bytes = 4 * dimension + 4 * (len(row["text"]) + len(row["title"])) + len(metadata) + 1024
-        if message and size + row_bytes > MAX_MESSAGE_BYTES:
-            yield message
-            message, size = [], 0
-        message.append(row)
-        size += row_bytes
-    if message:
-        yield message
 
 
 def _hit(hit: Any) -> Hit:

@@ -13,11 +13,12 @@ import pytest
 from numpy.typing import NDArray
 from pymilvus.exceptions import MilvusException
 
-from embedloop import index as index_module
 from embedloop.capabilities import AliasedDrop, ServerKind
 from embedloop.errors import CollectionNotFound, DeadlineExceeded, InvalidInput, Misconfigured, Unavailable
 from embedloop.filters import And, Compare, Filter, Not, Or, expression
-from embedloop.index import MAX_MESSAGE_BYTES, MilvusIndex, passage_id
+from embedloop.index import MilvusIndex, passage_id
+from embedloop.index_rows import MAX_MESSAGE_BYTES, as_row
+from embedloop.index_rows import messages as messages_of
 from embedloop.policy import IndexSettings, IndexType
 from embedloop.records import Passage
 from tests.contract.conftest import MakeEngine, connected
@@ -279,7 +280,7 @@ def test_a_filter_that_milvus_cannot_read_is_invalid_input(index: MilvusIndex, c
 
 def test_rows_of_more_than_a_message_are_split_and_all_arrive(index: MilvusIndex, collection: str) -> None:
     rows = [passage(f"d{n}", text="x" * 60_000) for n in range(150)]
-    messages = list(index_module._messages([index_module._row(r, unit_vectors(1)[0]) for r in rows], DIMENSION))
+    messages = list(messages_of([as_row(r, unit_vectors(1)[0]) for r in rows], DIMENSION))
     assert len(messages) > 1
     assert all(sum(4 * len(row["text"]) for row in message) <= MAX_MESSAGE_BYTES for message in messages)
     index.upsert(collection, rows, unit_vectors(150))
@@ -288,10 +289,10 @@ def test_rows_of_more_than_a_message_are_split_and_all_arrive(index: MilvusIndex
 
 def test_metadata_counts_towards_the_size_of_a_message() -> None:
     rows = [
-        index_module._row(passage(f"d{n}", **{f"k{k}": "x" * 4000 for k in range(64)}), unit_vectors(1)[0])
+        as_row(passage(f"d{n}", **{f"k{k}": "x" * 4000 for k in range(64)}), unit_vectors(1)[0])
         for n in range(100)
     ]
-    messages = list(index_module._messages(rows, DIMENSION))
+    messages = list(messages_of(rows, DIMENSION))
     assert sum(len(message) for message in messages) == 100
     assert all(256_000 * len(message) <= MAX_MESSAGE_BYTES for message in messages)
 
