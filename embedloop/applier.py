@@ -17,7 +17,7 @@ from embedloop.catalog import documents, index_versions
 from embedloop.catalog.database import Database
 from embedloop.corpus import passages_of
 from embedloop.encoder import Encoder, Vectors
-from embedloop.errors import EmbedloopError, JobCancelled, LeaseLost
+from embedloop.errors import EmbedloopError, JobCancelled, LeaseLost, Misconfigured
 from embedloop.index import MilvusIndex, passage_id
 from embedloop.leases import Renewal
 from embedloop.records import Document, IndexVersion, Passage, Placement
@@ -138,8 +138,8 @@ def apply_documents(view: View, document_ids: Sequence[str]) -> int:
     """
     try:
         return _apply(view, document_ids)
-    except (LeaseLost, JobCancelled, MemoryError, OSError):
-        # A process short of memory or disk says nothing about the documents.
+    except (LeaseLost, JobCancelled, Misconfigured, MemoryError, OSError):
+        # A process short of memory, or that Milvus does not let in, says nothing about the documents.
         raise
     # Anything can go wrong inside a tokenizer or a graph on hostile text; it is recorded, not lost.
     except Exception as error:

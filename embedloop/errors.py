@@ -91,6 +91,12 @@ class Unavailable(EmbedloopError):
     retryable = True
 
 
+class Misconfigured(EmbedloopError):
+    """A part that Embedloop stands on refuses it for good: a wrong token, or a server that is too old."""
+
+    code = "misconfigured"
+
+
 class DeadlineExceeded(EmbedloopError):
     """An outside call took longer than its timeout."""
 

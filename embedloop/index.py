@@ -15,23 +15,27 @@ from typing import Any, TypeVar
 import grpc
 import numpy as np
 from numpy.typing import NDArray
-from pymilvus import DataType, MilvusClient
-from pymilvus.exceptions import MilvusException
+from pymilvus import AnnSearchRequest, DataType, Function, FunctionType, MilvusClient, RRFRanker
+from pymilvus.exceptions import (
+    DataNotMatchException,
+    DataTypeNotMatchException,
+    MilvusException,
+    ParamError,
+)
 
-from embedloop.errors import CollectionNotFound, DeadlineExceeded, EmbedloopError, InvalidInput, Unavailable
+from embedloop.capabilities import Capabilities, capabilities_of, every_server_can, server_of
+from embedloop.errors import EmbedloopError, InvalidInput
+from embedloop.index_parameters import build_parameters, search_parameters
+from embedloop.index_rows import MAX_TEXT_BYTES, MAX_TITLE_BYTES, as_row, messages
+from embedloop.milvus_errors import NotLoaded, translated
 from embedloop.policy import IndexSettings
 from embedloop.records import Hit, Passage
 
 Vectors = NDArray[np.float32]
 T = TypeVar("T")
 
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-MAX_TEXT_BYTES = 65_535
 MAX_WINDOW = 16_384
 SCAN_ROWS = 1000
-IVF_LISTS = 128
-NOT_FOUND_CODES = frozenset({100})
-NOT_LOADED_CODES = frozenset({101})
 _CHANNEL_OPTIONS = {
     # pymilvus pings every 10 s; a gRPC server takes that for an attack and closes the connection.
     "grpc.keepalive_time_ms": 300_000,
@@ -40,6 +44,8 @@ _CHANNEL_OPTIONS = {
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.max_reconnect_backoff_ms": 1000,
 }
+# Raised by pymilvus itself, about what it was given.
+_INPUT_ERRORS = (ParamError, DataNotMatchException, DataTypeNotMatchException)
 _FIELDS = ["passage_id", "document_id", "rev", "ordinal", "title", "text", "metadata"]
 
 
@@ -62,8 +68,9 @@ def passage_id(document_id: str, rev: int, ordinal: int) -> str:
 class MilvusIndex:
     """A connection to Milvus (Lite server, standalone or cluster: only the URI differs).
 
-    Create it after a fork. Every call has a timeout and raises only Embedloop's errors:
-    CollectionNotFound, DeadlineExceeded, Unavailable, or InvalidInput for data that Milvus refuses.
+    Create it after a fork. Every call has a timeout and raises only Embedloop's errors: CollectionNotFound,
+    DeadlineExceeded, Unavailable, InvalidInput for data that Milvus refuses, or Misconfigured for a token that
+    it refuses and for a server that is too old.
     """
 
     def __init__(self, uri: str, *, token: str = "", timeout_seconds: float = 10.0):
@@ -73,39 +80,76 @@ class MilvusIndex:
                 uri=uri, token=token, timeout=timeout_seconds, grpc_options=dict(_CHANNEL_OPTIONS)
             )
         )
+        try:
+            self.capabilities()
+        except EmbedloopError:
+            self.close()
+            raise
 
     def close(self) -> None:
         self._client.close()
 
-    def server_version(self) -> str:
-        return str(_call(lambda: self._client.get_server_version(timeout=self._timeout)))
+    def capabilities(self) -> Capabilities:
+        """What the server can do, asked anew each time: it may have been upgraded behind the connection.
+
+        Raises:
+            Misconfigured: the server is older than what is supported.
+        """
+        reported = str(_call(lambda: self._client.get_server_version(timeout=self._timeout)))
+        return capabilities_of(*server_of(reported))
+
+    def require(self, settings: IndexSettings) -> None:
+        """Raises InvalidInput, naming the field of the policy, for settings that the server cannot do."""
+        if not every_server_can(settings):
+            self.capabilities().require(settings)
 
     def create(self, collection: str, dimension: int, settings: IndexSettings) -> None:
-        """Creates, indexes and loads an empty collection; one that is there already is left as it is."""
-        if self.exists(collection):
-            return
+        """Creates, indexes and loads an empty collection; one that is there already keeps its rows.
+
+        Raises:
+            InvalidInput: the server cannot do what the settings ask for.
+        """
+        self.require(settings)
+        if not self.exists(collection):
+            self._create_bare(collection, dimension, settings)
+        # A creation that broke off here is taken up again by the next call.
+        if not _call(lambda: self._client.list_indexes(collection, timeout=self._timeout)):
+            self._index(collection, settings)
+        self.load(collection)
+
+    def _create_bare(self, collection: str, dimension: int, settings: IndexSettings) -> None:
         schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("passage_id", DataType.VARCHAR, is_primary=True, max_length=32)
         schema.add_field("document_id", DataType.VARCHAR, max_length=1024)
         schema.add_field("rev", DataType.INT64)
         schema.add_field("ordinal", DataType.INT64)
-        schema.add_field("title", DataType.VARCHAR, max_length=16_384)
-        schema.add_field("text", DataType.VARCHAR, max_length=MAX_TEXT_BYTES)
+        schema.add_field("title", DataType.VARCHAR, max_length=MAX_TITLE_BYTES)
+        schema.add_field(
+            "text", DataType.VARCHAR, max_length=MAX_TEXT_BYTES, enable_analyzer=settings.bm25 or None
+        )
         schema.add_field("metadata", DataType.JSON)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
+        if settings.bm25:
+            schema.add_field("words", DataType.SPARSE_FLOAT_VECTOR)
+            schema.add_function(Function("bm25", FunctionType.BM25, ["text"], ["words"]))
+        # Searches say how fresh they read; iterators cannot, and take what the collection was made with.
+        _call(
+            lambda: self._client.create_collection(
+                collection, schema=schema, consistency_level="Strong", timeout=self._timeout
+            )
+        )
+
+    def _index(self, collection: str, settings: IndexSettings) -> None:
         parameters = MilvusClient.prepare_index_params()
         parameters.add_index(
             field_name="vector",
             index_type=settings.index_type,
             metric_type="COSINE",
-            params=_build_parameters(settings),
+            params=build_parameters(settings),
         )
-        _call(
-            lambda: self._client.create_collection(
-                collection, schema=schema, index_params=parameters, timeout=self._timeout
-            )
-        )
-        self.load(collection)
+        if settings.bm25:
+            parameters.add_index(field_name="words", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25")
+        _call(lambda: self._client.create_index(collection, parameters, timeout=max(60.0, self._timeout)))
 
     def exists(self, collection: str) -> bool:
         return bool(_call(lambda: self._client.has_collection(collection, timeout=self._timeout)))
@@ -141,8 +185,8 @@ class MilvusIndex:
             raise InvalidInput(f"{len(passages)} passages need as many vectors, got {len(vectors)}")
         if not np.isfinite(vectors).all():
             raise InvalidInput("a vector must be finite, got NaN or infinity from the encoder")
-        rows = [_row(p, v) for p, v in zip(passages, vectors, strict=True)]
-        for message in _messages(rows, vectors.shape[1] if len(vectors) else 0):
+        rows = [as_row(p, v) for p, v in zip(passages, vectors, strict=True)]
+        for message in messages(rows, vectors.shape[1] if len(vectors) else 0):
             self._loaded(
                 collection,
                 partial(self._client.upsert, collection, message, timeout=max(30.0, self._timeout)),
@@ -167,6 +211,7 @@ class MilvusIndex:
         filter_expression: str = "",
         strong: bool = False,
         timeout_seconds: float | None = None,
+        words: Sequence[str] | None = None,
     ) -> list[list[Hit]]:
         """The nearest passages of each query, the nearest first.
 
@@ -178,7 +223,13 @@ class MilvusIndex:
             filter_expression: From `embedloop.filters.expression`.
             strong: Read every write that was acknowledged before this search.
             timeout_seconds: Overrides the connection's timeout.
+            words: The n queries as text, for a collection with BM25: the best of both searches, fused by their
+                ranks. The score is then that of the fusion.
         """
+        if words is not None:
+            return self._fused(
+                collection, vectors, words, limit, ef_search, filter_expression, strong, timeout_seconds
+            )
         found = self._loaded(
             collection,
             lambda: self._client.search(
@@ -187,8 +238,39 @@ class MilvusIndex:
                 limit=min(limit, MAX_WINDOW),
                 filter=filter_expression,
                 output_fields=_FIELDS,
-                search_params={"metric_type": "COSINE", "params": _search_parameters(ef_search, limit)},
+                search_params={"metric_type": "COSINE", "params": search_parameters(ef_search, limit)},
                 anns_field="vector",
+                consistency_level="Strong" if strong else "Bounded",
+                timeout=timeout_seconds or self._timeout,
+            ),
+        )
+        return [[_hit(hit) for hit in hits] for hits in found]
+
+    def _fused(
+        self,
+        collection: str,
+        vectors: Vectors,
+        words: Sequence[str],
+        limit: int,
+        ef_search: int,
+        filter_expression: str,
+        strong: bool,
+        timeout_seconds: float | None,
+    ) -> list[list[Hit]]:
+        limit = min(limit, MAX_WINDOW)
+        near = {"metric_type": "COSINE", "params": search_parameters(ef_search, limit)}
+        requests = [
+            AnnSearchRequest(list(vectors), "vector", near, limit, expr=filter_expression),
+            AnnSearchRequest(list(words), "words", {"metric_type": "BM25"}, limit, expr=filter_expression),
+        ]
+        found = self._loaded(
+            collection,
+            lambda: self._client.hybrid_search(
+                collection,
+                requests,
+                RRFRanker(),
+                limit=limit,
+                output_fields=_FIELDS,
                 consistency_level="Strong" if strong else "Bounded",
                 timeout=timeout_seconds or self._timeout,
             ),
@@ -223,36 +305,65 @@ class MilvusIndex:
     def scan(self, collection: str, *, with_vectors: bool = False) -> Iterator[list[Row]]:
         """All rows in pages, in no set order and no snapshot: rows written meanwhile may be missing."""
         fields = ["passage_id", "document_id", "rev"] + (["vector"] if with_vectors else [])
+        pages = self._iterated if self.capabilities().iterator_timestamps else self._paged
+        for page in pages(collection, fields):
+            yield [
+                Row(
+                    row["passage_id"],
+                    row["document_id"],
+                    int(row["rev"]),
+                    np.asarray(row["vector"], dtype=np.float32) if with_vectors else None,
+                )
+                for row in page
+            ]
+
+    def _iterated(self, collection: str, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
         iterator = self._loaded(
             collection,
             lambda: self._client.query_iterator(
                 collection,
                 batch_size=SCAN_ROWS,
                 output_fields=fields,
-                consistency_level="Strong",
                 timeout=max(30.0, self._timeout),
             ),
         )
         try:
             while page := _call(iterator.next):
-                yield [
-                    Row(
-                        row["passage_id"],
-                        row["document_id"],
-                        int(row["rev"]),
-                        np.asarray(row["vector"], dtype=np.float32) if with_vectors else None,
-                    )
-                    for row in page
-                ]
+                yield page
         finally:
             iterator.close()
+
+    def _paged(self, collection: str, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
+        """What an iterator does, without a time to read at: it would be this machine's, and miss late rows."""
+        last = ""
+        while page := self._loaded(collection, partial(self._page_after, collection, last, fields)):
+            yield page
+            last = page[-1]["passage_id"]
+
+    def _page_after(self, collection: str, last: str, fields: list[str]) -> list[dict[str, Any]]:
+        """The rows that follow a key, in the order of keys."""
+        rows: list[dict[str, Any]] = self._client.query(
+            collection,
+            filter=f'passage_id > "{last}"',
+            limit=SCAN_ROWS,
+            output_fields=fields,
+            timeout=max(30.0, self._timeout),
+            # Without these, a server may answer with any rows that follow.
+            iterator="True",
+            reduce_stop_for_best="True",
+        )
+        return rows
 
     def point_alias(self, alias: str, collection: str) -> None:
         """Creates the alias or moves it."""
         if self.alias_target(alias) is None:
-            _call(lambda: self._client.create_alias(collection, alias, timeout=self._timeout))
-        else:
-            _call(lambda: self._client.alter_alias(collection, alias, timeout=self._timeout))
+            try:
+                _call(lambda: self._client.create_alias(collection, alias, timeout=self._timeout))
+                return
+            except InvalidInput:
+                # Milvus before 2.5.5 keeps the alias of a dropped collection and lists it nowhere.
+                pass
+        _call(lambda: self._client.alter_alias(collection, alias, timeout=self._timeout))
 
     def alias_target(self, alias: str) -> str | None:
         """The collection that the alias points to, None when there is no such alias."""
@@ -288,85 +399,33 @@ class MilvusIndex:
         """Runs the operation; if a restart left the collection released, loads it and runs it once more."""
         try:
             return _call(operation)
-        except _NotLoaded:
+        except NotLoaded:
             self.load(collection)
             return _call(operation)
-
-
-class _NotLoaded(Unavailable):
-    """The collection exists and is not loaded."""
 
 
 def _call(operation: Callable[[], T]) -> T:
     try:
         return operation()
     except MilvusException as error:
-        raise _translated(error) from error
+        raise _of_milvus(error) from error
     except grpc.RpcError as error:
-        status = error.code() if isinstance(error, grpc.Call) else None
-        if status is grpc.StatusCode.DEADLINE_EXCEEDED:
-            raise DeadlineExceeded("Milvus did not answer in time", retry_after_seconds=1) from error
-        raise Unavailable(f"Milvus does not answer ({status})", retry_after_seconds=2) from error
+        status = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
+        raise translated(status.name, "no answer") from error
 
 
-def _translated(error: MilvusException) -> EmbedloopError:
-    text = str(error.message)
-    lowered = text.lower()
-    if error.code in NOT_LOADED_CODES or "not loaded" in lowered or "released" in lowered:
-        return _NotLoaded(f"the collection is not loaded: {text}", retry_after_seconds=1)
-    if error.code in NOT_FOUND_CODES or "can't find collection" in lowered or "collection not found" in lowered:
-        return CollectionNotFound(text)
-    if "deadline" in lowered or "timeout" in lowered:
-        return DeadlineExceeded(f"Milvus did not answer in time: {text}", retry_after_seconds=1)
-    if "fail connecting" in lowered or "unavailable" in lowered or "connection" in lowered:
-        return Unavailable(f"Milvus does not answer: {text}", retry_after_seconds=2)
-    return InvalidInput(f"Milvus refused the call: {text}")
-
-
-def _build_parameters(settings: IndexSettings) -> dict[str, Any]:
-    match settings.index_type:
-        case "HNSW":
-            return {"M": settings.m, "efConstruction": settings.ef_construction}
-        case "IVF_FLAT":
-            return {"nlist": IVF_LISTS}
-        case _:
-            return {}
-
-
-def _search_parameters(ef_search: int, limit: int) -> dict[str, Any]:
-    """Breadth for HNSW and for IVF; an index type ignores what is not its own."""
-    return {"ef": max(ef_search, limit), "nprobe": min(ef_search, IVF_LISTS)}
-
-
-def _row(passage: Passage, vector: Vectors) -> dict[str, Any]:
-    size = len(passage.text.encode())
-    if size > MAX_TEXT_BYTES:
-        raise InvalidInput(f"a passage holds at most {MAX_TEXT_BYTES} bytes of text, got {size}", field="text")
-    return {
-        "passage_id": passage.passage_id,
-        "document_id": passage.document_id,
-        "rev": passage.rev,
-        "ordinal": passage.ordinal,
-        "title": passage.title,
-        "text": passage.text,
-        "metadata": dict(passage.metadata),
-        "vector": vector,
-    }
-
-
-def _messages(rows: Sequence[dict[str, Any]], dimension: int) -> Iterator[list[dict[str, Any]]]:
-    message: list[dict[str, Any]] = []
-    size = 0
-    for row in rows:
-        metadata = json.dumps(row["metadata"])
-        row_bytes = 4 * dimension + 4 * (len(row["text"]) + len(row["title"])) + len(metadata) + 1024
-        if message and size + row_bytes > MAX_MESSAGE_BYTES:
-            yield message
-            message, size = [], 0
-        message.append(row)
-        size += row_bytes
-    if message:
-        yield message
+def _of_milvus(error: MilvusException) -> EmbedloopError:
+    # When its retries are over, pymilvus puts the status of the last try where Milvus' code would be.
+    code = error.code.name if isinstance(error.code, grpc.StatusCode) else error.code
+    if isinstance(error.__cause__, grpc.Call) and error.__cause__.code() is grpc.StatusCode.UNAUTHENTICATED:
+        # To connect with a wrong token looks to pymilvus as if there were no server.
+        code = error.__cause__.code().name
+    return translated(
+        code,
+        str(error.message),
+        is_input_error=error.is_input_error or isinstance(error, _INPUT_ERRORS),
+        is_retriable=error.retriable,
+    )
 
 
 def _hit(hit: Any) -> Hit:

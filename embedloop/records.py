@@ -119,7 +119,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage found by a search; `score` is the cosine, greater is nearer."""
+    """A passage found by a search; `score` is the cosine (of fused ranks with BM25), greater is nearer."""
 
     passage: Passage
     score: float

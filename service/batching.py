@@ -49,6 +49,7 @@ class Searcher(Protocol):
         filter_expression: str = "",
         strong: bool = False,
         timeout_seconds: float | None = None,
+        words: Sequence[str] | None = None,
     ) -> list[list[Hit]]: ...
 
 
@@ -287,6 +288,7 @@ class Batcher:
                 filter_expression=first.filter_expression,
                 strong=first.strong,
                 timeout_seconds=self._timeout_seconds,
+                words=[query.text for query in queries] if first.serving.version.index.bm25 else None,
             )
         except EmbedloopError as error:
             if isinstance(error, InvalidInput) and first.filter_expression:

@@ -46,6 +46,7 @@ STATUS: Mapping[type[EmbedloopError], int] = {
     errors.Unavailable: 503,
     errors.CollectionNotFound: 503,
     errors.MissingExtra: 503,
+    errors.Misconfigured: 503,
     errors.DeadlineExceeded: 504,
 }
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")

@@ -22,6 +22,9 @@ class LoggedThenIndex:
     @classmethod
     def of(cls, view: View) -> LoggedThenIndex:
         """Reads the answers that this version gave, by query key; the latest one counts."""
+        if view.version.index.bm25:
+            # Scores of fused answers are no cosines.
+            return cls(view, {})
         with view.database.read() as connection:
             rows = feedback.shown_by(connection, view.version.corpus, view.version.index_version_id)
         return cls(view, {query_key(query): shown for query, shown in rows})

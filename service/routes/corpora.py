@@ -45,6 +45,7 @@ def create_corpus(body: CorpusIn, caller: Admin, service: Running) -> dict[str, 
         raw["chunking"] = body.chunking.model_dump()
     policy = _policy(raw)
     _check_base(policy, "policy.base_model" if body.base_model is None else "base_model")
+    service.index.require(policy.index)
     with service.database.write() as connection:
         corpora.add(connection, body.name, policy)
         job, letters = jobs.submit(connection, JobKind.REINDEX, body.name, {"initial": True})
@@ -83,12 +84,15 @@ def get_corpus(corpus: str, caller: Reader, service: Running) -> dict[str, Any]:
     responses=answers("The corpus as it is now.", CorpusOut) | refusals(403, 404, 409, 413),
 )
 def change_policy(corpus: str, body: PolicyPatch, caller: Admin, service: Running) -> dict[str, Any]:
-    """Merges each section given into the present policy; chunking and base model count from the next build."""
+    """Merges each section given into the policy; chunking, base model and index count from the next build."""
     caller.require_corpus(corpus)
     with service.database.read() as connection:
         before = corpora.get(connection, corpus).policy
-    if _merged(before, body.policy).base_model != before.base_model:
-        _check_base(_merged(before, body.policy), "policy.base_model")
+    after = _merged(before, body.policy)
+    if after.base_model != before.base_model:
+        _check_base(after, "policy.base_model")
+    if after.index != before.index:
+        service.index.require(after.index)
     with service.database.write() as connection:
         corpora.set_policy(connection, corpus, _merged(corpora.get(connection, corpus).policy, body.policy))
         return corpus_out(connection, corpora.get(connection, corpus))

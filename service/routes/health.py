@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import anyio
 import orjson
@@ -39,10 +40,15 @@ async def health() -> dict[str, str]:
     | {503: {"description": "Something hinders.", "model": ReadinessOut, "headers": RETRY_AFTER}},
 )
 async def readiness(service: Running) -> Response:
-    """200 when searches and writes can be answered, else 503 with what failed."""
+    """200 when searches and writes can be answered, else 503 with what failed; and what Milvus can do."""
+    capabilities: dict[str, Any] = {}
+
+    def milvus() -> None:
+        capabilities["milvus"] = service.index.capabilities().told()
+
     checks: dict[str, Callable[[], object]] = {
         "catalog": service.database.ping,
-        "milvus": service.index.server_version,
+        "milvus": milvus,
         "broker": service.queue.ping,
     }
     found = await asyncio.gather(*(_checked(check) for check in checks.values()))
@@ -52,7 +58,7 @@ async def readiness(service: Running) -> Response:
     else:
         status = "ready" if all(value == OK for value in told.values()) else "unready"
     headers = {} if status == "ready" else {"Retry-After": "1"}
-    body = orjson.dumps({"status": status, "checks": told})
+    body = orjson.dumps({"status": status, "checks": told, "capabilities": capabilities})
     return Response(body, 200 if status == "ready" else 503, headers, "application/json")
 
 

@@ -30,7 +30,8 @@ async def search_corpus(
 ) -> Response:
     """The passages nearest to a query, all of one index version, each live by the catalog.
 
-    One document may appear with several passages. `score` is the cosine times the boosts, greater is nearer.
+    One document may appear with several passages. `score` is the cosine times the boosts, greater is nearer;
+    with `policy.index.bm25` it is the score of the fused ranks instead of the cosine.
     """
     caller.require_corpus(corpus)
     try:

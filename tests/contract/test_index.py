@@ -1,22 +1,28 @@
-"""The Milvus adapter against a real Milvus Lite server."""
+"""The Milvus adapter against real servers: Milvus Lite and the engine, by the same tests."""
 
 from __future__ import annotations
 
+import re
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pymilvus.exceptions import MilvusException
 
-from embedloop import index as index_module
-from embedloop.errors import CollectionNotFound, DeadlineExceeded, InvalidInput, Unavailable
+from embedloop.capabilities import AliasedDrop, ServerKind
+from embedloop.errors import CollectionNotFound, DeadlineExceeded, InvalidInput, Misconfigured, Unavailable
 from embedloop.filters import And, Compare, Filter, Not, Or, expression
-from embedloop.index import MAX_MESSAGE_BYTES, MilvusIndex, passage_id
-from embedloop.policy import IndexSettings
+from embedloop.index import MilvusIndex, passage_id
+from embedloop.index_rows import MAX_MESSAGE_BYTES, as_row
+from embedloop.index_rows import messages as messages_of
+from embedloop.policy import IndexSettings, IndexType
 from embedloop.records import Passage
-from tests.servers import Server, free_port, milvus_lite, once_it_answers
+from tests.contract.conftest import MakeEngine, connected
+from tests.servers import Server, free_port, once_it_answers
 
 DIMENSION = 8
 EF = 64
@@ -44,9 +50,11 @@ def collection(index: MilvusIndex, unique: str) -> Iterator[str]:
 Found = Callable[[Filter], list[str]]
 
 
-@pytest.fixture
-def find(index: MilvusIndex, collection: str) -> Found:
+@pytest.fixture(scope="module")
+def find(index: MilvusIndex) -> Iterator[Found]:
     """Stores five documents and returns the ids that a filter lets through."""
+    collection = f"filters{uuid.uuid4().hex[:8]}"
+    index.create(collection, DIMENSION, IndexSettings())
     rows = [
         passage("plain", lang="en", year=2001),
         passage("quotes", lang="""it's "so" \\ odd""", year=2002),
@@ -67,7 +75,8 @@ def find(index: MilvusIndex, collection: str) -> Found:
         )
         return sorted(hit.passage.document_id for hit in hits)
 
-    return find
+    yield find
+    index.drop(collection)
 
 
 def test_create_makes_an_empty_collection_and_twice_is_once(index: MilvusIndex, collection: str) -> None:
@@ -112,25 +121,6 @@ def test_hits_come_nearest_first_with_their_cosine(index: MilvusIndex, collectio
     for hits, scores in zip(answers, exact, strict=True):
         assert [hit.passage.document_id for hit in hits] == [f"d{n}" for n in np.argsort(-scores)[:10]]
         np.testing.assert_allclose([hit.score for hit in hits], np.sort(scores)[::-1][:10], atol=1e-5)
-
-
-@pytest.mark.parametrize("kind", ["HNSW", "FLAT", "IVF_FLAT", "AUTOINDEX"])
-def test_every_index_type_finds_the_exact_nearest_of_a_small_collection(
-    index: MilvusIndex, unique: str, kind: Any
-) -> None:
-    vectors = unit_vectors(300)
-    index.create(unique, DIMENSION, IndexSettings(index_type=kind))
-    index.upsert(unique, [passage(f"d{n}") for n in range(300)], vectors)
-    index.flush(unique)
-    index.load(unique)
-    answers = index.search(unique, vectors[:40], 10, ef_search=128, strong=True)
-    index.drop(unique)
-    exact = np.argsort(-(vectors[:40] @ vectors.T), axis=1)[:, :10]
-    found = sum(
-        len({hit.passage.document_id for hit in hits} & {f"d{n}" for n in wanted})
-        for hits, wanted in zip(answers, exact, strict=True)
-    )
-    assert found >= 0.99 * 400
 
 
 def test_present_and_vectors_know_only_what_is_there(index: MilvusIndex, collection: str) -> None:
@@ -290,7 +280,7 @@ def test_a_filter_that_milvus_cannot_read_is_invalid_input(index: MilvusIndex, c
 
 def test_rows_of_more_than_a_message_are_split_and_all_arrive(index: MilvusIndex, collection: str) -> None:
     rows = [passage(f"d{n}", text="x" * 60_000) for n in range(150)]
-    messages = list(index_module._messages([index_module._row(r, unit_vectors(1)[0]) for r in rows], DIMENSION))
+    messages = list(messages_of([as_row(r, unit_vectors(1)[0]) for r in rows], DIMENSION))
     assert len(messages) > 1
     assert all(sum(4 * len(row["text"]) for row in message) <= MAX_MESSAGE_BYTES for message in messages)
     index.upsert(collection, rows, unit_vectors(150))
@@ -299,82 +289,84 @@ def test_rows_of_more_than_a_message_are_split_and_all_arrive(index: MilvusIndex
 
 def test_metadata_counts_towards_the_size_of_a_message() -> None:
     rows = [
-        index_module._row(passage(f"d{n}", **{f"k{k}": "x" * 4000 for k in range(64)}), unit_vectors(1)[0])
+        as_row(passage(f"d{n}", **{f"k{k}": "x" * 4000 for k in range(64)}), unit_vectors(1)[0])
         for n in range(100)
     ]
-    messages = list(index_module._messages(rows, DIMENSION))
+    messages = list(messages_of(rows, DIMENSION))
     assert sum(len(message) for message in messages) == 100
     assert all(256_000 * len(message) <= MAX_MESSAGE_BYTES for message in messages)
 
 
-def test_acknowledged_rows_survive_a_kill_and_are_searched_without_being_loaded(tmp_path: Path) -> None:
-    server = milvus_lite(tmp_path)
-    server.start()
-    try:
-        index = MilvusIndex(f"http://127.0.0.1:{server.port}", timeout_seconds=20)
-        vectors = unit_vectors(30)
-        rows = [passage(f"d{n}") for n in range(30)]
-        index.create("kept", DIMENSION, IndexSettings())
-        index.upsert("kept", rows[:20], vectors[:20])
-        index.flush("kept")
-        index.upsert("kept", rows[20:], vectors[20:])
-        index.delete("kept", [rows[0].passage_id])
-        index.point_alias("kept_alias", "kept")
-        server.kill()
-        with pytest.raises(Unavailable):
-            index.search("kept", vectors[:1], 3, ef_search=EF)
-        server.start()
-        ((hit, *_),) = once_it_answers(lambda: index.search("kept", vectors[25:26], 3, ef_search=EF))
-        assert hit.passage.document_id == "d25"
-        assert index.count("kept") == 29
-        assert index.present("kept", [r.passage_id for r in rows]) == {r.passage_id for r in rows[1:]}
-        assert index.alias_target("kept_alias") == "kept"
-        index.close()
-    finally:
-        server.stop()
+def test_acknowledged_rows_survive_a_kill_and_are_searched_without_being_loaded(own_server: Server) -> None:
+    index = connected(own_server)
+    vectors = unit_vectors(30)
+    rows = [passage(f"d{n}") for n in range(30)]
+    index.create("kept", DIMENSION, IndexSettings())
+    index.upsert("kept", rows[:20], vectors[:20])
+    index.flush("kept")
+    index.upsert("kept", rows[20:], vectors[20:])
+    index.delete("kept", [rows[0].passage_id])
+    index.point_alias("kept_alias", "kept")
+    own_server.kill()
+    with pytest.raises((DeadlineExceeded, Unavailable)):
+        index.search("kept", vectors[:1], 3, ef_search=EF, timeout_seconds=2)
+    own_server.start()
+    ((hit, *_),) = once_it_answers(lambda: index.search("kept", vectors[25:26], 3, ef_search=EF, strong=True))
+    assert hit.passage.document_id == "d25"
+    assert once_it_answers(lambda: index.count("kept")) == 29
+    assert index.present("kept", [r.passage_id for r in rows]) == {r.passage_id for r in rows[1:]}
+    assert index.alias_target("kept_alias") == "kept"
+    index.close()
 
 
-def test_a_released_collection_is_loaded_by_each_operation_that_needs_it(tmp_path: Path) -> None:
-    server = milvus_lite(tmp_path)
-    server.start()
-    try:
-        index = MilvusIndex(f"http://127.0.0.1:{server.port}", timeout_seconds=20)
-        names = ["by_count", "by_scan", "by_present", "by_upsert", "by_delete"]
-        for name in names:
-            index.create(name, DIMENSION, IndexSettings())
-            index.upsert(name, [passage("a")], unit_vectors(1))
-        key = passage_id("a", 1, 0)
-        server.kill()
-        server.start()
-        assert once_it_answers(lambda: index.count("by_count")) == 1
-        assert [row.passage_id for page in index.scan("by_scan") for row in page] == [key]
-        assert index.present("by_present", [key]) == {key}
-        index.upsert("by_upsert", [passage("b")], unit_vectors(1))
-        assert index.count("by_upsert") == 2
-        index.delete("by_delete", [key])
-        assert index.count("by_delete") == 0
-        index.close()
-    finally:
-        server.stop()
+def test_a_released_collection_is_loaded_by_each_operation_that_needs_it(
+    index: MilvusIndex, collection: str
+) -> None:
+    """Milvus Lite releases every collection when it restarts, an operator may release one of the engine."""
+    rows, vectors = [passage("a"), passage("b")], unit_vectors(2)
+    index.upsert(collection, rows[:1], vectors[:1])
+
+    def released() -> None:
+        index._client.release_collection(collection)
+
+    released()
+    assert index.count(collection) == 1
+    released()
+    assert [row.document_id for page in index.scan(collection) for row in page] == ["a"]
+    released()
+    assert index.present(collection, [rows[0].passage_id]) == {rows[0].passage_id}
+    released()
+    ((hit,),) = index.search(collection, vectors[:1], 1, ef_search=EF, strong=True)
+    assert hit.passage.document_id == "a"
+    released()
+    index.upsert(collection, rows[1:], vectors[1:])
+    assert index.count(collection) == 2
+    released()
+    index.delete(collection, [rows[0].passage_id])
+    assert index.count(collection) == 1
 
 
-def test_a_server_that_hangs_is_given_up_after_the_timeout(tmp_path: Path) -> None:
-    server = milvus_lite(tmp_path)
-    server.start()
-    try:
-        index = MilvusIndex(f"http://127.0.0.1:{server.port}", timeout_seconds=1)
-        index.create("hung", DIMENSION, IndexSettings())
-        server.hang()
+def test_a_server_that_hangs_is_given_up_by_every_call_after_its_timeout(own_server: Server) -> None:
+    index = connected(own_server, timeout_seconds=1)
+    once_it_answers(lambda: index.create("hung", DIMENSION, IndexSettings()))
+    own_server.hang()
+    calls: list[Callable[[], object]] = [
+        lambda: index.search("hung", unit_vectors(1), 1, ef_search=EF),
+        lambda: index.exists("hung"),
+        lambda: index.collections(),
+        lambda: index.alias_target("hung_alias"),
+        lambda: index.point_alias("hung_alias", "hung"),
+        lambda: index.capabilities(),
+        lambda: index.drop("hung"),
+        lambda: index.create("hung", DIMENSION, IndexSettings()),
+    ]
+    for call in calls:
         with pytest.raises((DeadlineExceeded, Unavailable)) as failure:
-            index.search("hung", unit_vectors(1), 1, ef_search=EF)
+            call()
         assert failure.value.retryable
-        with pytest.raises((DeadlineExceeded, Unavailable)):
-            index.exists("hung")
-        server.resume()
-        assert once_it_answers(lambda: index.exists("hung"))
-        index.close()
-    finally:
-        server.stop()
+    own_server.resume()
+    assert once_it_answers(lambda: index.exists("hung"))
+    index.close()
 
 
 def test_no_server_is_unavailable_at_once() -> None:
@@ -383,7 +375,125 @@ def test_no_server_is_unavailable_at_once() -> None:
     assert failure.value.retryable
 
 
-def test_the_shared_server_is_still_the_one_that_was_started(milvus_server: Server, index: MilvusIndex) -> None:
-    assert milvus_server.process is not None
-    assert milvus_server.process.poll() is None
-    assert "lite" in index.server_version()
+def test_dropping_an_aliased_collection_does_to_the_alias_what_the_capabilities_say(
+    index: MilvusIndex, collection: str, unique: str
+) -> None:
+    alias, second = f"{unique}_alias", f"{unique}_second"
+    index.create(second, DIMENSION, IndexSettings())
+    index.point_alias(alias, second)
+    match index.capabilities().aliased_drop:
+        case AliasedDrop.REFUSED:
+            with pytest.raises(InvalidInput):
+                index.drop(second)
+            assert index.alias_target(alias) == second
+        case AliasedDrop.TAKES_THE_ALIAS:
+            index.drop(second)
+            index._client.create_alias(collection, alias)
+        case AliasedDrop.LEAVES_THE_ALIAS:
+            index.drop(second)
+            with pytest.raises(MilvusException, match="alias already exist"):
+                index._client.create_alias(collection, alias)
+    index.point_alias(alias, collection)
+    assert index.alias_target(alias) == collection
+    index.drop_alias(alias)
+    index.drop(second)
+
+
+def test_a_creation_that_broke_off_is_taken_up_again(index: MilvusIndex, unique: str) -> None:
+    index._create_bare(unique, DIMENSION, IndexSettings())
+    index.create(unique, DIMENSION, IndexSettings())
+    index.upsert(unique, [passage("a")], unit_vectors(1))
+    ((hit,),) = index.search(unique, unit_vectors(1), 1, ef_search=EF, strong=True)
+    index.drop(unique)
+    assert hit.passage.document_id == "a"
+
+
+def test_a_server_tells_its_kind_and_version(indexes: dict[str, MilvusIndex]) -> None:
+    lite, engine = indexes["lite"].capabilities(), indexes["engine"].capabilities()
+    assert (lite.kind, lite.version.split(".")[0]) == (ServerKind.LITE, "3")
+    assert (engine.kind, engine.version) == (ServerKind.MILVUS, "2.3.5")
+
+
+@pytest.mark.parametrize("kind", get_args(IndexType))
+def test_a_server_builds_every_index_type_that_it_can_and_refuses_the_others_before_it_makes_anything(
+    index: MilvusIndex, unique: str, kind: IndexType
+) -> None:
+    settings = IndexSettings(index_type=kind)
+    able = index.capabilities()
+    if kind in able.index_types:
+        vectors = unit_vectors(300)
+        index.create(unique, DIMENSION, settings)
+        index.upsert(unique, [passage(f"d{n}") for n in range(300)], vectors)
+        index.flush(unique)
+        index.load(unique)
+        answers = index.search(unique, vectors[:40], 10, ef_search=128, strong=True)
+        index.drop(unique)
+        exact = np.argsort(-(vectors[:40] @ vectors.T), axis=1)[:, :10]
+        found = sum(
+            len({hit.passage.document_id for hit in hits} & {f"d{n}" for n in wanted})
+            for hits, wanted in zip(answers, exact, strict=True)
+        )
+        assert found >= 0.99 * 400
+    else:
+        with pytest.raises(InvalidInput, match=f"{re.escape(able.server)} cannot do {kind}") as refusal:
+            index.create(unique, DIMENSION, settings)
+        assert refusal.value.field == "policy.index.index_type"
+        assert not index.exists(unique)
+
+
+def test_bm25_fuses_near_vectors_with_matching_words_where_the_server_can(
+    index: MilvusIndex, unique: str
+) -> None:
+    settings = IndexSettings(bm25=True)
+    if not index.capabilities().bm25:
+        with pytest.raises(InvalidInput, match=r"2\.3\.5 cannot do BM25; Milvus can from 2\.5") as refusal:
+            index.create(unique, DIMENSION, settings)
+        assert refusal.value.field == "policy.index.bm25"
+        return
+    vectors = unit_vectors(40)
+    rows = [passage(f"d{n}", text=f"common words {n}", year=n) for n in range(40)]
+    exact = np.argsort(-(vectors @ vectors[0]))
+    nearest, farthest = f"d{exact[0]}", int(exact[-1])
+    rows[farthest] = passage(f"d{farthest}", text="tophaceous gout of the toe", year=farthest)
+    index.create(unique, DIMENSION, settings)
+    index.upsert(unique, rows, vectors)
+
+    def found(**options: Any) -> list[list[str]]:
+        answers = index.search(unique, vectors[[0, 0]], 5, ef_search=EF, strong=True, **options)
+        return [[hit.passage.document_id for hit in hits] for hits in answers]
+
+    words, other = found(words=["Tophaceous?", "nothing known"])
+    assert {nearest, f"d{farthest}"} == set(words[:2])
+    assert words.count(f"d{farthest}") == 1
+    assert other[0] == nearest
+    assert f"d{farthest}" not in other
+    filtered, _ = found(words=["tophaceous", "x"], filter_expression=f'metadata["year"] != {farthest}')
+    assert f"d{farthest}" not in filtered
+    assert f"d{farthest}" not in found()[0]
+    index.upsert(unique, [rows[0]], vectors[:1])
+    assert index.count(unique) == 40
+    assert len([row for page in index.scan(unique, with_vectors=True) for row in page]) == 40
+    index.drop(unique)
+
+
+def test_a_wrong_token_is_told_as_such_and_a_denied_write_may_be_tried_again(
+    make_engine: MakeEngine, tmp_path: Path
+) -> None:
+    settings = {
+        "COMMON_SECURITY_AUTHORIZATIONENABLED": "true",
+        "QUOTAANDLIMITS_LIMITWRITING_FORCEDENY": "true",
+    }
+    server = make_engine(tmp_path, settings)
+    server.start()
+    try:
+        with pytest.raises(Misconfigured, match="EMBEDLOOP_MILVUS_TOKEN") as refusal:
+            once_it_answers(lambda: connected(server, token="root:wrong", timeout_seconds=2))
+        assert not refusal.value.retryable
+        index = once_it_answers(lambda: connected(server, token="root:Milvus", timeout_seconds=2))
+        once_it_answers(lambda: index.create("denied", DIMENSION, IndexSettings()))
+        with pytest.raises(Unavailable) as denial:
+            index.upsert("denied", [passage("a")], unit_vectors(1))
+        assert denial.value.retryable
+        index.close()
+    finally:
+        server.kill()

@@ -60,6 +60,7 @@ class FakeIndex:
     def __init__(self) -> None:
         self.collections: dict[str, list[tuple[Passage, Vectors]]] = {}
         self.calls: list[tuple[str, int, int, str, bool]] = []
+        self.words: list[Sequence[str] | None] = []
         self.error: BaseException | None = None
 
     def put(self, collection: str, *passages: Passage) -> None:
@@ -76,8 +77,10 @@ class FakeIndex:
         filter_expression: str = "",
         strong: bool = False,
         timeout_seconds: float | None = None,
+        words: Sequence[str] | None = None,
     ) -> list[list[Hit]]:
         self.calls.append((collection, len(vectors), limit, filter_expression, strong))
+        self.words.append(words)
         if self.error is not None:
             raise self.error
         if collection not in self.collections:
@@ -111,6 +114,7 @@ def serving_of(
     version: str = "iv-1",
     collection: str = "one",
     boosts: tuple[Boost, ...] = (),
+    bm25: bool = False,
 ) -> Serving:
     at = now()
     index_version = IndexVersion(
@@ -120,7 +124,7 @@ def serving_of(
         collection=collection,
         state=IndexState.SERVING,
         chunking=Chunking(),
-        index=IndexSettings(),
+        index=IndexSettings(bm25=bm25),
         head=0,
         applied_seq=0,
         backfilled=True,

@@ -69,6 +69,13 @@ def test_nearest_passage_comes_first_and_answer_names_its_version(make: Make) ->
     assert set(answer.took_ms) == {"queue", "encode", "search", "verify", "total"}
 
 
+def test_words_of_the_query_are_searched_only_in_an_index_with_bm25(make: Make, index: FakeIndex) -> None:
+    encoder = FakeEncoder()
+    ask(make(), Query(serving_of("c", encoder), "text 3", 2))
+    ask(make(), Query(serving_of("c", encoder, bm25=True), "text 4", 2))
+    assert index.words == [None, ["text 4"]]
+
+
 def test_deleted_document_is_never_shown_though_milvus_still_has_it(make: Make, database: Database) -> None:
     delete_document(database, "c", "d3")
     answer = ask(make(), Query(serving_of("c", FakeEncoder()), "text 3", 5))[0]
