@@ -27,7 +27,7 @@ LONGEST_REQUEST_SECONDS = 60.0
 def reap(parts: Parts) -> None:
     """Sends again what was lost: letters, stages whose worker died, appliers that have changes to apply."""
     with parts.database.write() as connection:
-        letters = jobs.unsent(connection, OUTBOX_SECONDS)
+        letters = jobs.take_unsent(connection, OUTBOX_SECONDS)
         nudged = jobs.nudge(connection, NUDGE_SECONDS)
         promotions.call_off_expired(connection)
         promotions.forget_expired(connection)

@@ -68,7 +68,8 @@ def change_policy(corpus: str, body: PolicyPatch, caller: Admin, service: Runnin
     if _merged(before, body.policy).base_model != before.base_model:
         _check_base(_merged(before, body.policy), "policy.base_model")
     with service.database.write() as connection:
-        corpora.set_policy(connection, corpus, _merged(corpora.get(connection, corpus).policy, body.policy))
+        present = corpora.get(connection, corpus, lock=True).policy
+        corpora.set_policy(connection, corpus, _merged(present, body.policy))
         return corpus_out(connection, corpora.get(connection, corpus))
 
 
