@@ -81,7 +81,8 @@ def sweep(parts: Parts) -> None:
 def _reconcile(parts: Parts, corpus: Corpus) -> None:
     promotion.reassert_alias(parts.database, parts.index, corpus.name)
     with parts.database.write() as connection:
-        for version in _out_of_window(connection, corpus):
+        # Read again, for a promotion may have moved it since.
+        for version in _out_of_window(connection, corpora.get(connection, corpus.name, lock=True)):
             reembed.retire(connection, version.index_version_id)
         doomed = _droppable(connection, corpus.name, parts.settings.replica_lease_seconds)
     for version in doomed:
