@@ -50,7 +50,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def database(self) -> str:
-        """URL of the catalog (`postgresql://` or `sqlite://`); SQLite in the data directory unless told otherwise."""
+        """URL of the catalog, PostgreSQL or SQLite; SQLite in the data directory unless told otherwise."""
         return self.database_url or f"sqlite:///{(self.data_dir / 'catalog.db').resolve()}"
 
     @cached_property

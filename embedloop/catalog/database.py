@@ -180,7 +180,7 @@ def _view_engine(engine: Engine) -> Engine:
 
 
 def _lookup_engine(engine: Engine) -> Engine:
-    """SQLite's connections are in autocommit mode until a BEGIN; PostgreSQL's need a pool of their own for it."""
+    """PostgreSQL's need a pool of their own for autocommit; SQLite's are in that mode until a BEGIN."""
     if engine.dialect.name == "sqlite":
         return engine
     return create_engine(
@@ -224,7 +224,7 @@ def _translated() -> Iterator[None]:
 
 
 def _passes(error: DBAPIError) -> bool:
-    """Whether the same call can succeed later: lost connections, timeouts, deadlocks, a full disk, a recovery."""
+    """Whether the same call can succeed later: a lost connection, a timeout, a deadlock, a full disk."""
     state = getattr(error.orig, "sqlstate", None) or ""
     if error.connection_invalidated or state == _READ_ONLY:
         return True

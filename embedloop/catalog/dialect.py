@@ -1,4 +1,4 @@
-"""What SQLite and PostgreSQL spell apart: addresses, upserts, rows that others hold, a list as one parameter."""
+"""What SQLite and PostgreSQL spell apart: addresses, upserts, rows in use, a list as one parameter."""
 
 from __future__ import annotations
 
@@ -93,6 +93,6 @@ def _key_names(table: Table) -> list[str]:
 
 
 def _in_key_order(table: Table, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Two transactions that write the same rows must lock them in the same order, or one of them is a victim."""
+    """Two transactions that write the same rows must lock them in one order, or one becomes a victim."""
     keys = _key_names(table)
     return sorted(rows, key=lambda row: tuple(row[name] for name in keys))

@@ -155,7 +155,7 @@ def request_cancel(connection: Connection, job_id: str) -> None:
 
 
 def set_progress(connection: Connection, job_id: str, stage: str, progress: float) -> None:
-    """Progress told by shards, which hold no lease on the job; it only grows, in whatever order they tell it."""
+    """Progress told by shards, which hold no lease on the job; told late, it does not go back."""
     connection.execute(
         update(jobs)
         .where(

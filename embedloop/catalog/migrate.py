@@ -43,7 +43,7 @@ def _run(url: str, step: Callable[[Config], object]) -> None:
 
 
 def _take_turns(connection: Connection) -> None:
-    """Several processes may start at once: on PostgreSQL one migrates, for as long as it takes, the others wait."""
+    """Of several processes that start at once on PostgreSQL one migrates; the others wait until it is done."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("SET lock_timeout = 0"))

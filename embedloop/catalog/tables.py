@@ -41,7 +41,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-# Shards are ranges of ids: both databases must put ids in one order, that of their bytes, as SQLite does anyway.
+# Shards are ranges of ids: both databases must order ids by their bytes, as SQLite does by itself.
 DocumentId = String(256).with_variant(String(256, collation="C"), "postgresql")
 
 # SQLite counts rows by itself only for a column declared INTEGER PRIMARY KEY.

@@ -25,7 +25,10 @@ from tests.servers import Server, once_it_answers, postgres, postgres_url
 from tests.unit.embedloop.catalog.conftest import CORPUS
 
 FAIL = "DO $$ BEGIN RAISE EXCEPTION 'told to' USING ERRCODE = '%s'; END $$"
-TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+TERMINATE = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
 
 
 @pytest.fixture
@@ -52,6 +55,14 @@ def own_server() -> Iterator[Server]:
 def names(database: Database) -> list[str]:
     with database.read() as connection:
         return [corpus.name for corpus in corpora.every(connection)]
+
+
+def add_then(database: Database, *statements: str) -> None:
+    """Adds a corpus and runs statements after it, in one transaction."""
+    with database.write() as connection:
+        corpora.add(connection, "other", Policy())
+        for statement in statements:
+            connection.execute(text(statement))
 
 
 def look_up(database: Database, ids: list[str], corpus: str = CORPUS) -> dict[str, int]:
@@ -164,9 +175,8 @@ def test_a_full_sqlite_disk_is_unavailable_and_loses_nothing(sqlite_url: str) ->
     ],
 )
 def test_what_passes_on_postgresql_is_unavailable(on_postgresql: Database, state: str) -> None:
-    with pytest.raises(Unavailable) as told, on_postgresql.write() as connection:
-        corpora.add(connection, "other", Policy())
-        connection.execute(text(FAIL % state))
+    with pytest.raises(Unavailable) as told:
+        add_then(on_postgresql, FAIL % state)
     assert told.value.retryable
     assert told.value.retry_after_seconds
     assert names(on_postgresql) == [CORPUS]
@@ -183,25 +193,23 @@ def test_what_passes_on_postgresql_is_unavailable(on_postgresql: Database, state
     ],
 )
 def test_what_would_fail_again_on_postgresql_stays_what_it_is(on_postgresql: Database, state: str) -> None:
-    with pytest.raises(DBAPIError) as told, on_postgresql.write() as connection:
-        connection.execute(text(FAIL % state))
+    with pytest.raises(DBAPIError) as told:
+        add_then(on_postgresql, FAIL % state)
     assert getattr(told.value.orig, "sqlstate", None) == state
     assert names(on_postgresql) == [CORPUS]
 
 
 def test_a_statement_over_its_time_is_unavailable(on_postgresql: Database) -> None:
-    with pytest.raises(Unavailable, match="timeout"), on_postgresql.write() as connection:
-        connection.execute(text("SET LOCAL statement_timeout = 1"))
-        connection.execute(text("SELECT pg_sleep(60)"))
+    with pytest.raises(Unavailable, match="timeout"):
+        add_then(on_postgresql, "SET LOCAL statement_timeout = 1", "SELECT pg_sleep(60)")
     assert names(on_postgresql) == [CORPUS]
 
 
 def test_a_lock_that_is_not_given_back_is_unavailable(on_postgresql: Database) -> None:
     with on_postgresql.write() as holder:
         lock_change_log(holder)
-        with pytest.raises(Unavailable, match="lock timeout"), on_postgresql.write() as waiting:
-            waiting.execute(text("SET LOCAL lock_timeout = 1"))
-            lock_change_log(waiting)
+        with pytest.raises(Unavailable, match="lock timeout"):
+            add_then(on_postgresql, "SET LOCAL lock_timeout = 1", "SELECT pg_advisory_xact_lock(727001)")
     put_documents(on_postgresql, CORPUS, [NewDocument("a", "", "x")])
 
 
