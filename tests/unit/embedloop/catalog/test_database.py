@@ -270,6 +270,21 @@ def test_a_connection_lost_in_the_middle_is_unavailable_and_writes_nothing(on_po
     assert names(on_postgresql) == [CORPUS]
 
 
+def test_a_transaction_on_postgresql_that_is_left_open_gives_its_locks_back(on_postgresql: Database) -> None:
+    def fall_asleep() -> None:
+        with on_postgresql.write() as connection:
+            corpora.add(connection, "other", Policy())
+            lock_change_log(connection)
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 1"))
+            put_documents(on_postgresql, CORPUS, [NewDocument("a", "", "x")])
+            corpora.add(connection, "third", Policy())
+
+    with pytest.raises(Unavailable):
+        fall_asleep()
+    assert names(on_postgresql) == [CORPUS]
+    assert look_up(on_postgresql, ["a"])
+
+
 def test_a_killed_postgresql_is_unavailable_and_heals_with_every_acknowledged_write(own_server: Server) -> None:
     database = Database(postgres_url(own_server))
     with database.write() as connection:
