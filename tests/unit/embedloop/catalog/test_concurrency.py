@@ -190,7 +190,7 @@ def test_placements_written_in_opposite_orders_all_succeed(
 def test_a_query_gets_one_split_from_imports_at_once(catalog: Database) -> None:
     with catalog.read() as connection:
         corpus = corpora.get(connection, CORPUS)
-    queries = [f"query number {n}" for n in range(60)]
+    queries = [f"query number {n}" for n in range(400)]
 
     def give(order: Sequence[str], split: Split) -> list[Conflict | None]:
         return import_judgments(catalog, corpus, [ImportedJudgment(q, "d", 1, split) for q in order])
@@ -418,7 +418,7 @@ def test_progress_told_late_does_not_go_back(catalog: Database) -> None:
 
 
 def test_retrievals_logged_by_several_at_once_are_stored_once(catalog: Database) -> None:
-    logged = [Retrieval(f"r-{n:03}", CORPUS, "q", "k/", "iv", "m", [], now()) for n in range(100)]
+    logged = [Retrieval(f"r-{n:03}", CORPUS, "q", "k/", "iv", "m", [], now()) for n in range(2000)]
 
     def log(order: Sequence[Retrieval]) -> None:
         with catalog.write() as connection:
@@ -426,4 +426,4 @@ def test_retrievals_logged_by_several_at_once_are_stored_once(catalog: Database)
 
     at_once(lambda: log(logged), lambda: log(logged[::-1]), lambda: log(logged))
     with catalog.read() as connection:
-        assert len(feedback.retrievals_of(connection, [r.retrieval_id for r in logged])) == 100
+        assert len(feedback.shown_by(connection, CORPUS, "iv")) == 2000
