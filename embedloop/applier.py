@@ -165,8 +165,6 @@ def delete_placed(view: View, gone: Sequence[Placement]) -> None:
 def _apply(view: View, document_ids: Sequence[str]) -> int:
     identity = view.version.index_version_id
     with view.database.read() as connection:
-        # Placements first: on PostgreSQL each statement sees its own moment, and a rev that another worker
-        # placed between the two reads must not look older than the document.
         placed = index_versions.placements_of(connection, identity, document_ids)
         live = documents.get_many(connection, view.version.corpus, document_ids)
         failed = index_versions.failures(connection, identity)

@@ -57,7 +57,7 @@ def promote(
     """
     promotion_id = f"p-{uuid.uuid4().hex[:20]}"
     with database.write() as connection:
-        before = corpora.get(connection, corpus)
+        before = corpora.get(connection, corpus, lock=True)
         _check(connection, before, index_versions.get(connection, candidate))
         token = corpora.next_promotion_token(connection, corpus)
         promotions.open_promotion(
@@ -195,7 +195,7 @@ def _publish(
     """The one moment of truth: a transaction that moves the catalog row, once the candidate is level."""
     while True:
         with database.write() as connection:
-            current = corpora.get(connection, corpus)
+            current = corpora.get(connection, corpus, lock=True)
             version = index_versions.get(connection, candidate)
             _check(connection, current, version)
             behind = _behind(connection, current, version)
@@ -212,7 +212,8 @@ def _publish(
 def _behind(connection: Connection, corpus: Corpus, candidate: IndexVersion) -> int:
     if corpus.serving is None:
         return 0
-    serving = index_versions.get(connection, corpus.serving)
+    # Locked, so that no write is confirmed as applied by the old version between this look and the move.
+    serving = index_versions.get(connection, corpus.serving, lock=True)
     return max(0, serving.applied_seq - candidate.applied_seq)
 
 

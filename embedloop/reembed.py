@@ -105,7 +105,8 @@ def sweep(view: View) -> int:
 def retire(connection: Connection, index_version_id: str) -> None:
     """Marks a version that serves no more, or never will, for collection; the serving one is left alone."""
     version = index_versions.get(connection, index_version_id)
-    corpus = corpora.get(connection, version.corpus)
+    # Locked, so that a promotion of this version is either over, and seen here, or comes too late.
+    corpus = corpora.get(connection, version.corpus, lock=True)
     if version.state is not IndexState.RETIRED and corpus.serving != index_version_id:
         index_versions.set_fields(
             connection, index_version_id, state=IndexState.RETIRED.value, retired_at=now()

@@ -51,7 +51,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def database(self) -> str:
-        """SQLAlchemy URL of the catalog; SQLite in the data directory unless told otherwise."""
+        """URL of the catalog, PostgreSQL or SQLite; SQLite in the data directory unless told otherwise."""
         return self.database_url or f"sqlite:///{(self.data_dir / 'catalog.db').resolve()}"
 
     @cached_property

@@ -135,7 +135,6 @@ def _wanted(view: View) -> _Wanted:
                     keys.update(_keys(placed))
         alive = set(documents.live_ids(connection, corpus))
         failed = set(index_versions.failures(connection, identity))
-        # Last, so that on PostgreSQL it covers what changed during the reads above.
         changed = documents.changed_after(connection, corpus, cursor)
         moving = index_versions.placements_of(connection, identity, sorted(changed))
     in_motion = {key for group in moving.values() for placed in group for key in _keys(placed)}

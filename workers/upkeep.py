@@ -27,7 +27,7 @@ LONGEST_REQUEST_SECONDS = 60.0
 def reap(parts: Parts) -> None:
     """Sends again what was lost: letters, stages whose worker died, appliers that have changes to apply."""
     with parts.database.write() as connection:
-        letters = jobs.unsent(connection, OUTBOX_SECONDS)
+        letters = jobs.take_unsent(connection, OUTBOX_SECONDS)
         nudged = jobs.nudge(connection, NUDGE_SECONDS)
         promotions.call_off_expired(connection)
         promotions.forget_expired(connection)
@@ -81,7 +81,8 @@ def sweep(parts: Parts) -> None:
 def _reconcile(parts: Parts, corpus: Corpus) -> None:
     promotion.reassert_alias(parts.database, parts.index, corpus.name)
     with parts.database.write() as connection:
-        for version in _out_of_window(connection, corpus):
+        # Read again, for a promotion may have moved it since.
+        for version in _out_of_window(connection, corpora.get(connection, corpus.name, lock=True)):
             reembed.retire(connection, version.index_version_id)
         doomed = _droppable(connection, corpus.name, parts.settings.replica_lease_seconds)
     for version in doomed:

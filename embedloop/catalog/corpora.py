@@ -25,9 +25,13 @@ def add(connection: Connection, name: str, policy: Policy) -> None:
         raise Conflict(f"corpus {name!r} exists already", field="name") from error
 
 
-def get(connection: Connection, name: str) -> Corpus:
-    """Raises NotFound."""
-    row = connection.execute(select(corpora).where(corpora.c.name == name)).mappings().first()
+def get(connection: Connection, name: str, *, lock: bool = False) -> Corpus:
+    """A corpus; with `lock` nobody else changes its row until the transaction ends. Raises NotFound."""
+    statement = select(corpora).where(corpora.c.name == name)
+    if lock:
+        # Not the key: documents are written to the corpus meanwhile.
+        statement = statement.with_for_update(key_share=True)
+    row = connection.execute(statement).mappings().first()
     if row is None:
         raise NotFound(f"there is no corpus {name!r}", field="corpus")
     return _corpus(row)

@@ -41,9 +41,11 @@ def add(connection: Connection, version: IndexVersion) -> None:
         raise Conflict(f"corpus {version.corpus!r} has an index version in building", field="corpus") from error
 
 
-def get(connection: Connection, index_version_id: str) -> IndexVersion:
-    """Raises NotFound."""
+def get(connection: Connection, index_version_id: str, *, lock: bool = False) -> IndexVersion:
+    """An index version; with `lock` nobody moves its cursor until the transaction ends. Raises NotFound."""
     statement = select(index_versions).where(index_versions.c.index_version_id == index_version_id)
+    if lock:
+        statement = statement.with_for_update(key_share=True)
     row = connection.execute(statement).mappings().first()
     if row is None:
         raise NotFound(f"there is no index version {index_version_id!r}", field="index_version")

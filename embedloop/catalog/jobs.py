@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from embedloop.catalog.database import clock, now
+from embedloop.catalog.dialect import not_held
 from embedloop.catalog.tables import jobs, outbox
 from embedloop.errors import Conflict, LeaseLost, NotFound
 from embedloop.records import Job, JobKind, JobState
@@ -109,7 +109,11 @@ def find(
 
 
 def claim(connection: Connection, job_id: str, stage: str, lease_seconds: float) -> tuple[Job, int] | None:
-    """Takes the job's lease for one stage; None when it ended, moved on, or another worker is at it."""
+    """Takes the job's lease for one stage; None when it ended, moved on, or another worker is at it.
+
+    A row that another transaction is changing is waited for, not passed over: it may be a mere nudge, and the
+    letter that brought the caller here does not come twice.
+    """
     statement = (
         update(jobs)
         .where(
@@ -151,10 +155,15 @@ def request_cancel(connection: Connection, job_id: str) -> None:
 
 
 def set_progress(connection: Connection, job_id: str, stage: str, progress: float) -> None:
-    """Progress told by shards, which hold no lease on the job."""
+    """Progress told by shards, which hold no lease on the job; told late, it does not go back."""
     connection.execute(
         update(jobs)
-        .where(jobs.c.job_id == job_id, jobs.c.stage == stage, jobs.c.state.in_(ACTIVE))
+        .where(
+            jobs.c.job_id == job_id,
+            jobs.c.stage == stage,
+            jobs.c.state.in_(ACTIVE),
+            jobs.c.progress < progress,
+        )
         .values(progress=progress, updated_at=now())
     )
 
@@ -164,13 +173,15 @@ def nudge(connection: Connection, every_seconds: float) -> list[tuple[str, str]]
 
     Their stage is to be sent again: its worker died, the broker lost it, or it waits for its shards.
     """
+    idle = not_held(
+        jobs.c.job_id,
+        jobs.c.state.in_(ACTIVE),
+        jobs.c.lease_until < clock(),
+        jobs.c.nudged_at < clock() - every_seconds,
+    )
     statement = (
         update(jobs)
-        .where(
-            jobs.c.state.in_(ACTIVE),
-            jobs.c.lease_until < clock(),
-            jobs.c.nudged_at < clock() - every_seconds,
-        )
+        .where(jobs.c.job_id.in_(idle))
         .values(nudged_at=clock())
         .returning(jobs.c.job_id, jobs.c.stage)
     )
@@ -179,15 +190,24 @@ def nudge(connection: Connection, every_seconds: float) -> list[tuple[str, str]]
 
 def post(connection: Connection, task: str, *args: Any) -> Letter:
     """Writes a letter into the outbox of this transaction."""
-    result = connection.execute(insert(outbox).values(task=task, args=list(args), created_at=now()))
+    result = connection.execute(insert(outbox).values(task=task, args=list(args), taken_at=clock()))
     return Letter(int(result.inserted_primary_key[0]), task, args)  # type: ignore[index]
 
 
-def unsent(connection: Connection, older_than_seconds: float, limit: int = 500) -> list[Letter]:
-    """Letters that their own process should have sent by now."""
-    before = now() - timedelta(seconds=older_than_seconds)
-    statement = select(outbox).where(outbox.c.created_at < before).order_by(outbox.c.outbox_id).limit(limit)
-    return [Letter(row.outbox_id, row.task, row.args) for row in connection.execute(statement)]
+def take_unsent(connection: Connection, older_than_seconds: float, limit: int = 500) -> list[Letter]:
+    """Letters that whoever took them last should have sent by now: first the process that wrote them.
+
+    They are the caller's to send from now on; if it does not, they are taken again.
+    """
+    late = not_held(outbox.c.outbox_id, outbox.c.taken_at < clock() - older_than_seconds, limit=limit)
+    statement = (
+        update(outbox)
+        .where(outbox.c.outbox_id.in_(late))
+        .values(taken_at=clock())
+        .returning(outbox.c.outbox_id, outbox.c.task, outbox.c.args)
+    )
+    taken = [Letter(row.outbox_id, row.task, row.args) for row in connection.execute(statement)]
+    return sorted(taken, key=lambda letter: letter.outbox_id)
 
 
 def mark_sent(connection: Connection, outbox_ids: Sequence[int]) -> None:

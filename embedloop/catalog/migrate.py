@@ -7,6 +7,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from sqlalchemy import Connection, text
 
 from embedloop.catalog.database import Database
 
@@ -34,10 +35,20 @@ def _run(url: str, step: Callable[[Config], object]) -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     try:
         with database.engine.connect() as connection:
+            _take_turns(connection)
             config.attributes["connection"] = connection
             step(config)
     finally:
         database.dispose()
+
+
+def _take_turns(connection: Connection) -> None:
+    """Of several processes that start at once on PostgreSQL one migrates; the others wait until it is done."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET statement_timeout = 0"))
+        connection.execute(text("SET lock_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_lock(727002)"))
+        connection.commit()
 
 
 if __name__ == "__main__":

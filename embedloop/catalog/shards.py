@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, and_, func, insert, or_, select, update
 
 from embedloop.catalog.database import clock
+from embedloop.catalog.dialect import not_held
 from embedloop.catalog.tables import shards
 from embedloop.errors import LeaseLost
 from embedloop.records import Shard
@@ -101,13 +102,15 @@ def take_unsent(connection: Connection, index_version_id: str, resend_seconds: f
     broker may have lost them; a shard sent twice is embedded once, for its claim is refused the second time.
     """
     expired = and_(shards.c.lease_until > 0, shards.c.lease_until < clock())
+    due = not_held(
+        shards.c.shard_id,
+        shards.c.index_version_id == index_version_id,
+        shards.c.state == "queued",
+        or_(shards.c.sent_at < clock() - resend_seconds, expired),
+    )
     statement = (
         update(shards)
-        .where(
-            shards.c.index_version_id == index_version_id,
-            shards.c.state == "queued",
-            or_(shards.c.sent_at < clock() - resend_seconds, expired),
-        )
+        .where(shards.c.shard_id.in_(due))
         .values(sent_at=clock(), lease_until=0)
         .returning(shards.c.shard_id)
     )

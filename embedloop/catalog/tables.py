@@ -41,6 +41,9 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+# Shards are ranges of ids: both databases must order ids by their bytes, as SQLite does by itself.
+DocumentId = String(256).with_variant(String(256, collation="C"), "postgresql")
+
 # SQLite counts rows by itself only for a column declared INTEGER PRIMARY KEY.
 Seq = BigInteger().with_variant(Integer, "sqlite")
 
@@ -75,7 +78,7 @@ changes = Table(
     metadata,
     Column("seq", Seq, primary_key=True, autoincrement=True),
     _corpus_column(),
-    Column("document_id", String(256), nullable=False),
+    Column("document_id", DocumentId, nullable=False),
     Column("op", String(8), nullable=False),
     Column("content_hash", String(64), nullable=False),
     Column("at", UtcDateTime, nullable=False),
@@ -87,7 +90,7 @@ documents = Table(
     "documents",
     metadata,
     Column("corpus", String(64), ForeignKey("corpora.name", ondelete="CASCADE"), primary_key=True),
-    Column("document_id", String(256), primary_key=True),
+    Column("document_id", DocumentId, primary_key=True),
     Column("rev", BigInteger, nullable=False),
     Column("live", Boolean, nullable=False),
     Column("title", Text, nullable=False),
@@ -165,7 +168,7 @@ placements = Table(
         ForeignKey("index_versions.index_version_id", ondelete="CASCADE"),
         primary_key=True,
     ),
-    Column("document_id", String(256), primary_key=True),
+    Column("document_id", DocumentId, primary_key=True),
     Column("rev", BigInteger, primary_key=True),
     Column("passages", Integer, nullable=False),
     # False from before the rows are sent until Milvus has acknowledged them.
@@ -181,7 +184,7 @@ apply_failures = Table(
         ForeignKey("index_versions.index_version_id", ondelete="CASCADE"),
         primary_key=True,
     ),
-    Column("document_id", String(256), primary_key=True),
+    Column("document_id", DocumentId, primary_key=True),
     Column("rev", BigInteger, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("reason", Text, nullable=False),
@@ -226,7 +229,8 @@ outbox = Table(
     Column("outbox_id", Seq, primary_key=True, autoincrement=True),
     Column("task", String(64), nullable=False),
     Column("args", JSON, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
+    # When a process last took it upon itself to send it.
+    Column("taken_at", Float, nullable=False),
 )
 
 shards = Table(
@@ -240,8 +244,8 @@ shards = Table(
         nullable=False,
     ),
     Column("job_id", String(64), nullable=False),
-    Column("first_document_id", String(256), nullable=False),
-    Column("last_document_id", String(256), nullable=False),
+    Column("first_document_id", DocumentId, nullable=False),
+    Column("last_document_id", DocumentId, nullable=False),
     Column("state", String(16), nullable=False),
     Column("token", BigInteger, nullable=False, server_default="0"),
     Column("lease_until", Float, nullable=False, server_default="0"),
@@ -273,7 +277,7 @@ feedback = Table(
     Column("retrieval_id", String(64), nullable=False),
     _corpus_column(),
     Column("signal", String(16), nullable=False),
-    Column("document_id", String(256)),
+    Column("document_id", DocumentId),
     Column("passage_id", String(64)),
     Column("person", String(256), nullable=False),
     Column("comment", Text),
@@ -298,7 +302,7 @@ judgments = Table(
     metadata,
     Column("corpus", String(64), ForeignKey("corpora.name", ondelete="CASCADE"), primary_key=True),
     Column("query_key", String(64), primary_key=True),
-    Column("document_id", String(256), primary_key=True),
+    Column("document_id", DocumentId, primary_key=True),
     Column("source", String(16), primary_key=True),
     Column("grade", Integer, nullable=False),
     Column("sources", JSON, nullable=False),

@@ -94,7 +94,8 @@ def change_policy(corpus: str, body: PolicyPatch, caller: Admin, service: Runnin
     if after.index != before.index:
         service.index.require(after.index)
     with service.database.write() as connection:
-        corpora.set_policy(connection, corpus, _merged(corpora.get(connection, corpus).policy, body.policy))
+        present = corpora.get(connection, corpus, lock=True).policy
+        corpora.set_policy(connection, corpus, _merged(present, body.policy))
         return corpus_out(connection, corpora.get(connection, corpus))
 
 

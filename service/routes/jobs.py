@@ -60,7 +60,8 @@ def submit_job(
     scoped = None if idempotency_key is None else f"{caller.key.key_id}:{idempotency_key}"
     _check_possible(service, body, params, scoped)
     with service.database.write() as connection:
-        corpora.get(connection, body.corpus)
+        # Locked, so that of two equal requests at once the second finds the job of the first.
+        corpora.get(connection, body.corpus, lock=True)
         job, letters = jobs.submit(connection, body.kind, body.corpus, params, scoped)
     deliver(service.database, service.queue, letters)
     return job_out(job)

@@ -95,8 +95,8 @@ def test_a_submitted_job_waits_in_its_first_stage_with_a_letter(machine: Machine
     job, letters = machine.submit(JobKind.CYCLE)
     assert (job.state, job.stage) == (JobState.QUEUED, "collect")
     assert told(letters) == [(RUN_STAGE, job.job_id, "collect")]
-    with machine.database.read() as connection:
-        assert [letter.outbox_id for letter in catalog.unsent(connection, -1)] == [letters[0].outbox_id]
+    with machine.database.write() as connection:
+        assert [letter.outbox_id for letter in catalog.take_unsent(connection, -1)] == [letters[0].outbox_id]
 
 
 @pytest.mark.parametrize("kind", list(JobKind))

@@ -98,8 +98,8 @@ def test_letters_leave_the_outbox_when_they_are_sent(database: Database, broker_
     queue = TaskQueue(broker_url)
     deliver(database, queue, letters)
     queue.close()
-    with database.read() as connection:
-        assert jobs.unsent(connection, -1) == []
+    with database.write() as connection:
+        assert jobs.take_unsent(connection, -1) == []
     assert waiting(broker_url, "default") == [[RUN_STAGE, "j-1", "embed"], [REAP]]
 
 
@@ -109,5 +109,5 @@ def test_letters_stay_in_the_outbox_while_the_broker_is_away(database: Database)
     queue = TaskQueue(f"redis://127.0.0.1:{free_port()}/0", timeout_seconds=0.5)
     deliver(database, queue, letters)
     queue.close()
-    with database.read() as connection:
-        assert [letter.task for letter in jobs.unsent(connection, -1)] == [REAP, RECONCILE]
+    with database.write() as connection:
+        assert [letter.task for letter in jobs.take_unsent(connection, -1)] == [REAP, RECONCILE]

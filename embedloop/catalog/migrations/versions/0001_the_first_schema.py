@@ -8,6 +8,8 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+DOCUMENT_ID = sa.String(length=256).with_variant(sa.String(length=256, collation="C"), "postgresql")
+
 
 def upgrade() -> None:
     op.create_table(
@@ -75,7 +77,7 @@ def upgrade() -> None:
         ),
         sa.Column("task", sa.String(length=64), nullable=False),
         sa.Column("args", sa.JSON(), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("taken_at", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("outbox_id", name=op.f("pk_outbox")),
     )
     op.create_table(
@@ -94,7 +96,7 @@ def upgrade() -> None:
             "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
         ),
         sa.Column("corpus", sa.String(length=64), nullable=False),
-        sa.Column("document_id", sa.String(length=256), nullable=False),
+        sa.Column("document_id", DOCUMENT_ID, nullable=False),
         sa.Column("op", sa.String(length=8), nullable=False),
         sa.Column("content_hash", sa.String(length=64), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
@@ -110,7 +112,7 @@ def upgrade() -> None:
     op.create_table(
         "documents",
         sa.Column("corpus", sa.String(length=64), nullable=False),
-        sa.Column("document_id", sa.String(length=256), nullable=False),
+        sa.Column("document_id", DOCUMENT_ID, nullable=False),
         sa.Column("rev", sa.BigInteger(), nullable=False),
         sa.Column("live", sa.Boolean(), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
@@ -129,7 +131,7 @@ def upgrade() -> None:
         sa.Column("retrieval_id", sa.String(length=64), nullable=False),
         sa.Column("corpus", sa.String(length=64), nullable=False),
         sa.Column("signal", sa.String(length=16), nullable=False),
-        sa.Column("document_id", sa.String(length=256), nullable=True),
+        sa.Column("document_id", DOCUMENT_ID, nullable=True),
         sa.Column("passage_id", sa.String(length=64), nullable=True),
         sa.Column("person", sa.String(length=256), nullable=False),
         sa.Column("comment", sa.Text(), nullable=True),
@@ -221,7 +223,7 @@ def upgrade() -> None:
         "judgments",
         sa.Column("corpus", sa.String(length=64), nullable=False),
         sa.Column("query_key", sa.String(length=64), nullable=False),
-        sa.Column("document_id", sa.String(length=256), nullable=False),
+        sa.Column("document_id", DOCUMENT_ID, nullable=False),
         sa.Column("source", sa.String(length=16), nullable=False),
         sa.Column("grade", sa.Integer(), nullable=False),
         sa.Column("sources", sa.JSON(), nullable=False),
@@ -303,7 +305,7 @@ def upgrade() -> None:
     op.create_table(
         "apply_failures",
         sa.Column("index_version_id", sa.String(length=64), nullable=False),
-        sa.Column("document_id", sa.String(length=256), nullable=False),
+        sa.Column("document_id", DOCUMENT_ID, nullable=False),
         sa.Column("rev", sa.BigInteger(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
@@ -319,7 +321,7 @@ def upgrade() -> None:
     op.create_table(
         "placements",
         sa.Column("index_version_id", sa.String(length=64), nullable=False),
-        sa.Column("document_id", sa.String(length=256), nullable=False),
+        sa.Column("document_id", DOCUMENT_ID, nullable=False),
         sa.Column("rev", sa.BigInteger(), nullable=False),
         sa.Column("passages", sa.Integer(), nullable=False),
         sa.Column("written", sa.Boolean(), nullable=False),
@@ -341,8 +343,8 @@ def upgrade() -> None:
         ),
         sa.Column("index_version_id", sa.String(length=64), nullable=False),
         sa.Column("job_id", sa.String(length=64), nullable=False),
-        sa.Column("first_document_id", sa.String(length=256), nullable=False),
-        sa.Column("last_document_id", sa.String(length=256), nullable=False),
+        sa.Column("first_document_id", DOCUMENT_ID, nullable=False),
+        sa.Column("last_document_id", DOCUMENT_ID, nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("token", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("lease_until", sa.Float(), server_default="0", nullable=False),

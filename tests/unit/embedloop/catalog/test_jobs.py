@@ -145,14 +145,14 @@ def test_letters_stay_in_the_outbox_until_they_are_sent(catalog: Database) -> No
     with catalog.write() as connection:
         first = jobs.post(connection, "task.a", "x", 1)
         second = jobs.post(connection, "task.b")
-        assert jobs.unsent(connection, 60) == []
-        waiting = jobs.unsent(connection, -1)
+        assert jobs.take_unsent(connection, 60) == []
+        waiting = jobs.take_unsent(connection, -1)
         assert [(w.outbox_id, w.task, list(w.args)) for w in waiting] == [
             (first.outbox_id, "task.a", ["x", 1]),
             (second.outbox_id, "task.b", []),
         ]
         jobs.mark_sent(connection, [first.outbox_id])
-        assert [w.task for w in jobs.unsent(connection, -1)] == ["task.b"]
+        assert [w.task for w in jobs.take_unsent(connection, -1)] == ["task.b"]
 
 
 def test_a_letter_of_a_transaction_that_failed_is_never_sent(catalog: Database) -> None:
@@ -163,8 +163,8 @@ def test_a_letter_of_a_transaction_that_failed_is_never_sent(catalog: Database) 
 
     with pytest.raises(RuntimeError):
         post_and_fail()
-    with catalog.read() as connection:
-        assert jobs.unsent(connection, -1) == []
+    with catalog.write() as connection:
+        assert jobs.take_unsent(connection, -1) == []
 
 
 def test_jobs_are_listed_newest_first_in_pages(catalog: Database) -> None:

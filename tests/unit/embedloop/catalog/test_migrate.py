@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,14 @@ def test_downgrade_to_base_leaves_no_table_and_up_again_works(database: Database
     upgrade(database_url)
     with database.read() as connection:
         assert documents.head(connection, "papers") == 0
+
+
+def test_processes_that_migrate_postgresql_at_once_take_turns(postgresql_url: str) -> None:
+    downgrade(postgresql_url, "base")
+    with ThreadPoolExecutor(3) as pool:
+        for migrated in [pool.submit(upgrade, postgresql_url) for _ in range(3)]:
+            migrated.result(timeout=120)
+    check(postgresql_url)
 
 
 def test_a_catalog_that_cannot_be_opened_is_unavailable(tmp_path: Path) -> None:
