@@ -13,7 +13,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """One class for every process; the embedded stack and production differ only in these values."""
 
-    model_config = SettingsConfigDict(env_prefix="EMBEDLOOP_", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="EMBEDLOOP_", extra="ignore", frozen=True, env_ignore_empty=True
+    )
 
     data_dir: Path = Path("./embedloop-data")
     database_url: str = ""

@@ -48,13 +48,14 @@ class BeatLease:
         self._held = False
         try:
             self._lock.release()
-        except (RedisError, OSError) as error:
+        except (RedisError, OperationalError, OSError) as error:
             log.warning("the lease ends by itself: %s", error)
 
     def _renew(self) -> bool:
-        if self._lock is None or not self._held:
+        if self._lock is None:
             return False
         try:
+            # Also after the broker was away: it may have kept the lease meanwhile, and it is still ours.
             return bool(self._lock.reacquire())
         except LockError:
             return False
