@@ -17,8 +17,8 @@ from embedloop.jobs import Lease, Outcome
 from embedloop.queue import deliver
 from embedloop.records import IndexState, Job, JobKind
 from embedloop.settings import Settings
-from workers import reembed as reembed_stages
 from workers import heartbeat, upkeep
+from workers import reembed as reembed_stages
 from workers.parts import Parts
 
 log = logging.getLogger(__name__)
