@@ -196,8 +196,11 @@ def milvus_engine(folder: Path) -> Server:
     milvus._initialize_data_files(str(folder))
     program = folder / "bin" / "milvus"
     health = free_port()
+    etcd = folder / "etcd.yaml"
+    etcd.write_text(_etcd_config(free_port(), free_port()))
     environment = {
         "DEPLOY_MODE": "STANDALONE",
+        "ETCD_CONFIG_PATH": str(etcd),
         "METRICS_PORT": str(health),
         "MILVUS_RUN_DIR": str(folder / "run"),
         "LD_LIBRARY_PATH": f"{program.parent}:{os.environ.get('LD_LIBRARY_PATH', '')}",
@@ -218,6 +221,18 @@ def milvus_engine(folder: Path) -> Server:
         folder=folder,
         is_ready=is_ready,
     )
+
+
+def _etcd_config(clients: int, peers: int) -> str:
+    """Its etcd would listen on two fixed ports, and a second engine on the machine would not start."""
+    urls = {
+        "listen-client-urls": clients,
+        "advertise-client-urls": clients,
+        "listen-peer-urls": peers,
+        "initial-advertise-peer-urls": peers,
+    }
+    lines = [f"{name}: http://127.0.0.1:{port}" for name, port in urls.items()]
+    return "\n".join([*lines, f"initial-cluster: default=http://127.0.0.1:{peers}", ""])
 
 
 def once_it_answers(call: Callable[[], T]) -> T:

@@ -1,7 +1,7 @@
 """The services of docker-compose.yml as plain processes: their own commands and environment, on real servers.
 
-Replaced are host names, ports and folders, which containers would give; leases and the clock are shorter, so that
-what was killed is soon taken over.
+Replaced are host names, ports and folders, which containers would give; leases and the clock are shorter, so
+that what was killed is soon taken over.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +152,8 @@ class Production:
 
     def wait_ready(self, *names: str) -> None:
         for name in names:
-            eventually(lambda: self._is_ready(self.containers[name]), START_SECONDS, f"{name} to be ready")
+            ready = partial(self._is_ready, self.containers[name])
+            eventually(ready, START_SECONDS, f"{name} to be ready")
 
     def stop(self) -> dict[str, int]:
         """SIGTERM to every container that still runs; their exit codes."""
