@@ -9,7 +9,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MAX_INCOMPLETE_BYTES = 64 * 1024
 _STATUS = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 _REFUSAL = (
-    f"HTTP/1.1 {_STATUS.value} {_STATUS.phrase}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    f"HTTP/1.1 {_STATUS.value} {_STATUS.phrase}\r\n"
+    "content-length: 0\r\nconnection: close\r\n\r\n"
 ).encode()
 
 

@@ -182,10 +182,11 @@ def postgres_url(server: Server, database: str = "postgres") -> str:
     return f"postgresql+psycopg://postgres@127.0.0.1:{server.port}/{database}"
 
 
-def milvus_engine(folder: Path) -> Server:
+def milvus_engine(folder: Path, settings: Mapping[str, str] | None = None) -> Server:
     """The Milvus engine 2.3.5, standalone with its own etcd and storage in a folder; not started yet.
 
-    It needs about 30 s to start and 300 MB of disk.
+    It needs 300 MB of disk, some 10 s to be unpacked and as long to start. `settings` are those of
+    `milvus.yaml` as variables: `QUOTAANDLIMITS_LIMITWRITING_FORCEDENY`.
     """
     import milvus
 
@@ -196,14 +197,21 @@ def milvus_engine(folder: Path) -> Server:
     milvus._initialize_data_files(str(folder))
     program = folder / "bin" / "milvus"
     health = free_port()
+    # Without a file of its own, its etcd listens on 2379 and 2380, so that a second engine cannot start.
+    listen = {role: f"http://127.0.0.1:{free_port()}" for role in ("client", "peer")}
     etcd = folder / "etcd.yaml"
-    etcd.write_text(_etcd_config(free_port(), free_port()))
+    etcd.write_text(
+        f"name: default\nlisten-client-urls: {listen['client']}\nadvertise-client-urls: {listen['client']}\n"
+        f"listen-peer-urls: {listen['peer']}\ninitial-advertise-peer-urls: {listen['peer']}\n"
+        f"initial-cluster: default={listen['peer']}\n"
+    )
     environment = {
         "DEPLOY_MODE": "STANDALONE",
         "ETCD_CONFIG_PATH": str(etcd),
         "METRICS_PORT": str(health),
         "MILVUS_RUN_DIR": str(folder / "run"),
         "LD_LIBRARY_PATH": f"{program.parent}:{os.environ.get('LD_LIBRARY_PATH', '')}",
+        **(settings or {}),
     }
 
     def is_ready() -> bool:
@@ -221,18 +229,6 @@ def milvus_engine(folder: Path) -> Server:
         folder=folder,
         is_ready=is_ready,
     )
-
-
-def _etcd_config(clients: int, peers: int) -> str:
-    """Its etcd would listen on two fixed ports, and a second engine on the machine would not start."""
-    urls = {
-        "listen-client-urls": clients,
-        "advertise-client-urls": clients,
-        "listen-peer-urls": peers,
-        "initial-advertise-peer-urls": peers,
-    }
-    lines = [f"{name}: http://127.0.0.1:{port}" for name, port in urls.items()]
-    return "\n".join([*lines, f"initial-cluster: default=http://127.0.0.1:{peers}", ""])
 
 
 def once_it_answers(call: Callable[[], T]) -> T:

@@ -140,11 +140,7 @@ def _lookup_engine(engine: Engine) -> Engine:
     if engine.dialect.name == "sqlite":
         return engine
     return create_engine(
-        engine.url,
-        pool_size=2,
-        pool_timeout=5,
-        isolation_level="AUTOCOMMIT",
-        connect_args=_POSTGRESQL_ARGUMENTS,
+        engine.url, pool_size=2, pool_timeout=5, isolation_level="AUTOCOMMIT", connect_args=_POSTGRESQL_ARGUMENTS
     )
 
 
