@@ -12,9 +12,12 @@ from itertools import islice
 import pytest
 from sqlalchemy import text
 
+from embedloop.catalog import index_versions
 from embedloop.catalog.database import Database
 from embedloop.client import Client
 from embedloop.errors import EmbedloopError
+from embedloop.index import MilvusIndex
+from embedloop.promotion import alias_of
 from tests import compose
 from tests.e2e.production import Production, production
 from tests.integration.stack import clinic, test_swap
@@ -209,6 +212,21 @@ def test_api_and_worker_killed_during_a_reembed(wired: Production, second: Clien
     assert not (wired.data_dir / "spool" / "api-1").exists()
     with wired.client("api-3") as replacing:
         assert replacing.search(CORPUS, "written").index_version == ended["result"]["index_version"]
+
+
+def test_collection_that_milvus_lost_is_built_again_from_the_catalog(wired: Production, second: Client) -> None:
+    serving = second.corpus(CORPUS)["serving"]
+    with catalog(wired) as database, database.read() as connection:
+        lost = index_versions.get(connection, serving).collection
+    index = MilvusIndex(f"http://127.0.0.1:{wired.servers['milvus'].port}", timeout_seconds=30)
+    index.drop_alias(alias_of(CORPUS))
+    index.drop(lost)
+    index.close()
+    ended = second.wait_for_job(second.submit_job("reindex", CORPUS)["id"], JOB_SECONDS)
+    assert ended["state"] == "succeeded", ended
+    found = second.search(CORPUS, "written", top_k=100)
+    assert found.index_version == ended["result"]["index_version"] != serving
+    assert "after" in {hit.document_id for hit in found.results}
 
 
 def test_sigterm_ends_every_process_by_itself(wired: Production) -> None:

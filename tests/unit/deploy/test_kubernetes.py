@@ -117,9 +117,10 @@ def test_secrets_are_named_and_never_written(name: str) -> None:
 def test_long_running_container_is_probed(name: str) -> None:
     probes = container(name)
     if name == "api":
-        assert probes["readinessProbe"]["httpGet"]["path"] == "/readyz"
-        assert probes["livenessProbe"]["httpGet"]["path"] == "/healthz"
-        assert probes["startupProbe"]["httpGet"]["path"] == "/healthz"
+        paths = {
+            kind: probes[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")
+        }
+        assert paths == {"startup": "/readyz", "readiness": "/healthz", "liveness": "/healthz"}
         return
     check = SERVICES[name]["healthcheck"]["test"][1]
     assert probes["readinessProbe"]["exec"]["command"] == ["sh", "-c", check]
