@@ -13,7 +13,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """One class for every process; the embedded stack and production differ only in these values."""
 
-    model_config = SettingsConfigDict(env_prefix="EMBEDLOOP_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="EMBEDLOOP_", extra="ignore", frozen=True, env_ignore_empty=True
+    )
 
     data_dir: Path = Path("./embedloop-data")
     database_url: str = ""
@@ -22,6 +24,8 @@ class Settings(BaseSettings):
     broker_url: str = "redis://127.0.0.1:6379/0"
     model_store: str = ""
     secret_key: SecretStr = SecretStr("")
+    admin_key: Annotated[SecretStr, Field(min_length=32)] | None = None
+    heartbeat_file: Path | None = None
 
     encoder_backend: Annotated[str, Field(pattern="^(onnx|torch)$")] = "onnx"
     encoder_threads: Annotated[int, Field(ge=1, le=256)] = 2

@@ -49,11 +49,17 @@ def key_hash(key: str) -> str:
 
 
 def ensure_admin_key(database: Database, settings: Settings) -> None:
-    """Gives a catalog without keys its first one, written to `admin.key`; only its hash is stored."""
+    """Gives a catalog without keys its first one; only its hash is stored.
+
+    The key is that of the settings, or one made here and written to `admin.key`.
+    """
     with database.read() as connection:
         if keys.count(connection):
             return
-    key = read_or_create(settings.data_dir / ADMIN_KEY_FILE, f"el_{secrets.token_urlsafe(32)}")
+    if settings.admin_key is None:
+        key = read_or_create(settings.data_dir / ADMIN_KEY_FILE, f"el_{secrets.token_urlsafe(32)}")
+    else:
+        key = settings.admin_key.get_secret_value()
     try:
         with database.write() as connection:
             if not keys.count(connection):

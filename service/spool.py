@@ -25,14 +25,18 @@ log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 1.0
 FLUSH_WAIT_SECONDS = 10.0
+ADOPT_SECONDS = 60.0
 ROWS_PER_INSERT = 300
 SUFFIX = ".ndjson"
+LOCK = "lock"
 
 
 class Spool:
     """Appends with one `write` a line, which survives kill -9; a thread moves segments to the catalog.
 
-    The folder is locked: a second process on it would delete segments that the first still writes.
+    The folder is locked: a second process on it would delete segments that the first still writes. A folder
+    beside it that nobody locks is that of a replica that is gone, say, of a container that was replaced: its
+    lines are moved too.
     """
 
     def __init__(self, folder: Path, database: Database):
@@ -40,7 +44,7 @@ class Spool:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._database = database
-        self._lock_file = _locked(folder / "lock")
+        self._lock_file = _locked(folder / LOCK)
         self._appending = threading.Lock()
         self._flushing = threading.Lock()
         self._segment: Path | None = None
@@ -77,6 +81,14 @@ class Spool:
         finally:
             self._flushing.release()
 
+    def adopt(self) -> int:
+        """Moves what replicas left that are gone, and removes their folders; returns the number of lines.
+
+        Raises:
+            Unavailable: the catalog does not answer; what is left waits for the next time.
+        """
+        return sum(self._adopt(lock.parent) for lock in sorted(self._folder.parent.glob(f"*/{LOCK}")))
+
     def close(self) -> None:
         """Flushes for the last time; what cannot be moved waits in its segment for the next start."""
         self._stop.set()
@@ -91,9 +103,13 @@ class Spool:
         self._lock_file.close()
 
     def _run(self) -> None:
+        adopted_at = -ADOPT_SECONDS
         while True:
             try:
                 self.flush_now()
+                if time.monotonic() - adopted_at >= ADOPT_SECONDS:
+                    adopted_at = time.monotonic()
+                    self.adopt()
             except EmbedloopError as error:
                 log.warning("the retrieval log waits in %s: %s", self._folder, error)
             # The thread must outlive whatever a database throws; the segment is still there.
@@ -101,6 +117,22 @@ class Spool:
                 log.exception("the retrieval log could not be moved")
             if self._stop.wait(FLUSH_SECONDS):
                 return
+
+    def _adopt(self, folder: Path) -> int:
+        try:
+            lock_file = _locked(folder / LOCK)
+        except Conflict:
+            return 0
+        try:
+            moved = sum(self._move(segment) for segment in sorted(folder.glob(f"*{SUFFIX}*")))
+            if moved:
+                log.info("%d lines of the retrieval log came from %s", moved, folder)
+                settle_pending(self._database)
+            (folder / LOCK).unlink()
+            folder.rmdir()
+        finally:
+            lock_file.close()
+        return moved
 
     def _open(self) -> None:
         if self._descriptor < 0:
@@ -144,11 +176,16 @@ class Spool:
 
 
 def _locked(path: Path) -> Any:
-    file = path.open("w")
+    file = None
     try:
+        file = path.open("w")
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Who adopted the folder between these two calls has removed it: that lock would guard nothing.
+        if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            raise OSError("another file has taken its place")
     except OSError as error:
-        file.close()
+        if file is not None:
+            file.close()
         raise Conflict(f"another process spools into {path.parent}; give each replica its own id") from error
     return file
 

@@ -17,8 +17,8 @@ from embedloop.jobs import Lease, Outcome
 from embedloop.queue import deliver
 from embedloop.records import IndexState, Job, JobKind
 from embedloop.settings import Settings
+from workers import heartbeat, upkeep
 from workers import reembed as reembed_stages
-from workers import upkeep
 from workers.parts import Parts
 
 log = logging.getLogger(__name__)
@@ -78,8 +78,11 @@ app.conf.update(
             "options": {"queue": "default", "expires": settings.sweep_seconds},
         },
     },
-    beat_schedule_filename=str(settings.data_dir / "beat-schedule"),
+    beat_scheduler="workers.beat:LeasedScheduler",
+    # The lease is renewed at every turn, also when nothing is due.
+    beat_max_loop_interval=settings.beat_seconds,
 )
+heartbeat.install(app, settings.heartbeat_file)
 
 
 @cache

@@ -64,6 +64,14 @@ def test_key_written_before_a_crash_becomes_the_key(database: Database, tmp_path
         assert keys.by_hash(connection, key_hash("el_written_before")) is not None
 
 
+def test_admin_key_of_the_settings_is_stored_and_written_nowhere(database: Database, tmp_path: Path) -> None:
+    given = "el_" + "k" * 40
+    ensure_admin_key(database, Settings(data_dir=tmp_path, admin_key=given))  # type: ignore[arg-type]
+    with database.read() as connection:
+        assert keys.by_hash(connection, key_hash(given)) is not None
+    assert not (tmp_path / "admin.key").exists()
+
+
 def test_secret_of_the_settings_wins_over_the_file(tmp_path: Path) -> None:
     made = secret_key(Settings(data_dir=tmp_path))
     assert secret_key(Settings(data_dir=tmp_path)) == made

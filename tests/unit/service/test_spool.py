@@ -134,3 +134,44 @@ def test_thread_flushes_by_itself(database: Database, corpus: Corpus, tmp_path: 
     spool.start()
     spool.close()
     assert logged(database) == {"r1"}
+
+
+def test_lines_of_a_replica_that_is_gone_are_adopted_by_another(
+    database: Database, corpus: Corpus, tmp_path: Path
+) -> None:
+    gone = Spool(tmp_path / "gone", database)
+    gone.append(retrieval("r1"))
+    gone._lock_file.close()  # its container was replaced: nobody comes back to this folder
+    other = Spool(tmp_path / "other", database)
+    assert other.adopt() == 1
+    assert logged(database) == {"r1"}
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["other"]
+    other.close()
+
+
+def test_folder_of_a_replica_that_lives_is_left_alone(
+    database: Database, corpus: Corpus, tmp_path: Path
+) -> None:
+    living = Spool(tmp_path / "living", database)
+    living.append(retrieval("r1"))
+    other = Spool(tmp_path / "other", database)
+    assert other.adopt() == 0
+    assert logged(database) == set()
+    living.close()
+    assert logged(database) == {"r1"}
+    other.close()
+
+
+def test_replica_that_comes_back_finds_its_folder_again(
+    database: Database, corpus: Corpus, tmp_path: Path
+) -> None:
+    gone = Spool(tmp_path / "gone", database)
+    gone._lock_file.close()
+    other = Spool(tmp_path / "other", database)
+    other.adopt()
+    back = Spool(tmp_path / "gone", database)
+    back.append(retrieval("r1"))
+    assert other.adopt() == 0
+    back.close()
+    assert logged(database) == {"r1"}
+    other.close()
