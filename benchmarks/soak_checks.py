@@ -63,7 +63,11 @@ async def check(client: AsyncClient, traffic: Traffic, base: Sequence[Term]) -> 
 
     async def shown(document_id: str) -> bool:
         answer = await client.search(CORPUS, texts[document_id], top_k=TOP_K)
-        return any(hit.document_id == document_id for hit in answer.results)
+        revision = live.get(document_id)
+        return any(
+            hit.document_id == document_id and revision in (None, hit.metadata.get(REVISION))
+            for hit in answer.results
+        )
 
     present = [*(term.term_id for term in base), *live]
     wrong["lost"] = len(await _without(present, stored))

@@ -23,7 +23,7 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
     panels[2, 0].set_xlabel("minutes")
     plan, summary = report["settings"]["plan"], report["summary"]
     errors, wrong = sum(summary["errors"].values()), sum(summary["wrong_answers"].values())
-    rates = f"{plan['searches']:g} searches, {plan['writes']:g} writes, {plan['feedback']:g} signals a second"
+    rates = f"{plan['searches']:g} searches/s, {plan['writes']:g} writes/s, {plan['feedback']:g} signals/s"
     finish(figure, f"Soak: {rates}; {errors} errors, {wrong} wrong answers", report, path)
 
 
