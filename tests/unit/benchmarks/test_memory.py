@@ -4,26 +4,21 @@ import os
 import subprocess
 import sys
 
-from benchmarks.memory import MemoryWatch, look, resident_mib
+from benchmarks.memory import MemoryWatch, look
 
 HOLDS = "import sys; block = b'x' * (64 << 20); print('ready', flush=True); sys.stdin.read()"
 
 
 def test_memory_of_a_child_counts_for_its_parent_and_is_gone_with_it() -> None:
-    before = resident_mib(os.getpid())
-    assert before is not None
+    before = look({"tests": os.getpid()})["tests"]
     with subprocess.Popen(
         [sys.executable, "-c", HOLDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"
-        during = resident_mib(os.getpid())
-        own = resident_mib(child.pid)
-    assert own is not None
-    assert own > 64
-    assert during is not None
-    assert during > before + 60
-    assert resident_mib(child.pid) is None
+        during = look({"tests": os.getpid(), "child": child.pid})
+    assert during["child"] > 64
+    assert during["tests"] > before + 60
     assert look({"gone": child.pid}) == {}
 
 
