@@ -5,9 +5,11 @@ TORCH := torch==2.13.0
 # An index with CPU builds of torch, used only where the default one would bring CUDA.
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 STAMP := $(VENV)/.installed
+# The plain service of the benchmarks wants an older pymilvus, so its packages lie apart.
+PLAIN := $(VENV)/plain-service
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit check format bench clean
+.PHONY: help setup demo test test-unit check format plain-service bench soak clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,8 +46,20 @@ format: setup  ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup  ## measure search, re-embedding and training; writes benchmarks/results/
+plain-service: $(PLAIN)/.installed  ## fetch the packages of the plain service that search is compared with
+
+$(PLAIN)/.installed: benchmarks/requirements-plain.txt | setup
+	rm -rf $(PLAIN)
+	$(BIN)/pip install --quiet --no-deps --target $(PLAIN) -r benchmarks/requirements-plain.txt
+	touch $@
+
+bench: setup plain-service  ## measure search, re-embedding and training; writes benchmarks/results/
 	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.reembed
+	$(BIN)/python -m benchmarks.training
+
+soak: setup  ## 30 minutes of mixed load on Milvus, PostgreSQL and Valkey; writes benchmarks/results/
+	$(BIN)/python -m benchmarks.soak
 
 clean:  ## remove what the targets made, except .venv
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist *.egg-info report.html report.json

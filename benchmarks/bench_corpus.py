@@ -1,21 +1,24 @@
-"""A stack of its own with the ontology in it, for the sections that need the service."""
+"""A stack of its own with one corpus, for the benchmarks that need the service."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import Any
 
+from benchmarks.engines import Engine, seal
+from benchmarks.levels import Target
 from benchmarks.progress import say
 from embedloop.client import Client
 from embedloop.client.results import Json
-from embedloop.demo.ontology import Vocabulary
-from embedloop.errors import DeadlineExceeded, EmbedloopError, NotFound
+from embedloop.demo.ontology import Term
+from embedloop.errors import DeadlineExceeded, EmbedloopError, NotFound, Unavailable
+from embedloop.index import MilvusIndex
 from embedloop.promotion import alias_of
 from embedloop.records import IndexState, JobState
 from embedloop.settings import Settings
@@ -23,30 +26,92 @@ from embedloop.supervisor import Stack
 
 CORPUS = "bench"
 JOB_SECONDS = 3600.0
-LOOK_SECONDS = 0.2
+FOUND_SECONDS = 300.0
 JOB_LOOK_SECONDS = 0.1
+FOUND_LOOK_SECONDS = 0.05
+OWN = ("service", "apply", "default", "embed-1", "train", "beat", "valkey")
 
 
 @dataclass(frozen=True)
 class Bench:
-    """A running service with one corpus, and what a bare measurement of the same parts needs."""
+    """A running service with one corpus, and what a bare measurement of the same parts needs.
+
+    Attributes:
+        stack: The service and its workers.
+        client: With the admin key.
+        engine: The Milvus below, which the stack did not start.
+        servers: Other servers that the stack did not start: name -> process id.
+    """
 
     stack: Stack
     client: Client
-    vocabulary: Vocabulary
-    ingest_seconds: float
+    engine: Engine
+    servers: Mapping[str, int] = field(default_factory=dict)
+
+    def pids(self) -> dict[str, int]:
+        """The process of each part that runs now; children of theirs are not listed."""
+        found = dict(self.servers) | {"milvus": self.engine.pid}
+        for name in OWN:
+            try:
+                found[name] = self.stack.pid(name)
+            except Unavailable:
+                continue
+        return found
+
+    def target(self) -> Target:
+        """The search route of the corpus."""
+        pids = {"service": self.stack.pid("service"), "milvus": self.engine.pid}
+        return Target(self.stack.url, f"/v1/corpora/{CORPUS}/search", self.stack.admin_key, pids)
+
+    def collection(self) -> str:
+        """The physical collection that serves.
+
+        Raises:
+            NotFound: The alias of the corpus is on none.
+        """
+        index = MilvusIndex(self.engine.uri)
+        found = index.alias_target(alias_of(CORPUS))
+        index.close()
+        if found is None:
+            raise NotFound(f"alias {alias_of(CORPUS)} must be on a collection, it is on none")
+        return found
+
+    def seal(self) -> None:
+        """Flushes what serves and waits until it is indexed."""
+        seal(self.engine.uri, self.collection())
 
     def bare_parts(self) -> dict[str, Any]:
-        """Model files, threads, batch size and Milvus address, as the service uses them."""
-        settings = Settings()
+        """Model files, batch size, Milvus address and collection, as the service uses them."""
         model = self.client.model(serving(self.client)["model_version"])
         return {
             "model": str(self.stack.data_dir / "models" / model["id"]),
             "max_tokens": model["max_tokens"],
-            "batch_size": settings.encode_batch_size,
-            "milvus": milvus_address(self.stack),
-            "alias": alias_of(CORPUS),
+            "batch_size": Settings().encode_batch_size,
+            "milvus": self.engine.uri,
+            "milvus_pid": self.engine.pid,
+            "collection": self.collection(),
         }
+
+    def ingest(self, terms: Sequence[Term]) -> dict[str, float]:
+        """Stores terms, each request answered when searches can find what it stored.
+
+        Returns:
+            Seconds until the last request was answered (`applied`), and until a search for the last term
+            showed it (`found`).
+
+        Raises:
+            EmbedloopError: A term was refused, or is not applied.
+            DeadlineExceeded: No search finds the last one in time.
+        """
+        say(f"ingesting {len(terms)} terms")
+        begin = time.perf_counter()
+        documents = (term.document for term in terms)
+        for line in self.client.bulk_documents(CORPUS, documents, wait_applied=True):
+            if line.get("status") == "refused":
+                raise EmbedloopError(f"every term must be stored, line {line['line']}: {line['error']}")
+        applied = time.perf_counter() - begin
+        self._wait_until_found(terms[-1])
+        return {"applied": applied, "found": time.perf_counter() - begin}
 
     def run_job(self, kind: str) -> Iterator[tuple[float, Json]]:
         """Submits a job and yields it every tenth of a second with `time.perf_counter()`, its end included.
@@ -61,7 +126,14 @@ class Bench:
             pause.wait(JOB_LOOK_SECONDS)
             job = self.client.job(job["id"])
             yield time.perf_counter(), job
-        _check_succeeded(job)
+        check_succeeded(job)
+
+    def _wait_until_found(self, term: Term) -> None:
+        pause, deadline = Event(), time.monotonic() + FOUND_SECONDS
+        while all(hit.document_id != term.term_id for hit in self.client.search(CORPUS, term.name).results):
+            if time.monotonic() > deadline:
+                raise DeadlineExceeded(f"{term.term_id} must be found in {FOUND_SECONDS:g} s, it is not")
+            pause.wait(FOUND_LOOK_SECONDS)
 
 
 def serving(client: Client) -> Json:
@@ -73,49 +145,34 @@ def serving(client: Client) -> Json:
 
 
 @contextmanager
-def running(vocabulary: Vocabulary) -> Iterator[Bench]:
-    """Starts a stack in a temporary folder and ingests every term."""
+def running(
+    engine: Engine,
+    *,
+    database: str | None = None,
+    broker: str | None = None,
+    servers: Mapping[str, int] | None = None,
+    policy: Mapping[str, Any] | None = None,
+) -> Iterator[Bench]:
+    """Starts a stack in a temporary folder on a Milvus, with an empty corpus that has its index version.
+
+    Args:
+        engine: The Milvus.
+        database: A PostgreSQL; None takes SQLite.
+        broker: A Valkey; None starts one.
+        servers: Processes of the servers given.
+        policy: Of the corpus.
+    """
     with tempfile.TemporaryDirectory(prefix="embedloop-bench-") as folder:
         say("starting the stack")
-        with Stack(Path(folder)) as stack, Client(stack.url, stack.admin_key, timeout_seconds=60.0) as client:
-            say("first index version")
-            created = client.create_corpus(CORPUS)
-            _check_succeeded(client.wait_for_job(created["job"], JOB_SECONDS))
-            say(f"ingesting {len(vocabulary.terms)} terms")
-            seconds = _ingest(client, vocabulary)
-            say(f"searchable after {seconds:.1f} s")
-            yield Bench(stack, client, vocabulary, seconds)
+        stack = Stack(Path(folder), milvus=engine.uri, database=database, broker=broker)
+        with stack, Client(stack.url, stack.admin_key, timeout_seconds=60.0) as client:
+            created = client.create_corpus(CORPUS, policy=policy)
+            check_succeeded(client.wait_for_job(created["job"], JOB_SECONDS))
+            yield Bench(stack, client, engine, servers or {})
             say("stopping the stack")
 
 
-def milvus_address(stack: Stack) -> str:
-    """Where the stack's own Milvus Lite listens, read from its command line."""
-    command = Path(f"/proc/{stack.pid('milvus')}/cmdline").read_text().split("\0")
-    return f"http://127.0.0.1:{command[command.index('--port') + 1]}"
-
-
-def _ingest(client: Client, vocabulary: Vocabulary) -> float:
-    """Seconds until searches find every term.
-
-    Raises:
-        EmbedloopError: A term was refused.
-        DeadlineExceeded: The serving index version does not catch up in time.
-    """
-    begin = time.perf_counter()
-    last_seq = 0
-    for line in client.bulk_documents(CORPUS, (term.document for term in vocabulary.terms)):
-        if line.get("status") == "refused":
-            raise EmbedloopError(f"every term must be stored, line {line['line']} was refused: {line['error']}")
-        if "summary" in line:
-            last_seq = line["summary"]["last_seq"]
-    pause = Event()
-    while (applied := serving(client)["applied_seq"]) < last_seq:
-        if time.perf_counter() - begin > JOB_SECONDS:
-            raise DeadlineExceeded(f"change {last_seq} must be applied in {JOB_SECONDS:g} s, {applied} is")
-        pause.wait(LOOK_SECONDS)
-    return time.perf_counter() - begin
-
-
-def _check_succeeded(job: Json) -> None:
+def check_succeeded(job: Json) -> None:
+    """Raises EmbedloopError for a job that did not succeed."""
     if job["state"] != "succeeded":
         raise EmbedloopError(f"job {job['id']} must succeed, it {job['state']}: {job.get('error')}")

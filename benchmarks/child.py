@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -13,8 +14,15 @@ from benchmarks.machine import ROOT
 from embedloop.errors import EmbedloopError
 
 
-def measure(module: str, config: Mapping[str, Any]) -> dict[str, Any]:
+def measure(
+    module: str, config: Mapping[str, Any], *, environment: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Runs `python -m module` on a configuration and reads its result.
+
+    Args:
+        module: Its `main` is given to `answer`.
+        config: What goes in.
+        environment: Further variables of the process.
 
     Raises:
         EmbedloopError: The process failed; its own words went to stderr.
@@ -25,6 +33,7 @@ def measure(module: str, config: Mapping[str, Any]) -> dict[str, Any]:
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
+        env={**os.environ, **(environment or {})},
         check=False,
     )
     if done.returncode != 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from embedloop.errors import InvalidInput
 
@@ -12,16 +12,16 @@ MOST_HEADER_BYTES = 65_536
 
 
 class Connection:
-    """One connection to the search route of one corpus; it connects at the first search and after a failure."""
+    """One connection to a search route; it connects at the first search and after a failure."""
 
-    def __init__(self, url: str, key: str, corpus: str, top_k: int):
+    def __init__(self, url: str, path: str, key: str, top_k: int):
         parts = urlsplit(url)
         if parts.scheme != "http" or not parts.hostname or not parts.port:
             raise InvalidInput(f"url must be like http://127.0.0.1:8080, got {url!r}", field="url")
         self._address = (parts.hostname, parts.port)
         self._top_k = top_k
         self._head = (
-            f"POST /v1/corpora/{quote(corpus, safe='')}/search HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
             f"Authorization: Bearer {key}\r\nContent-Type: application/json\r\nContent-Length: "
         )
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None

@@ -28,8 +28,7 @@ class BareSearch:
     def __init__(self, config: dict[str, Any]):
         self._encoder = encoder_of(config)
         self._client = MilvusClient(uri=config["milvus"], timeout=30)
-        described = self._client.describe_alias(config["alias"])
-        self._collection: str = described["collection_name"]
+        self._collection: str = config["collection"]
         self._top_k: int = config["top_k"]
         self._ef: int = config["ef_search"]
 

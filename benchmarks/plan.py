@@ -7,12 +7,13 @@ from dataclasses import dataclass
 SEED = 13
 TOP_K = 10
 CLIENTS = (1, 8, 32)
-OPEN_SHARE = 0.7
+# Offered load of the open loop, as shares of what the same service reached with the most clients.
+OPEN_SHARES = (0.5, 0.8, 1.0, 1.3, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
-class BenchPlan:
-    """Sizes of one run.
+class SearchPlan:
+    """Sizes of the search benchmark.
 
     Attributes:
         terms: Documents of the corpus.
@@ -20,39 +21,115 @@ class BenchPlan:
         least_requests: A closed level measures at least so many searches,
         least_seconds: and at least so long,
         most_seconds: but never longer than this.
-        open_seconds: Length of the open-loop level.
+        open_seconds: Length of an open-loop level.
+        timeout_seconds: When a client gives a search up.
         floor_requests: Searches of the bare parts.
+    """
+
+    terms: int = 6000
+    warm_up_seconds: float = 4.0
+    least_requests: int = 1000
+    least_seconds: float = 15.0
+    most_seconds: float = 60.0
+    open_seconds: float = 15.0
+    timeout_seconds: float = 10.0
+    floor_requests: int = 1024
+
+    @classmethod
+    def quick(cls) -> SearchPlan:
+        """Sizes at which everything runs once, and no figure means anything."""
+        return cls(
+            terms=300,
+            warm_up_seconds=1.0,
+            least_requests=50,
+            least_seconds=2.0,
+            most_seconds=4.0,
+            open_seconds=3.0,
+            timeout_seconds=4.0,
+            floor_requests=64,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReembedPlan:
+    """Sizes of the re-embed benchmark.
+
+    Attributes:
+        terms: Documents of the corpus at the end.
+        first_terms: Documents at the first look on memory.
+        idle_seconds: How long the stack rests before it is looked at.
+        rate: Searches a second while a job runs.
+        before_seconds: How long the same searches run before it.
+    """
+
+    terms: int = 6000
+    first_terms: int = 2000
+    idle_seconds: float = 10.0
+    rate: float = 5.0
+    before_seconds: float = 40.0
+
+    @classmethod
+    def quick(cls) -> ReembedPlan:
+        """Sizes at which everything runs once, and no figure means anything."""
+        return cls(terms=300, first_terms=100, idle_seconds=2.0, before_seconds=4.0)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """Sizes of the training benchmark.
+
+    Attributes:
+        terms: Documents that pairs and queries come from.
         pairs: Training pairs.
         held_out: Queries that the trained models are compared on.
         pool: Documents that those queries are ranked against.
         repeats: Trainings of each kind, each with a seed of its own.
     """
 
-    terms: int
-    warm_up_seconds: float = 5.0
-    least_requests: int = 1000
-    least_seconds: float = 20.0
-    most_seconds: float = 60.0
-    open_seconds: float = 30.0
-    floor_requests: int = 1024
+    terms: int = 6000
     pairs: int = 1000
     held_out: int = 200
     pool: int = 1000
     repeats: int = 2
 
     @classmethod
-    def quick(cls, terms: int) -> BenchPlan:
+    def quick(cls) -> TrainingPlan:
+        """Sizes at which everything runs once, and no figure means anything."""
+        return cls(terms=600, pairs=128, held_out=40, pool=200, repeats=1)
+
+
+@dataclass(frozen=True, slots=True)
+class SoakPlan:
+    """Sizes of the soak.
+
+    Attributes:
+        minutes: How long the load lasts.
+        terms: Documents that are there from the begin on.
+        window_seconds: Time between two looks.
+        searches: A second.
+        writes: A second: new documents, changes and deletes.
+        feedback: Signals a second.
+        training_pairs: Labels that the cycle trains on.
+        golden_queries: Labels that its gate reads.
+    """
+
+    minutes: float = 30.0
+    terms: int = 2000
+    window_seconds: float = 5.0
+    searches: float = 10.0
+    writes: float = 1.0
+    feedback: float = 1.0
+    training_pairs: int = 800
+    golden_queries: int = 100
+
+    @classmethod
+    def quick(cls) -> SoakPlan:
         """Sizes at which everything runs once, and no figure means anything."""
         return cls(
-            terms=terms,
-            warm_up_seconds=1.0,
-            least_requests=50,
-            least_seconds=3.0,
-            most_seconds=6.0,
-            open_seconds=3.0,
-            floor_requests=64,
-            pairs=128,
-            held_out=40,
-            pool=200,
-            repeats=1,
+            minutes=2.0,
+            terms=300,
+            window_seconds=2.0,
+            searches=5.0,
+            training_pairs=64,
+            golden_queries=20,
         )

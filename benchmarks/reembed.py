@@ -1,109 +1,139 @@
-"""Section `reembed`: a reindex job, beside the encoder alone on the same passages."""
+"""`python -m benchmarks.reembed`: re-embedding and ingest, beside the bare encoder and LangChain; memory.
+
+Writes `reembed.json` and `reembed.png`.
+"""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
-from benchmarks import child
+from benchmarks import bench_corpus, command, engines, plain, reembed_picture, reindex, verdicts
 from benchmarks.bench_corpus import Bench
 from benchmarks.figures import ratio
-from benchmarks.machine import cpu_seconds
+from benchmarks.memory import MemoryWatch
+from benchmarks.plain import PlainService
+from benchmarks.plan import ReembedPlan
 from benchmarks.progress import say, show
+from benchmarks.report import Report
 from embedloop.demo.ontology import Vocabulary
-from embedloop.encoder import TOKENIZER_FILE
-from embedloop.jobs import STAGES
-from embedloop.policy import Chunking
-from embedloop.records import JobKind, JobState
-from embedloop.settings import Settings
-from embedloop.text.chunking import Chunker, embedding_text
-
-WORKER = "embed-1"
 
 
-def measure(bench: Bench) -> dict[str, Any]:
-    """The job, then the bare encoder while the stack is idle."""
-    documents = len(bench.vocabulary.terms)
-    before = cpu_seconds(bench.stack.pid(WORKER))
-    spans = run_reindex(bench)
-    worker_seconds = cpu_seconds(bench.stack.pid(WORKER)) - before
-    parts = bench.bare_parts()
-    texts = passages(bench.vocabulary, parts)
-    say(f"bare encoder, {len(texts)} passages")
-    bare = child.measure(
-        "benchmarks.floor",
-        parts | {"what": "encode", "threads": Settings().embed_threads, "texts": texts},
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the benchmark; returns the exit code."""
+    parser = command.parser("reembed", __doc__)
+    command.add_milvus(parser)
+    plain.add_packages(parser)
+    options = parser.parse_args(arguments)
+    plan = ReembedPlan.quick() if options.quick else ReembedPlan()
+    if options.terms:
+        plan = replace(plan, terms=options.terms, first_terms=-(-options.terms // 3))
+    return command.run(
+        lambda: run(plan, options.milvus, plain.checked(options.plain_packages), command.folder_of(options))
     )
-    bare_rate = documents / bare["seconds"]
-    rates = {name: round(documents / seconds, 2) for name, seconds in spans.items()}
-    section = {
-        "documents": documents,
-        "passages": len(texts),
-        "seconds": {name: round(seconds, 2) for name, seconds in spans.items()},
-        "documents_per_second": rates,
-        "bare": {"seconds": bare["seconds"], "documents_per_second": round(bare_rate, 2)},
-        "cpu_ms_per_document": {
-            "embed_worker": round(1000 * worker_seconds / documents, 3),
-            "bare": round(1000 * bare["cpu_seconds"] / documents, 3),
-        },
-        "ingest": {
-            "seconds": round(bench.ingest_seconds, 2),
-            "documents_per_second": round(documents / bench.ingest_seconds, 2),
-        },
-        "ratios": {f"{name}_to_bare": ratio(rate, bare_rate) for name, rate in rates.items()}
-        | {"cpu_of_worker_to_bare": ratio(worker_seconds, bare["cpu_seconds"])},
+
+
+def run(plan: ReembedPlan, milvus: str, packages: Path, folder: Path) -> None:
+    """Ours first, then, with its stack stopped, LangChain on the same Milvus."""
+    vocabulary = command.vocabulary(plan.terms)
+    settings = command.settings_of(vocabulary) | {"plan": asdict(plan)}
+    report = Report("reembed", folder, settings, reembed_picture.draw)
+    with engines.running(milvus) as engine:
+        report.keep("milvus", {"kind": engine.kind, "version": engine.version})
+        with bench_corpus.running(engine) as bench, MemoryWatch(bench.pids) as watch:
+            _measure_ours(bench, watch, vocabulary, plan, report)
+        say(f"plain service: adding {len(vocabulary.terms)} terms")
+        report.keep("plain_ingest", PlainService(packages, engine).ingest(vocabulary.terms))
+    report.keep("ratios", ratios(report.content))
+    report.finish()
+    _show(report.content)
+
+
+def ratios(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the job keeps of the bare encoder's speed, what searches cost it, and it them."""
+    quiet, loaded, bare = found["quiet"], found["with_searches"], found["bare"]["documents_per_second"]
+    searches = loaded["searches"]
+    both = searches["before"]["latency_ms"] is not None and searches["during"]["latency_ms"] is not None
+    told = {
+        "embed_stage_to_bare": verdicts.judged(
+            ratio(quiet["documents_per_second"]["embed"], bare), at_least=0.95
+        ),
+        "job_to_bare": verdicts.judged(ratio(quiet["documents_per_second"]["job"], bare)),
+        "job_with_searches_to_quiet_job": verdicts.judged(
+            ratio(loaded["documents_per_second"]["job"], quiet["documents_per_second"]["job"])
+        ),
+        "ingest_to_plain_service": verdicts.judged(
+            ratio(found["ingest"]["documents_per_second"], found["plain_ingest"]["documents_per_second"])
+        ),
     }
-    _show(section)
-    return section
+    for name in ("p50", "p99") if both else ():
+        before, during = (searches[when]["latency_ms"][name] for when in ("before", "during"))
+        told[f"search_{name}_during_to_before"] = verdicts.judged(ratio(during, before))
+    return told
 
 
-def run_reindex(bench: Bench) -> dict[str, float]:
-    """Re-embeds the corpus with the model that serves it, and promotes the result.
+def _measure_ours(
+    bench: Bench, watch: MemoryWatch, vocabulary: Vocabulary, plan: ReembedPlan, report: Report
+) -> None:
+    memory: list[dict[str, Any]] = []
+    ingest: list[dict[str, float]] = []
+    first, rest = vocabulary.terms[: plan.first_terms], vocabulary.terms[plan.first_terms :]
+    with watch.phase("idle") as phase:
+        Event().wait(plan.idle_seconds)
+    memory.append({"documents": 0} | phase)
+    documents = 0
+    for terms in (first, rest):
+        documents += len(terms)
+        with watch.phase("ingest") as phase:
+            ingest.append(bench.ingest(terms))
+        memory.append({"documents": documents} | phase)
+        with watch.phase("re-embed") as phase:
+            quiet = reindex.quiet(bench, documents)
+        memory.append({"documents": documents} | phase)
+        report.keep("memory", memory)
+    report.keep("ingest", ingest_of(ingest, documents))
+    report.keep("quiet", quiet)
+    report.keep("bare", reindex.bare(bench, vocabulary))
+    with watch.phase("re-embed with searches") as phase:
+        report.keep("with_searches", reindex.with_searches(bench, vocabulary, plan))
+    memory.append({"documents": documents} | phase)
+    report.keep("memory", memory)
 
-    Returns:
-        Seconds of stage `embed`; from its begin until the new version was verified (`embed_to_ready`); and
-        from the submission to the end of the job, promotion included (`job`).
 
-    Raises:
-        EmbedloopError: The job did not succeed.
-    """
-    say("reindex job")
-    order = [stage.name for stage in STAGES[JobKind.REINDEX]]
-    began: dict[str, float] = {}
-    submitted = last = 0.0
-    for at, job in bench.run_job(JobKind.REINDEX.value):
-        submitted, last = submitted or at, at
-        if job["state"] != JobState.QUEUED.value:
-            # A stage shorter than the time between two looks began no later than the one after it.
-            for stage in order[: order.index(job["stage"]) + 1]:
-                began.setdefault(stage, at)
-    for stage in order:
-        began.setdefault(stage, last)
+def ingest_of(parts: Sequence[dict[str, float]], documents: int) -> dict[str, Any]:
+    """Several ingests as one; documents a second are those that searches could find."""
+    seconds = {name: sum(part[name] for part in parts) for name in ("applied", "found")}
     return {
-        "embed": began["verify"] - began["embed"],
-        "embed_to_ready": began["promote"] - began["embed"],
-        "job": last - submitted,
+        "documents": documents,
+        "seconds": {name: round(value, 2) for name, value in seconds.items()},
+        "documents_per_second": round(documents / seconds["found"], 2),
     }
 
 
-def passages(vocabulary: Vocabulary, parts: dict[str, Any]) -> list[str]:
-    """The texts that the job encodes: every term, cut as the service cuts it."""
-    chunker = Chunker.from_tokenizer_file(
-        Path(parts["model"]) / TOKENIZER_FILE, Chunking(), parts["max_tokens"]
-    )
-    return [
-        embedding_text(term.name, chunk.text)
-        for term in vocabulary.terms
-        for chunk in chunker.split(term.name, term.definition)
-    ]
-
-
-def _show(section: dict[str, Any]) -> None:
-    rates, ratios = section["documents_per_second"], section["ratios"]
+def _show(found: dict[str, Any]) -> None:
+    quiet, loaded = found["quiet"], found["with_searches"]
     rows: list[list[object]] = [
-        [name, seconds, rates[name], ratios[f"{name}_to_bare"]] for name, seconds in section["seconds"].items()
+        ["bare encoder", found["bare"]["seconds"], found["bare"]["documents_per_second"]]
     ]
-    for name in ("bare", "ingest"):
-        rows.append([name, *section[name].values(), None])
-    rows.append(["CPU time of the worker", None, None, ratios["cpu_of_worker_to_bare"]])
-    show(f"Re-embed, {section['documents']} documents", ["span", "s", "documents/s", "to bare"], rows)
+    for name, job in (("quiet", quiet), ("with searches", loaded)):
+        for span, seconds in job["seconds"].items():
+            rows.append([f"{name}, {span}", seconds, job["documents_per_second"][span]])
+    ingest, plain_ingest = found["ingest"], found["plain_ingest"]
+    rows.append(["ingest, until found", ingest["seconds"]["found"], ingest["documents_per_second"]])
+    rows.append(["plain service, add_texts", plain_ingest["seconds"], plain_ingest["documents_per_second"]])
+    show(f"Re-embed, {found['settings']['terms']} documents", ["span", "s", "documents/s"], rows)
+    names = sorted({name for phase in found["memory"] for name in phase["mib"]})
+    phases: list[list[object]] = [
+        [f"{phase['documents']}, {phase['phase']}", *(phase["mib"].get(name) for name in names)]
+        for phase in found["memory"]
+    ]
+    show("Memory in MiB, after", ["documents, phase", *names], phases)
+    show("Re-embed, ratios", ["ratio", "value", "aim", "met"], verdicts.rows(found["ratios"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,45 +1,63 @@
-"""The report file: sections that were measured alone are merged into what is there."""
+"""The report file: written after each section, so that a run that is killed leaves what it has."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from embedloop.errors import InvalidInput
+from benchmarks import machine
+from benchmarks.progress import say
 
-SECTIONS = ("search", "reembed", "training")
+Draw = Callable[[Mapping[str, Any], Path], None]
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The report at a path; empty when there is none.
+class Report:
+    """One run's figures, in `NAME.json`, with their picture in `NAME.png`."""
 
-    Raises:
-        InvalidInput: The file is no report.
+    def __init__(self, name: str, folder: Path, settings: Mapping[str, Any], draw: Draw):
+        self.path = folder / f"{name}.json"
+        self.content: dict[str, Any] = {
+            "machine": machine.description(),
+            "measured": machine.moment(),
+            "settings": dict(settings),
+        }
+        self._draw = draw
+        self._begin = time.perf_counter()
+
+    def keep(self, name: str, section: Any) -> None:
+        """Adds a section and writes what there is."""
+        self.content[name] = section
+        self.content["measured"]["seconds"] = round(time.perf_counter() - self._begin, 1)
+        write(self.path, self.content)
+
+    def finish(self) -> None:
+        """Draws the picture."""
+        self._draw(self.content, self.path.with_suffix(".png"))
+        say(f"written: {self.path} and {self.path.with_suffix('.png')}")
+
+
+def written(value: Any, indent: str = "") -> str:
+    """JSON, indented, but a list without objects or lists in it on one line.
+
+    >>> print(written({"a": [1, 2], "b": {"c": "d"}}))
+    {
+      "a": [1, 2],
+      "b": {
+        "c": "d"
+      }
+    }
     """
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InvalidInput(f"{path} must be a report in JSON: {error}", field="out") from error
-    if not isinstance(found, dict):
-        raise InvalidInput(f"{path} must hold one JSON object, got {type(found).__name__}", field="out")
-    return found
-
-
-def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """A report with the sections of `new`, and those of `old` that `new` lacks.
-
-    Sections of another machine, other versions or another number of terms are not kept: beside each other
-    such figures would mislead.
-    """
-    comparable = all(old.get(name) == new.get(name) for name in ("machine", "settings"))
-    kept = {name: old[name] for name in SECTIONS if name in old} if comparable else {}
-    merged = kept | dict(new)
-    return {name: merged[name] for name in ("machine", "settings", *SECTIONS) if name in merged}
+    deeper = indent + "  "
+    if isinstance(value, Mapping) and value:
+        lines = [f"{deeper}{json.dumps(str(key))}: {written(one, deeper)}" for key, one in value.items()]
+        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+    if isinstance(value, list | tuple) and any(isinstance(one, Mapping | list | tuple) for one in value):
+        return "[\n" + ",\n".join(deeper + written(one, deeper) for one in value) + f"\n{indent}]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def write(path: Path, report: Mapping[str, Any]) -> None:
@@ -47,7 +65,7 @@ def write(path: Path, report: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     with partial.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+        file.write(written(report) + "\n")
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)

@@ -1,4 +1,7 @@
-"""Section `training`: the training child process, beside the library's trainer with its defaults."""
+"""`python -m benchmarks.training`: the training child process beside the library's trainer with its defaults.
+
+Writes `training.json` and `training.png`.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks import child
+from benchmarks import child, command, training_picture
 from benchmarks.figures import ratio
 from benchmarks.machine import ROOT
-from benchmarks.plan import SEED, BenchPlan
+from benchmarks.plan import SEED, TrainingPlan
 from benchmarks.progress import say, show
+from benchmarks.report import Report
 from embedloop.demo.ontology import Case, Vocabulary
 from embedloop.errors import TrainingFailed
 from embedloop.policy import DEFAULT_BASE_MODEL, TrainingSettings
@@ -32,7 +37,27 @@ from training.pairs import write_training_set
 KINDS = ("ours", "bare")
 
 
-def measure(vocabulary: Vocabulary, plan: BenchPlan) -> dict[str, Any]:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the benchmark; returns the exit code."""
+    options = command.parser("training", __doc__).parse_args(arguments)
+    plan = TrainingPlan.quick() if options.quick else TrainingPlan()
+    if options.terms:
+        plan = replace(plan, terms=options.terms)
+    return command.run(lambda: run(plan, command.folder_of(options)))
+
+
+def run(plan: TrainingPlan, folder: Path) -> None:
+    """Measures both kinds and writes the report."""
+    vocabulary = command.vocabulary(plan.terms)
+    settings = command.settings_of(vocabulary) | {"plan": asdict(plan)}
+    report = Report("training", folder, settings, training_picture.draw)
+    for name, section in measure(vocabulary, plan).items():
+        report.keep(name, section)
+    report.finish()
+    _show(report.content)
+
+
+def measure(vocabulary: Vocabulary, plan: TrainingPlan) -> dict[str, Any]:
     """Both kinds in turn, each repeat with another seed and the order reversed, so that neither profits.
 
     Neither validates: the training set has no dev split, so both do nothing but train on the same pairs. Ours
@@ -57,24 +82,23 @@ def measure(vocabulary: Vocabulary, plan: BenchPlan) -> dict[str, Any]:
                 run["process_cpu_seconds"] = round(_cpu_seconds_of_children() - cpu, 2)
                 run["ndcg@10"] = round(_score(Path(run.pop("model")), held_out, pool), 4)
             runs[kind].append(run)
-    section: dict[str, Any] = {
+    found: dict[str, Any] = {
         "pairs": len(pairs),
         "held_out_queries": len(held_out),
         "pool": len(pool),
-        "settings": TrainingSettings(hard_negatives=0, seed=SEED).model_dump(mode="json"),
+        "recipe": TrainingSettings(hard_negatives=0, seed=SEED).model_dump(mode="json"),
         "base_ndcg@10": round(base_score, 4),
         **{kind: _summary(runs[kind], len(pairs)) for kind in KINDS},
     }
-    ours, bare = section["ours"], section["bare"]
-    section["ratios"] = {
+    ours, bare = found["ours"], found["bare"]
+    found["ratios"] = {
         "pairs_per_second": ratio(ours["pairs_per_second"], bare["pairs_per_second"]),
         "pairs_per_second_whole_process": ratio(
             ours["pairs_per_second_whole_process"], bare["pairs_per_second_whole_process"]
         ),
         "cpu_of_ours_to_bare": ratio(ours["cpu_ms_per_pair"], bare["cpu_ms_per_pair"]),
     }
-    _show(section)
-    return section
+    return found
 
 
 def _ours(
@@ -172,3 +196,7 @@ def _show(section: dict[str, Any]) -> None:
     rows.append(["ours / bare", *section["ratios"].values(), None])
     columns = ["trainer", "pairs/s", "pairs/s, whole process", "CPU ms a pair", "nDCG@10"]
     show(f"Training, {section['pairs']} pairs", columns, rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,16 +3,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import report
 from benchmarks.figures import latency, percentile, poisson_schedule, ratio
-from benchmarks.load import Tally, closed_loop, open_loop
+from benchmarks.load import Tally, closed_loop, open_loop, settle
 from embedloop.errors import InvalidInput
 
 ANSWER = {
@@ -72,36 +71,6 @@ def test_ratio_to_nothing_is_refused() -> None:
         ratio(1.0, 0.0)
 
 
-def test_merge_keeps_sections_that_were_not_measured_again() -> None:
-    old = {"machine": "m", "settings": "s", "search": 1, "training": 2}
-    new = {"machine": "m", "settings": "s", "search": 3, "reembed": 4}
-    merged = report.merge(old, new)
-    assert merged == {"machine": "m", "settings": "s", "search": 3, "reembed": 4, "training": 2}
-    assert list(merged) == ["machine", "settings", "search", "reembed", "training"]
-
-
-@pytest.mark.parametrize("other", [{"machine": "n"}, {"settings": "t"}])
-def test_merge_drops_sections_of_another_machine_or_size(other: dict[str, str]) -> None:
-    old = {"machine": "m", "settings": "s", "search": 1, "training": 2}
-    new = {"machine": "m", "settings": "s", "search": 3} | other
-    assert report.merge(old, new) == new
-
-
-def test_report_is_read_as_it_was_written(tmp_path: Path) -> None:
-    path = tmp_path / "results" / "search.json"
-    assert report.read(path) == {}
-    report.write(path, {"machine": {"cpu": "x"}})
-    assert report.read(path) == {"machine": {"cpu": "x"}}
-    assert [one.name for one in path.parent.iterdir()] == ["search.json"]
-
-
-@pytest.mark.parametrize("content", ["{", "[]"])
-def test_file_that_is_no_report_is_refused(tmp_path: Path, content: str) -> None:
-    (tmp_path / "search.json").write_text(content)
-    with pytest.raises(InvalidInput, match=r"search\.json"):
-        report.read(tmp_path / "search.json")
-
-
 def test_errors_are_counted_beside_answers() -> None:
     tally = Tally()
     tally.errors["status 429"] += 2
@@ -113,12 +82,22 @@ def test_errors_are_counted_beside_answers() -> None:
 
 
 class FakeService:
-    """Answers every search on a socket; every `fails_every`-th with 503."""
+    """Answers every search on a socket, every `fails_every`-th with 503; a silent one only reads."""
 
-    def __init__(self, fails_every: int = 0):
+    def __init__(
+        self,
+        fails_every: int = 0,
+        answer: dict[str, Any] = ANSWER,
+        silent: bool = False,
+        at_twentieth: Callable[[], None] = lambda: None,
+    ):
         self.requests: list[dict[str, Any]] = []
+        self.paths: set[bytes] = set()
         self.connections = 0
         self._fails_every = fails_every
+        self._answer = answer
+        self._silent = silent
+        self._at_twentieth = at_twentieth
         self._serving: set[asyncio.Task[None]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -128,9 +107,16 @@ class FakeService:
         self._serving.add(task)
         while head := await self._head(reader):
             length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+            self.paths.add(head.split(b" ")[1])
             self.requests.append(json.loads(await reader.readexactly(length)))
             failed = self._fails_every and len(self.requests) % self._fails_every == 0
-            status, body = (b"503 Unavailable", b"{}") if failed else (b"200 OK", json.dumps(ANSWER).encode())
+            status, body = (
+                (b"503 Unavailable", b"{}") if failed else (b"200 OK", json.dumps(self._answer).encode())
+            )
+            if len(self.requests) == 20:
+                self._at_twentieth()
+            if self._silent:
+                continue
             writer.write(b"HTTP/1.1 %b\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body))
         writer.close()
         with suppress(ConnectionError):
@@ -150,7 +136,8 @@ class FakeService:
             yield {
                 "url": f"http://127.0.0.1:{port}",
                 "key": "k",
-                "corpus": "bench",
+                "path": "/v1/corpora/bench/search",
+                "timeout_seconds": 30.0,
                 "top_k": 10,
                 "cases": [["nosebleed", "HP:1"], ["short", "HP:2"]],
                 "seed": 1,
@@ -197,3 +184,48 @@ async def test_open_loop_sends_every_search_of_its_schedule() -> None:
         result = await open_loop(config | {"rate": 200.0, "seconds": 0.5})
     assert result["requests"] == len(service.requests) == len(poisson_schedule(200.0, 0.5, seed=1))
     assert result["connections"] == service.connections
+    assert result["offered"] == result["requests"]
+    assert result["requests_per_second"] == pytest.approx(result["requests"] / 0.5, rel=0.1)
+
+
+async def test_search_that_is_not_answered_in_time_is_given_up_and_counted() -> None:
+    service = FakeService(silent=True)
+    async with service.running() as config:
+        result = await open_loop(config | {"rate": 100.0, "seconds": 0.2, "timeout_seconds": 0.1})
+    assert result["requests"] == 0
+    assert result["errors"] == {"TimeoutError": result["offered"]}
+    assert result["requests_per_second"] == 0.0
+    assert result["latency_ms"] is None
+
+
+async def test_open_loop_that_is_told_to_stop_counts_only_the_time_until_then() -> None:
+    stop = threading.Event()
+    service = FakeService(at_twentieth=stop.set)
+    async with service.running() as config:
+        result = await open_loop(config | {"rate": 100.0, "seconds": 600.0}, stop)
+    assert result["requests"] == result["offered"] == len(service.requests) >= 20
+    assert result["seconds"] < 300.0
+    assert result["requests_per_second"] == pytest.approx(result["requests"] / result["seconds"], rel=0.1)
+
+
+async def test_answers_without_the_services_own_times_are_counted_all_the_same() -> None:
+    service = FakeService(answer={"results": [{"document_id": "HP:1"}]})
+    async with service.running() as config:
+        result = await closed_loop(config | CLOSED | {"path": "/search"})
+    assert service.paths == {b"/search"}
+    assert result["requests"] == len(service.requests)
+    assert result["took_ms_median"] == {}
+
+
+async def test_settling_takes_one_search_and_no_service_is_no_failure_of_it() -> None:
+    service = FakeService()
+    async with service.running() as config:
+        await settle(config)
+    assert len(service.requests) == 1
+    await settle(config)
+    assert len(service.requests) == 1
+
+
+def test_answers_are_counted_within_the_window_whenever_they_were_sent() -> None:
+    tally = Tally(answered_at=[0.9, 1.0, 1.5, 2.0])
+    assert tally.answered_within(1.0, 2.0) == 2
