@@ -37,6 +37,19 @@ def finish(figure: Figure, title: str, report: Mapping[str, Any], path: Path) ->
     partial.replace(path)
 
 
+def milvus_of(report: Mapping[str, Any]) -> str:
+    """Which Milvus, in words; the engine of the PyPI package calls its version `v2.3.5-lite`.
+
+    >>> milvus_of({"milvus": {"kind": "engine", "version": "v2.3.5-lite"}})
+    'Milvus 2.3.5'
+    >>> milvus_of({"milvus": {"kind": "lite", "version": "milvus_lite-3.2.2"}})
+    'Milvus Lite 3.2.2'
+    """
+    milvus = report["milvus"]
+    number = milvus["version"].removeprefix("milvus_lite-").removeprefix("v").removesuffix("-lite")
+    return f"Milvus Lite {number}" if milvus["kind"] == "lite" else f"Milvus {number}"
+
+
 def heading(axes: Any, text: str) -> None:
     """A panel's title."""
     axes.set_title(text, fontsize=10, loc="left")

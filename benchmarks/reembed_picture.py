@@ -6,7 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.picture import BARE, OURS, PALE, PLAIN, bars, figure_of, finish, heading, verdict_table
+from benchmarks.picture import (
+    BARE,
+    OURS,
+    PALE,
+    PLAIN,
+    bars,
+    figure_of,
+    finish,
+    heading,
+    milvus_of,
+    verdict_table,
+)
 
 SHADES = {"p50": "#1f6f8b", "p95": "#6ba3b8", "p99": "#b9d3dd"}
 PHASES = {"idle": PALE, "ingest": "#6ba3b8", "re-embed": "#1f6f8b", "re-embed with searches": "#133c55"}
@@ -25,9 +36,8 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
     memory = figure.add_subplot(grid[2, :])
     memory.spines[["top", "right"]].set_visible(False)
     _memory(memory, report)
-    settings, milvus = report["settings"], report["milvus"]
-    name = "Milvus Lite" if milvus["kind"] == "lite" else "Milvus"
-    title = f"Re-embed: {settings['terms']:,} documents, {settings['base_model']}, {name} {milvus['version']}"
+    settings = report["settings"]
+    title = f"Re-embed: {settings['terms']:,} documents, {settings['base_model']}, {milvus_of(report)}"
     finish(figure, title, report, path)
 
 

@@ -6,7 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.picture import BARE, INK, OURS, PLAIN, bars, figure_of, finish, heading, verdict_table
+from benchmarks.picture import (
+    BARE,
+    INK,
+    OURS,
+    PLAIN,
+    bars,
+    figure_of,
+    finish,
+    heading,
+    milvus_of,
+    verdict_table,
+)
 from benchmarks.plan import OPEN_SHARES
 
 SIDES = (("ours", OURS), ("plain", PLAIN))
@@ -22,9 +33,8 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
     _loaded_latency(panels[1, 1], report)
     _outcome(panels[2, 0], report)
     verdict_table(panels[2, 1], report["ratios"])
-    settings, milvus = report["settings"], report["milvus"]
-    name = "Milvus Lite" if milvus["kind"] == "lite" else "Milvus"
-    title = f"Search: {settings['terms']:,} documents, {settings['base_model']}, {name} {milvus['version']}"
+    settings = report["settings"]
+    title = f"Search: {settings['terms']:,} documents, {settings['base_model']}, {milvus_of(report)}"
     finish(figure, title, report, path)
 
 
