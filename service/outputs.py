@@ -11,52 +11,18 @@ from pydantic.json_schema import SkipJsonSchema
 
 from embedloop.policy import Chunking, IndexSettings, Policy
 from embedloop.records import IndexState, JobKind, JobState
-
-JOB: dict[str, Any] = {
-    "id": "j-01f0c8b0f54a3e801c9b2f7d",
-    "kind": "reindex",
-    "corpus": "support",
-    "state": "running",
-    "stage": "embed",
-    "progress": 0.46,
-    "params": {"promote": True},
-    "created_at": "2026-05-04T08:12:31.204118+00:00",
-    "updated_at": "2026-05-04T08:12:58.771530+00:00",
-}
-
-CORPUS: dict[str, Any] = {
-    "name": "support",
-    "policy": {"base_model": "all-MiniLM-L6-v2", "trigger": {"min_pairs": 50}},
-    "serving": "iv-2f7d1c9b",
-    "previous": None,
-    "documents": 1204,
-    "created_at": "2026-05-04T08:12:31.204118+00:00",
-}
-MODEL: dict[str, Any] = {
-    "id": "m-7d1c9b2f",
-    "base": "all-MiniLM-L6-v2",
-    "parent": "m-0a1b2c3d",
-    "corpus": "support",
-    "training_set": "ts-9b2f7d1c",
-    "dimension": 384,
-    "max_tokens": 256,
-    "backend": "onnx",
-    "metrics": {"gate": {"verdict": "passed"}},
-    "manifest": {"model.onnx": "9f86d081884c7d65" * 4},
-    "created_at": "2026-05-04T08:12:31.204118+00:00",
-}
-INDEX_VERSION: dict[str, Any] = {
-    "id": "iv-2f7d1c9b",
-    "state": "serving",
-    "model_version": "m-7d1c9b2f",
-    "passages": 2117,
-    "applied_seq": 1204,
-    "lag": 0,
-    "chunking": {"max_tokens": 192, "overlap_tokens": 0},
-    "index": {"index_type": "HNSW", "m": 16, "ef_construction": 200, "ef_search": 128},
-    "verification": None,
-    "created_at": "2026-05-04T08:12:31.204118+00:00",
-}
+from service.examples import (
+    CORPUS,
+    DOCUMENT,
+    EMBEDDINGS,
+    INDEX_VERSION,
+    JOB,
+    MODEL,
+    MOVED,
+    READINESS,
+    SEARCH,
+    WRITTEN,
+)
 
 
 def _example(value: dict[str, Any]) -> ConfigDict:
@@ -143,15 +109,7 @@ class DocumentOut(Out):
     metadata: Annotated[dict[str, Any], Field(description="Flat: texts, numbers, booleans, lists of texts.")]
     rev: int
 
-    model_config = _example(
-        {
-            "document_id": "gout",
-            "title": "Gout",
-            "text": "Gout is an inflammatory arthritis.",
-            "metadata": {"year": 2024, "tags": ["joints"]},
-            "rev": 17,
-        }
-    )
+    model_config = _example(DOCUMENT)
 
 
 class WrittenOut(Out):
@@ -163,7 +121,7 @@ class WrittenOut(Out):
     changed: Annotated[bool, Field(description="False when exactly this content was there already.")]
     applied: Annotated[bool, Field(description="True once searches see it; told only for `wait=applied`.")]
 
-    model_config = _example({"document_id": "gout", "rev": 17, "seq": 17, "changed": True, "applied": True})
+    model_config = _example(WRITTEN)
 
 
 class DocumentAnswer(Out):
@@ -249,26 +207,7 @@ class SearchOut(Out):
     results: list[ResultOut]
     took_ms: Annotated[dict[str, float], Field(description="Milliseconds by stage, and in total.")]
 
-    model_config = _example(
-        {
-            "retrieval_id": "0197d2c4a1b24f6d0c9e8b7a6f5e4d3c2b1a0f9e.Q2l0cnVzZnJ1aXQx",
-            "index_version": "iv-2f7d1c9b",
-            "model_version": "m-7d1c9b2f",
-            "verified": True,
-            "results": [
-                {
-                    "rank": 1,
-                    "score": 0.7312,
-                    "passage_id": "5f0c8b0f54a3e801c9b2f7d4e6a1b3c5",
-                    "document_id": "gout",
-                    "title": "Gout",
-                    "text": "Gout is an inflammatory arthritis.",
-                    "metadata": {"year": 2024, "tags": ["joints"]},
-                }
-            ],
-            "took_ms": {"queue": 0.2, "encode": 6.1, "search": 3.4, "verify": 0.3, "total": 10.3},
-        }
-    )
+    model_config = _example(SEARCH)
 
 
 class FeedbackOut(Out):
@@ -397,7 +336,7 @@ class Moved(Out):
     serving: str | None
     previous: str | None
 
-    model_config = _example({"corpus": "support", "serving": "iv-9b2f7d1c", "previous": "iv-2f7d1c9b"})
+    model_config = _example(MOVED)
 
 
 class Embedding(Out):
@@ -422,14 +361,7 @@ class EmbeddingsOut(Out):
     model: Annotated[str, Field(description="The model version that encoded.")]
     usage: Usage
 
-    model_config = _example(
-        {
-            "object": "list",
-            "data": [{"object": "embedding", "index": 0, "embedding": [0.0312, -0.0671, 0.0458]}],
-            "model": "m-7d1c9b2f",
-            "usage": {"prompt_tokens": 5, "total_tokens": 5},
-        }
-    )
+    model_config = _example(EMBEDDINGS)
 
 
 class HealthOut(Out):
@@ -444,9 +376,4 @@ class ReadinessOut(Out):
     status: Literal["ready", "unready", "stopping"]
     checks: dict[str, str]
 
-    model_config = _example(
-        {
-            "status": "ready",
-            "checks": {"catalog": "ok", "milvus": "ok", "broker": "ok", "encoder": "ok"},
-        }
-    )
+    model_config = _example(READINESS)

@@ -68,8 +68,8 @@ def visitor(http: httpx.Client, client: Client, base_model: str) -> Visitor:
     created = visitor.call(
         "POST /v1/corpora", json={"name": CORPUS, "base_model": base_model, "policy": POLICY}
     ).json()
-    _write(visitor)
     visitor.follow(created["job"])
+    _write(visitor)
     eventually(lambda: lag(client, CORPUS) == 0, 30, "the corpus to be level with its log")
     _ask(visitor)
     # Without golden queries this one fails, and the next one does not.
