@@ -40,7 +40,7 @@ CMD ["celery", "-A", "workers.app", "worker", "-Q", "default", "-n", "default@%h
 FROM server AS trainer
 # CPU builds; for GPUs: --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu130
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN pip install -c constraints.txt torch==2.13.0 --index-url ${TORCH_INDEX}
+RUN pip install torch==2.13.0 --index-url ${TORCH_INDEX}
 COPY training training
 COPY workers workers
 RUN pip install -c constraints.txt '.[training]'

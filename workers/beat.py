@@ -27,7 +27,7 @@ class BeatLease:
         self._app = app
         self.seconds = seconds
         self._lock: Lock | None = None
-        self._held = False
+        self._held: bool | None = None
 
     def hold(self) -> bool:
         """Takes the lease or renews it; false while another process has it or the broker is away."""
@@ -65,7 +65,7 @@ class BeatLease:
             # kombu knows every form of broker address: TLS, Sentinel, a password.
             client = self._app.connection_for_write().default_channel.client
             self._lock = Lock(client, LEASE_KEY, timeout=self.seconds, thread_local=False)
-        return self._lock.acquire(blocking=False)
+        return bool(self._lock.acquire(blocking=False))
 
 
 class LeasedScheduler(Scheduler):

@@ -1,4 +1,4 @@
-"""deploy/kubernetes: the processes of docker-compose.yml, with the same commands, bounded, watched, without rights."""
+"""deploy/kubernetes: the processes of docker-compose.yml, with the same commands, bounds and rights."""
 
 from __future__ import annotations
 
