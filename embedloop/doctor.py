@@ -100,5 +100,17 @@ def _service(url: str) -> Finding:
     except httpx.TransportError:
         return Finding("service", True, f"not running at {url}")
     return Finding(
-        "service", answer.status_code == 200, f"{url} answers {answer.status_code}", answer.text[:200]
+        "service",
+        answer.status_code == 200,
+        f"{url} answers {answer.status_code}{_milvus(answer)}",
+        answer.text[:200],
     )
+
+
+def _milvus(answer: httpx.Response) -> str:
+    """The Milvus that the service is connected to, as far as it tells."""
+    try:
+        told = answer.json()["capabilities"]["milvus"]
+        return f", on Milvus {told['server']} ({told['kind']})"
+    except (ValueError, KeyError, TypeError):
+        return ""

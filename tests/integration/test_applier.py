@@ -11,7 +11,7 @@ from embedloop import applier as applier_module
 from embedloop.applier import apply_changes, following
 from embedloop.catalog import documents, index_versions
 from embedloop.corpus import passages_of, wait_applied
-from embedloop.errors import DeadlineExceeded, InvalidInput, LeaseLost, Unavailable
+from embedloop.errors import DeadlineExceeded, InvalidInput, LeaseLost, Misconfigured, Unavailable
 from embedloop.records import ModelVersion, Placement
 from embedloop.reembed import sweep
 from tests.integration.conftest import LEASE, TEXTS, ProcessGone, World, faulty, poisoned, until
@@ -290,8 +290,8 @@ def test_the_sweep_removes_rows_that_a_paused_worker_wrote_late(world: World, ti
     assert world.verify(view).passed
 
 
-@pytest.mark.parametrize("error", [MemoryError, OSError])
-def test_a_process_that_is_short_of_something_poisons_nothing(
+@pytest.mark.parametrize("error", [MemoryError, OSError, Misconfigured])
+def test_a_process_that_is_short_of_something_or_let_in_nowhere_poisons_nothing(
     world: World, tiny: ModelVersion, error: type[Exception]
 ) -> None:
     view = world.serve(tiny)

@@ -56,29 +56,6 @@ def refused(response: httpx.Response, status: int, code: str, field: str | None 
     return problem
 
 
-def test_ready_service_tells_what_its_milvus_can_do(http: httpx.Client) -> None:
-    answer = http.get("/readyz").json()
-    assert answer["checks"]["milvus"] == "ok"
-    able = answer["capabilities"]["milvus"]
-    assert able["kind"] == "lite"
-    assert able["server"].startswith("3.")
-    assert "HNSW" in able["index_types"]
-
-
-@pytest.mark.parametrize("index_type", ["DISKANN", "IVF_RABITQ"])
-def test_index_type_that_the_server_cannot_do_is_refused_with_those_that_it_can(
-    http: httpx.Client, index_type: str
-) -> None:
-    policy = {"index": {"index_type": index_type}}
-    for response in (
-        http.post("/v1/corpora", json={"name": "never-made", "policy": policy}),
-        http.patch(f"/v1/corpora/{CORPUS}", json={"policy": policy}),
-    ):
-        problem = refused(response, 400, "invalid_input", "policy.index.index_type")
-        assert f"cannot do {index_type}; it can do AUTOINDEX, FLAT, HNSW" in problem["detail"]
-        assert "Milvus Lite 3." in problem["detail"]
-
-
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
