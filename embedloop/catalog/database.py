@@ -32,8 +32,8 @@ _POSTGRESQL_ARGUMENTS = {
 }
 # The server itself is well and refuses what it would refuse again: a statement or a row over its limits.
 _OVER_A_LIMIT = "54"
-# A standby took over and is not promoted yet.
-_READ_ONLY = "25006"
+# A standby took over and is not promoted yet; the process that migrates is not done yet.
+_NOT_YET = ("25006", "42P01")
 
 
 class Database:
@@ -226,6 +226,6 @@ def _translated() -> Iterator[None]:
 def _passes(error: DBAPIError) -> bool:
     """Whether the same call can succeed later: a lost connection, a timeout, a deadlock, a full disk."""
     state = getattr(error.orig, "sqlstate", None) or ""
-    if error.connection_invalidated or state == _READ_ONLY:
+    if error.connection_invalidated or state in _NOT_YET:
         return True
     return isinstance(error, OperationalError) and not state.startswith(_OVER_A_LIMIT)

@@ -163,6 +163,7 @@ def test_a_full_sqlite_disk_is_unavailable_and_loses_nothing(sqlite_url: str) ->
     [
         pytest.param("08006", id="connection lost"),
         pytest.param("25006", id="standby that is read-only"),
+        pytest.param("42P01", id="not migrated yet"),
         pytest.param("40001", id="serialisation"),
         pytest.param("40P01", id="deadlock"),
         pytest.param("53100", id="disk full"),
@@ -188,7 +189,7 @@ def test_what_passes_on_postgresql_is_unavailable(on_postgresql: Database, state
         pytest.param("22001", id="too long"),
         pytest.param("23503", id="foreign key"),
         pytest.param("23505", id="unique"),
-        pytest.param("42P01", id="no table"),
+        pytest.param("42703", id="no column"),
         pytest.param("54000", id="over a limit"),
     ],
 )
