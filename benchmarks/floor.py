@@ -44,6 +44,8 @@ class BareSearch:
             output_fields=OUTPUT_FIELDS,
             search_params={"metric_type": "COSINE", "params": {"ef": self._ef}},
             anns_field="vector",
+            # As ours reads; the collection's own default waits for the latest write.
+            consistency_level="Bounded",
         )
         return [[hit["entity"]["document_id"] for hit in hits] for hits in found]
 

@@ -18,7 +18,8 @@ from embedloop.catalog.database import Database
 from embedloop.corpus import passages_of
 from embedloop.encoder import Encoder, Vectors
 from embedloop.errors import EmbedloopError, JobCancelled, LeaseLost, Misconfigured
-from embedloop.index import MilvusIndex, passage_id
+from embedloop.index import MilvusIndex
+from embedloop.index_rows import passage_id
 from embedloop.leases import Renewal
 from embedloop.records import Document, IndexVersion, Passage, Placement
 from embedloop.text.chunking import Chunker, embedding_text

@@ -12,7 +12,8 @@ from typing import Any
 from embedloop.catalog import documents, index_versions
 from embedloop.catalog.database import Database
 from embedloop.errors import DeadlineExceeded, InvalidInput, NotFound
-from embedloop.index import MilvusIndex, passage_id
+from embedloop.index import MilvusIndex
+from embedloop.index_rows import passage_id
 from embedloop.records import Document, IndexVersion, NewDocument, Op, Passage
 from embedloop.text.chunking import Chunker
 

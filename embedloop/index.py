@@ -1,21 +1,18 @@
-"""Milvus: collections, aliases, rows, search. The only module that imports pymilvus.
+"""Milvus: collections, aliases, rows, search. Only this and `index_schema` import pymilvus.
 
 Scores are cosines, greater is nearer; vectors are `(n, dim)` float32, L2-normalised.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 import grpc
 import numpy as np
 from numpy.typing import NDArray
-from pymilvus import AnnSearchRequest, DataType, Function, FunctionType, MilvusClient, RRFRanker
+from pymilvus import AnnSearchRequest, MilvusClient, RRFRanker
 from pymilvus.exceptions import (
     DataNotMatchException,
     DataTypeNotMatchException,
@@ -25,8 +22,9 @@ from pymilvus.exceptions import (
 
 from embedloop.capabilities import Capabilities, capabilities_of, every_server_can, server_of
 from embedloop.errors import EmbedloopError, InvalidInput
-from embedloop.index_parameters import build_parameters, search_parameters
-from embedloop.index_rows import MAX_TEXT_BYTES, MAX_TITLE_BYTES, as_row, messages
+from embedloop.index_parameters import search_parameters
+from embedloop.index_rows import FIELDS, Row, as_hit, as_row, messages
+from embedloop.index_schema import collection_schema, index_parameters
 from embedloop.milvus_errors import NotLoaded, translated
 from embedloop.policy import IndexSettings
 from embedloop.records import Hit, Passage
@@ -46,23 +44,6 @@ _CHANNEL_OPTIONS = {
 }
 # Raised by pymilvus itself, about what it was given.
 _INPUT_ERRORS = (ParamError, DataNotMatchException, DataTypeNotMatchException)
-_FIELDS = ["passage_id", "document_id", "rev", "ordinal", "title", "text", "metadata"]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What a scan of a collection yields: a row's identity and, if asked for, its vector `(dim,)`."""
-
-    passage_id: str
-    document_id: str
-    rev: int
-    vector: Vectors | None
-
-
-def passage_id(document_id: str, rev: int, ordinal: int) -> str:
-    """Primary key of a row: 128 bits of BLAKE2b over (document, rev, ordinal), so that rows never overwrite."""
-    key = json.dumps([document_id, rev, ordinal], ensure_ascii=False)
-    return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
 
 
 class MilvusIndex:
@@ -118,37 +99,18 @@ class MilvusIndex:
         self.load(collection)
 
     def _create_bare(self, collection: str, dimension: int, settings: IndexSettings) -> None:
-        schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field("passage_id", DataType.VARCHAR, is_primary=True, max_length=32)
-        schema.add_field("document_id", DataType.VARCHAR, max_length=1024)
-        schema.add_field("rev", DataType.INT64)
-        schema.add_field("ordinal", DataType.INT64)
-        schema.add_field("title", DataType.VARCHAR, max_length=MAX_TITLE_BYTES)
-        schema.add_field(
-            "text", DataType.VARCHAR, max_length=MAX_TEXT_BYTES, enable_analyzer=settings.bm25 or None
-        )
-        schema.add_field("metadata", DataType.JSON)
-        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
-        if settings.bm25:
-            schema.add_field("words", DataType.SPARSE_FLOAT_VECTOR)
-            schema.add_function(Function("bm25", FunctionType.BM25, ["text"], ["words"]))
         # Searches say how fresh they read; iterators cannot, and take what the collection was made with.
         _call(
             lambda: self._client.create_collection(
-                collection, schema=schema, consistency_level="Strong", timeout=self._timeout
+                collection,
+                schema=collection_schema(dimension, settings),
+                consistency_level="Strong",
+                timeout=self._timeout,
             )
         )
 
     def _index(self, collection: str, settings: IndexSettings) -> None:
-        parameters = MilvusClient.prepare_index_params()
-        parameters.add_index(
-            field_name="vector",
-            index_type=settings.index_type,
-            metric_type="COSINE",
-            params=build_parameters(settings),
-        )
-        if settings.bm25:
-            parameters.add_index(field_name="words", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25")
+        parameters = index_parameters(settings)
         _call(lambda: self._client.create_index(collection, parameters, timeout=max(60.0, self._timeout)))
 
     def exists(self, collection: str) -> bool:
@@ -237,14 +199,14 @@ class MilvusIndex:
                 data=list(vectors),
                 limit=min(limit, MAX_WINDOW),
                 filter=filter_expression,
-                output_fields=_FIELDS,
+                output_fields=FIELDS,
                 search_params={"metric_type": "COSINE", "params": search_parameters(ef_search, limit)},
                 anns_field="vector",
                 consistency_level="Strong" if strong else "Bounded",
                 timeout=timeout_seconds or self._timeout,
             ),
         )
-        return [[_hit(hit) for hit in hits] for hits in found]
+        return [[as_hit(hit) for hit in hits] for hits in found]
 
     def _fused(
         self,
@@ -270,12 +232,12 @@ class MilvusIndex:
                 requests,
                 RRFRanker(),
                 limit=limit,
-                output_fields=_FIELDS,
+                output_fields=FIELDS,
                 consistency_level="Strong" if strong else "Bounded",
                 timeout=timeout_seconds or self._timeout,
             ),
         )
-        return [[_hit(hit) for hit in hits] for hits in found]
+        return [[as_hit(hit) for hit in hits] for hits in found]
 
     def count(self, collection: str) -> int:
         """Number of rows, by count(*) with Strong consistency."""
@@ -425,21 +387,4 @@ def _of_milvus(error: MilvusException) -> EmbedloopError:
         str(error.message),
         is_input_error=error.is_input_error or isinstance(error, _INPUT_ERRORS),
         is_retriable=error.retriable,
-    )
-
-
-def _hit(hit: Any) -> Hit:
-    entity = hit["entity"]
-    metadata = entity["metadata"]
-    return Hit(
-        passage=Passage(
-            passage_id=entity["passage_id"],
-            document_id=entity["document_id"],
-            rev=int(entity["rev"]),
-            ordinal=int(entity["ordinal"]),
-            title=entity["title"],
-            text=entity["text"],
-            metadata=json.loads(metadata) if isinstance(metadata, str | bytes) else metadata,
-        ),
-        score=float(hit["distance"]),
     )

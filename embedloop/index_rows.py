@@ -1,22 +1,41 @@
-"""Passages as rows of Milvus, in messages that it takes."""
+"""Rows of Milvus: their keys, passages as rows in messages that it takes, and what it answers as hits."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embedloop.errors import InvalidInput
-from embedloop.records import Passage
+from embedloop.records import Hit, Passage
 
 Vectors = NDArray[np.float32]
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 MAX_TEXT_BYTES = 65_535
 MAX_TITLE_BYTES = 16_384
+FIELDS = ["passage_id", "document_id", "rev", "ordinal", "title", "text", "metadata"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a scan of a collection yields: a row's identity and, if asked for, its vector `(dim,)`."""
+
+    passage_id: str
+    document_id: str
+    rev: int
+    vector: Vectors | None
+
+
+def passage_id(document_id: str, rev: int, ordinal: int) -> str:
+    """Primary key of a row: 128 bits of BLAKE2b over (document, rev, ordinal), so that rows never overwrite."""
+    key = json.dumps([document_id, rev, ordinal], ensure_ascii=False)
+    return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
 
 
 def as_row(passage: Passage, vector: Vectors) -> dict[str, Any]:
@@ -50,3 +69,21 @@ def messages(rows: Sequence[dict[str, Any]], dimension: int) -> Iterator[list[di
         size += row_bytes
     if message:
         yield message
+
+
+def as_hit(hit: Any) -> Hit:
+    """A hit as pymilvus hands it out; its score is a cosine, or that of a fusion."""
+    entity = hit["entity"]
+    metadata = entity["metadata"]
+    return Hit(
+        passage=Passage(
+            passage_id=entity["passage_id"],
+            document_id=entity["document_id"],
+            rev=int(entity["rev"]),
+            ordinal=int(entity["ordinal"]),
+            title=entity["title"],
+            text=entity["text"],
+            metadata=json.loads(metadata) if isinstance(metadata, str | bytes) else metadata,
+        ),
+        score=float(hit["distance"]),
+    )

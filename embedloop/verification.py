@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from embedloop.applier import View
 from embedloop.catalog import documents, index_versions
 from embedloop.errors import VerificationFailed
-from embedloop.index import passage_id
+from embedloop.index_rows import passage_id
 from embedloop.records import Placement
 
 MIN_RECALL = 0.95

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from embedloop.errors import CollectionNotFound
 from embedloop.filters import And, Compare, Filter, Not, Or, expression
-from embedloop.index import MilvusIndex, passage_id
+from embedloop.index import MilvusIndex
+from embedloop.index_rows import passage_id
 from embedloop.policy import IndexSettings
 from embedloop.records import Hit, Passage
 

@@ -23,8 +23,8 @@ from embedloop.errors import (
     Unavailable,
 )
 from embedloop.filters import And, Compare, Filter, Not, Or, expression
-from embedloop.index import MilvusIndex, passage_id
-from embedloop.index_rows import MAX_MESSAGE_BYTES, as_row
+from embedloop.index import MilvusIndex
+from embedloop.index_rows import MAX_MESSAGE_BYTES, as_row, passage_id
 from embedloop.index_rows import messages as messages_of
 from embedloop.policy import IndexSettings, IndexType
 from embedloop.records import Passage

@@ -11,7 +11,7 @@ from embedloop.applier import apply_changes, following
 from embedloop.catalog import corpora, index_versions, models, shards
 from embedloop.corpus import put_documents
 from embedloop.errors import Conflict, VerificationFailed
-from embedloop.index import passage_id
+from embedloop.index_rows import passage_id
 from embedloop.policy import IndexSettings, Policy
 from embedloop.promotion import alias_of
 from embedloop.records import IndexState, ModelVersion, NewDocument, Passage
