@@ -14,7 +14,9 @@ from embedloop.records import Hit
 
 log = logging.getLogger(__name__)
 
-AWAY_SECONDS = 1.0
+# While the catalog stays away it is asked ever more seldom: each try may hold up a batch of searches.
+FIRST_AWAY_SECONDS = 1.0
+LAST_AWAY_SECONDS = 30.0
 
 
 class Verifier:
@@ -23,6 +25,7 @@ class Verifier:
     def __init__(self, database: Database):
         self._database = database
         self._away_until = 0.0
+        self._away_seconds = FIRST_AWAY_SECONDS
 
     def live_revs(self, found: Iterable[tuple[str, Sequence[Hit]]]) -> Mapping[str, Mapping[str, int]] | None:
         """For each corpus, document id -> live rev of the documents among its hits.
@@ -39,8 +42,11 @@ class Verifier:
         if time.monotonic() < self._away_until:
             return None
         try:
-            return {c: documents.look_up_live_revs(self._database, c, ids) for c, ids in wanted.items()}
+            live = {c: documents.look_up_live_revs(self._database, c, ids) for c, ids in wanted.items()}
         except Unavailable as error:
-            self._away_until = time.monotonic() + AWAY_SECONDS
+            self._away_until = time.monotonic() + self._away_seconds
+            self._away_seconds = min(2 * self._away_seconds, LAST_AWAY_SECONDS)
             log.warning("answers go out unverified: %s", error)
             return None
+        self._away_seconds = FIRST_AWAY_SECONDS
+        return live

@@ -17,6 +17,10 @@ from embedloop.catalog.dialect import parse_url
 from embedloop.errors import MissingExtra, Unavailable
 
 BUSY_TIMEOUT_MS = 10_000
+# Beyond the server's own limit for a statement, which a server that hangs does not keep.
+PATIENCE_SECONDS = 35.0
+# Of the search path: an unverified answer is better than none.
+LOOKUP_SECONDS = 2.0
 _POSTGRESQL_ARGUMENTS = {
     "application_name": "embedloop",
     "connect_timeout": 5,
@@ -102,7 +106,7 @@ class Database:
             connection.execute(select(1))
 
     def _look_up(self, statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        dialect = self._lookups.dialect
+        dialect, begin = self._lookups.dialect, time.monotonic()
         connection = None
         try:
             connection = self._lookups.raw_connection()
@@ -113,7 +117,8 @@ class Database:
             message = f"the catalog does not answer: {error}"
             if connection is not None and dialect.is_disconnect(error, connection.driver_connection, None):
                 connection.invalidate()
-                raise _Disconnected(message, retry_after_seconds=2) from error
+                if time.monotonic() - begin < LOOKUP_SECONDS:
+                    raise _Disconnected(message, retry_after_seconds=2) from error
             raise Unavailable(message, retry_after_seconds=2) from error
         finally:
             if connection is not None:
@@ -159,17 +164,26 @@ def _create_engine(url: URL, pool_size: int) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     try:
-        return create_engine(
+        engine = create_engine(
             url,
             pool_size=pool_size,
             pool_pre_ping=True,
             pool_timeout=BUSY_TIMEOUT_MS / 1000,
             connect_args=_POSTGRESQL_ARGUMENTS,
         )
+        _bound_waits(engine, PATIENCE_SECONDS)
     except ImportError as error:
         raise MissingExtra(
             "a catalog on PostgreSQL needs psycopg: pip install 'embedloop[postgres]'"
         ) from error
+    return engine
+
+
+def _bound_waits(engine: Engine, seconds: float) -> None:
+    # Here, because psycopg comes with an extra.
+    from embedloop.catalog.postgresql import bound_waits
+
+    bound_waits(engine, seconds)
 
 
 def _view_engine(engine: Engine) -> Engine:
@@ -183,13 +197,15 @@ def _lookup_engine(engine: Engine) -> Engine:
     """PostgreSQL's need a pool of their own for autocommit; SQLite's are in that mode until a BEGIN."""
     if engine.dialect.name == "sqlite":
         return engine
-    return create_engine(
+    lookups = create_engine(
         engine.url,
         pool_size=2,
-        pool_timeout=5,
+        pool_timeout=LOOKUP_SECONDS,
         isolation_level="AUTOCOMMIT",
-        connect_args=_POSTGRESQL_ARGUMENTS,
+        connect_args=_POSTGRESQL_ARGUMENTS | {"connect_timeout": int(LOOKUP_SECONDS)},
     )
+    _bound_waits(lookups, LOOKUP_SECONDS)
+    return lookups
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

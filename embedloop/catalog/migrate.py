@@ -45,6 +45,9 @@ def _run(url: str, step: Callable[[Config], object]) -> None:
 def _take_turns(connection: Connection) -> None:
     """Of several processes that start at once on PostgreSQL one migrates; the others wait until it is done."""
     if connection.dialect.name == "postgresql":
+        from embedloop.catalog.postgresql import wait_without_end
+
+        wait_without_end(connection.connection.driver_connection)
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("SET lock_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_lock(727002)"))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -322,6 +323,32 @@ def test_a_lookup_heals_by_itself_after_a_restart(own_server: Server) -> None:
     own_server.kill()
     restarted(own_server)
     assert look_up(database, ["a"]) == {"a": written.rev}
+    database.dispose()
+
+
+def test_a_postgresql_that_hangs_is_given_up_and_heals_when_it_goes_on(
+    own_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embedloop.catalog.database.PATIENCE_SECONDS", 1.0)
+    database = Database(postgres_url(own_server))
+    with database.write() as connection:
+        corpora.add(connection, CORPUS, Policy())
+    (written,) = put_documents(database, CORPUS, [NewDocument("a", "", "x")])
+    _fill_pools(database)
+    assert own_server.process is not None
+    postmaster = psutil.Process(own_server.process.pid)
+    family = [postmaster, *postmaster.children(recursive=True)]
+    for process in family:
+        process.suspend()
+    try:
+        for use in (names, lambda d: look_up(d, ["a"])):
+            with pytest.raises(Unavailable):
+                use(database)
+    finally:
+        for process in family:
+            process.resume()
+    assert once_it_answers(lambda: names(database)) == [CORPUS]
+    assert once_it_answers(lambda: look_up(database, ["a"])) == {"a": written.rev}
     database.dispose()
 
 
