@@ -5,6 +5,8 @@ TORCH := torch==2.13.0
 # An index with CPU builds of torch, used only where the default one would bring CUDA.
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 STAMP := $(VENV)/.installed
+# Each starts servers of its own.
+TEST_PROCESSES ?= 2
 # The plain service of the benchmarks wants an older pymilvus, so its packages lie apart.
 PLAIN := $(VENV)/plain-service
 
@@ -30,8 +32,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup  ## the whole loop on a medical ontology, about 10 minutes on 2 cores
 	$(BIN)/embedloop demo --report report.html
 
-test: setup  ## all tests, against real servers started by the tests
-	$(BIN)/python -m pytest
+test: setup  ## all tests, against real servers started by the tests, in two processes
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 test-unit: setup  ## the tests that need no server
 	$(BIN)/python -m pytest tests/unit
