@@ -84,5 +84,26 @@ EMBEDDINGS: dict[str, Any] = {
 READINESS: dict[str, Any] = {
     "status": "ready",
     "checks": {"catalog": "ok", "milvus": "ok", "broker": "ok", "encoder": "ok"},
+    "capabilities": {
+        "milvus": {
+            "server": "2.6.4",
+            "kind": "milvus",
+            "index_types": [
+                "AUTOINDEX",
+                "DISKANN",
+                "FLAT",
+                "HNSW",
+                "HNSW_SQ",
+                "IVF_FLAT",
+                "IVF_RABITQ",
+                "IVF_SQ8",
+            ],
+            "bm25": True,
+            "filter_templates": True,
+            "iterator_timestamps": True,
+            "max_dimension": 32768,
+            "aliased_drop": "refused",
+        }
+    },
 }
 MOVED: dict[str, Any] = {"corpus": "support", "serving": "iv-9b2f7d1c", "previous": "iv-2f7d1c9b"}

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
+from embedloop.capabilities import AliasedDrop, ServerKind
 from embedloop.policy import Chunking, IndexSettings, Policy
 from embedloop.records import IndexState, JobKind, JobState
 from service.examples import (
@@ -370,10 +371,32 @@ class HealthOut(Out):
     status: Literal["ok"]
 
 
+class MilvusCapabilities(Out):
+    """What the connected Milvus can do."""
+
+    server: Annotated[str, Field(description="Its version.")]
+    kind: ServerKind
+    index_types: Annotated[list[str], Field(description="Values that `policy.index.index_type` may take.")]
+    bm25: Annotated[bool, Field(description="Whether `policy.index.bm25` may be true.")]
+    filter_templates: bool
+    iterator_timestamps: bool
+    max_dimension: int
+    aliased_drop: Annotated[
+        AliasedDrop, Field(description="What becomes of an alias when its collection is dropped.")
+    ]
+
+
+class Capabilities(Out):
+    """Parts that answered the check."""
+
+    milvus: MilvusCapabilities | SkipJsonSchema[None] = Absent
+
+
 class ReadinessOut(Out):
-    """Each part with `ok`, or with what hinders it."""
+    """Each part with `ok`, or with what hinders it; and what the parts can do."""
 
     status: Literal["ready", "unready", "stopping"]
     checks: dict[str, str]
+    capabilities: Capabilities
 
     model_config = _example(READINESS)
