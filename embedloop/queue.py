@@ -8,6 +8,7 @@ from typing import Any
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from embedloop.catalog import jobs
 from embedloop.catalog.database import Database
@@ -71,6 +72,15 @@ class TaskQueue:
             self.send(task, *args)
         except Unavailable as error:
             log.warning("%s will be sent by the reaper: %s", task, error)
+
+    def waiting(self, name: str) -> int:
+        """Tasks of a queue that no worker has taken. Raises Unavailable when the broker does not answer."""
+        try:
+            with self._app.connection_for_write() as connection:
+                connection.ensure_connection(max_retries=1, timeout=2)
+                return int(connection.default_channel.client.llen(name))
+        except (OperationalError, RedisError, OSError) as error:
+            raise Unavailable(f"the broker does not answer: {error}", retry_after_seconds=2) from error
 
     def ping(self) -> None:
         """Raises Unavailable when the broker does not answer."""

@@ -11,7 +11,7 @@ from embedloop.errors import EmbedloopError, LeaseLost, PromotionRefused, Unavai
 from embedloop.jobs import Advance, Lease, Outcome, Wait, overall_progress
 from embedloop.leases import Renewal
 from embedloop.policy import Chunking
-from embedloop.queue import EMBED_SHARD, RUN_STAGE
+from embedloop.queue import EMBED_SHARD, RUN_STAGE, queue_of
 from embedloop.records import IndexState, IndexVersion, Job, Shard
 from workers.bases import register_base
 from workers.parts import Parts
@@ -71,8 +71,9 @@ def build(parts: Parts, job: Job, lease: Lease) -> Outcome:
 def embed(parts: Parts, job: Job, lease: Lease) -> Outcome:
     """Sends the shards that wait and looks whether all are done; nobody is kept busy by waiting."""
     identity = job.checkpoint["index_version"]
+    lost_after = _lost_after(parts, identity)
     with parts.database.write() as connection:
-        unsent = shards.take_unsent(connection, identity, SHARD_RESEND_SECONDS)
+        unsent = shards.take_unsent(connection, identity, lost_after)
         counts = shards.counts(connection, identity)
         errors = shards.errors(connection, identity)
     if errors:
@@ -82,6 +83,23 @@ def embed(parts: Parts, job: Job, lease: Lease) -> Outcome:
         return Wait(counts.done / counts.total)
     reembed.finish_backfill(parts.database, identity)
     return Advance()
+
+
+def _lost_after(parts: Parts, index_version_id: str) -> float:
+    """Seconds after which a shard that was sent and never claimed is held for lost.
+
+    A worker that was killed may have taken its message along. That is known when the queue is empty and nobody
+    is at work; before, such a shard may just be waiting for its turn.
+    """
+    with parts.database.read() as connection:
+        if shards.is_at_work(connection, index_version_id):
+            return SHARD_RESEND_SECONDS
+    try:
+        waiting = parts.queue.waiting(queue_of(EMBED_SHARD, ()))
+    except Unavailable as error:
+        log.warning("shards that may be lost are not looked for: %s", error)
+        return SHARD_RESEND_SECONDS
+    return SHARD_RESEND_SECONDS if waiting else parts.settings.job_lease_seconds
 
 
 def _send(parts: Parts, shard_ids: Sequence[int]) -> None:

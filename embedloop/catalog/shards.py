@@ -95,6 +95,16 @@ def counts(connection: Connection, index_version_id: str) -> ShardCounts:
     )
 
 
+def is_at_work(connection: Connection, index_version_id: str) -> bool:
+    """Whether a worker holds a shard of this version, or one waits for its next attempt."""
+    statement = select(shards.c.shard_id).where(
+        shards.c.index_version_id == index_version_id,
+        shards.c.state == "queued",
+        shards.c.lease_until > clock(),
+    )
+    return connection.execute(statement.limit(1)).first() is not None
+
+
 def take_unsent(connection: Connection, index_version_id: str, resend_seconds: float) -> list[int]:
     """Shards to send now, marked as sent.
 

@@ -81,6 +81,15 @@ def test_a_task_arrives_in_its_queue_with_its_arguments(broker_url: str) -> None
     assert waiting(broker_url, "apply") == [[APPLY_CHANGES, "iv-1"]]
 
 
+def test_tasks_that_no_worker_has_taken_are_counted(broker_url: str) -> None:
+    tasks = TaskQueue(broker_url)
+    assert tasks.waiting("embed") == 0
+    tasks.send(EMBED_SHARD, 1)
+    tasks.send(EMBED_SHARD, 2)
+    assert tasks.waiting("embed") == 2
+    tasks.close()
+
+
 def test_a_broker_that_is_away_is_unavailable() -> None:
     queue = TaskQueue(f"redis://127.0.0.1:{free_port()}/0", timeout_seconds=0.5)
     with pytest.raises(Unavailable, match="broker") as failure:

@@ -83,6 +83,18 @@ def test_a_shard_that_is_held_is_not_sent_again(catalog: Database, two_shards: l
         assert shards.take_unsent(connection, "one", RESEND) == []
 
 
+def test_a_version_is_at_work_while_a_worker_holds_a_shard_of_it(
+    catalog: Database, two_shards: list[int]
+) -> None:
+    with catalog.write() as connection:
+        assert not shards.is_at_work(connection, "one")
+        shard = shards.claim(connection, two_shards[0], 30)
+        assert shard is not None
+        assert shards.is_at_work(connection, "one")
+        shards.finish(connection, shard, 1)
+        assert not shards.is_at_work(connection, "one")
+
+
 @pytest.mark.parametrize(("retry_seconds", "due"), [(-1.0, True), (60.0, False)])
 def test_a_shard_given_back_is_sent_again_when_its_pause_is_over(
     catalog: Database, two_shards: list[int], retry_seconds: float, due: bool
