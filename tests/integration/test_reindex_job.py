@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from sqlalchemy import update
 
 from embedloop import jobs
@@ -311,3 +312,23 @@ def test_a_milvus_that_is_away_for_a_while_fails_no_shard(
             assert bench.run(job_id).state is JobState.RUNNING
     job = bench.finish(job_id)
     assert job.state is JobState.SUCCEEDED, job.error
+
+
+@pytest.mark.parametrize("someone_works", [False, True])
+def test_shards_whose_messages_died_with_a_worker_are_sent_again_when_nobody_is_at_work(
+    bench: Bench, tiny: ModelVersion, valkey_server: Server, someone_works: bool
+) -> None:
+    job_id = bench.submit(model_version=tiny.model_id)
+    bench.run_until(job_id, "embed")
+    with redis.Redis(port=valkey_server.port, db=3) as broker:
+        broker.delete("embed")
+        bench.run(job_id)
+        assert broker.llen("embed") == len(bench.shard_ids(job_id))
+        # A killed worker took them along, and a minute passed.
+        broker.delete("embed")
+        with bench.world.database.write() as connection:
+            connection.execute(update(shards_table).values(sent_at=shards_table.c.sent_at - 60))
+            if someone_works:
+                assert shards.claim(connection, bench.shard_ids(job_id)[0], LEASE) is not None
+        bench.run(job_id)
+        assert broker.llen("embed") == (0 if someone_works else len(bench.shard_ids(job_id)))
