@@ -381,9 +381,7 @@ class MilvusCapabilities(Out):
     filter_templates: bool
     iterator_timestamps: bool
     max_dimension: int
-    aliased_drop: Annotated[
-        AliasedDrop, Field(description="What becomes of an alias when its collection is dropped.")
-    ]
+    aliased_drop: AliasedDrop
 
 
 class Capabilities(Out):
