@@ -13,7 +13,7 @@ from threading import Event
 from pymilvus import MilvusClient
 
 from benchmarks.progress import say
-from embedloop.errors import DeadlineExceeded, Unavailable
+from embedloop.errors import DeadlineExceeded
 from tests import servers
 
 ENGINE, LITE = "engine", "lite"
@@ -42,20 +42,9 @@ def running(kind: str) -> Iterator[Engine]:
         server.start()
         try:
             uri = f"http://127.0.0.1:{server.port}"
-            yield Engine(kind, _version(uri), uri, pid_of(server))
+            yield Engine(kind, _version(uri), uri, server.pid)
         finally:
             server.stop()
-
-
-def pid_of(server: servers.Server) -> int:
-    """The process id of a server that was started.
-
-    Raises:
-        Unavailable: It is not running.
-    """
-    if server.process is None:
-        raise Unavailable(f"{server.command[0]} is not running")
-    return server.process.pid
 
 
 def seal(uri: str, collection: str) -> None:

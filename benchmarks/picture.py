@@ -9,6 +9,9 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from benchmarks import verdicts
+from embedloop.capabilities import in_words, server_of
+
 OURS, PLAIN, BARE, INK, PALE = "#1f6f8b", "#c8553d", "#9aa5b1", "#333333", "#e4e7eb"
 
 
@@ -38,16 +41,14 @@ def finish(figure: Figure, title: str, report: Mapping[str, Any], path: Path) ->
 
 
 def milvus_of(report: Mapping[str, Any]) -> str:
-    """Which Milvus, in words; the engine of the PyPI package calls its version `v2.3.5-lite`.
+    """Which Milvus, in words.
 
     >>> milvus_of({"milvus": {"kind": "engine", "version": "v2.3.5-lite"}})
     'Milvus 2.3.5'
     >>> milvus_of({"milvus": {"kind": "lite", "version": "milvus_lite-3.2.2"}})
     'Milvus Lite 3.2.2'
     """
-    milvus = report["milvus"]
-    number = milvus["version"].removeprefix("milvus_lite-").removeprefix("v").removesuffix("-lite")
-    return f"Milvus Lite {number}" if milvus["kind"] == "lite" else f"Milvus {number}"
+    return in_words(*server_of(report["milvus"]["version"]))
 
 
 def heading(axes: Any, text: str) -> None:
@@ -64,13 +65,11 @@ def bars(axes: Any, drawn: Sequence[tuple[str, float, str]], *, unit: str, form:
     axes.set_ylabel(unit)
 
 
-def verdict_table(axes: Any, verdicts: Mapping[str, Mapping[str, Any]]) -> None:
+def verdict_table(axes: Any, judged: Mapping[str, Mapping[str, Any]]) -> None:
     """The ratios beside their aims, as text."""
     axes.set_axis_off()
     lines = [("", "value", "aim", "met")]
-    for name, one in verdicts.items():
-        met = {True: "yes", False: "no", None: ""}[one.get("met")]
-        lines.append((name.replace("_", " "), f"{one['value']:.3g}", one.get("aim", ""), met))
+    lines += [(name, f"{value:.3g}", aim or "", met or "") for name, value, aim, met in verdicts.rows(judged)]
     for number, line in enumerate(lines):
         y = 0.95 - number * min(0.12, 0.9 / len(lines))
         colour = "#a33" if line[3] == "no" else INK

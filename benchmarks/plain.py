@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import child
-from benchmarks.engines import Engine, pid_of, seal
+from benchmarks.engines import Engine, seal
 from benchmarks.levels import Target
 from benchmarks.machine import ROOT
 from embedloop.demo.ontology import Term
@@ -73,7 +73,7 @@ class PlainService:
                     url=f"http://127.0.0.1:{port}",
                     path="/search",
                     key="",
-                    pids={"service": pid_of(server), "milvus": self.engine.pid},
+                    pids={"service": server.pid, "milvus": self.engine.pid},
                 )
             finally:
                 server.stop()

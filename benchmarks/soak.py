@@ -16,7 +16,6 @@ from typing import Any
 
 from benchmarks import bench_corpus, command, engines, soak_checks, soak_figures, soak_picture
 from benchmarks.bench_corpus import CORPUS, Bench
-from benchmarks.engines import pid_of
 from benchmarks.plan import SoakPlan
 from benchmarks.progress import say, show
 from benchmarks.report import Report
@@ -110,7 +109,7 @@ def _production_parts() -> Iterator[Bench]:
                 engine,
                 database=servers.postgres_url(postgres),
                 broker=f"redis://127.0.0.1:{valkey.port}/0",
-                servers={"postgres": pid_of(postgres), "valkey": pid_of(valkey)},
+                servers={"postgres": postgres.pid, "valkey": valkey.pid},
                 policy=POLICY,
             ) as bench:
                 yield bench

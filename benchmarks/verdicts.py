@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from embedloop.errors import InvalidInput
@@ -27,7 +28,7 @@ def judged(value: float, *, at_most: float | None = None, at_least: float | None
     return {"value": value}
 
 
-def rows(verdicts: dict[str, dict[str, Any]]) -> list[list[object]]:
+def rows(verdicts: Mapping[str, Mapping[str, Any]]) -> list[list[Any]]:
     """The verdicts as rows of a table: name, value, aim, met."""
     words = {True: "yes", False: "no", None: None}
     return [

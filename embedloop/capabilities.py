@@ -77,7 +77,7 @@ class Capabilities:
     @property
     def server(self) -> str:
         """The server in words: `Milvus 2.6.4`."""
-        return f"{'Milvus Lite' if self.kind is ServerKind.LITE else 'Milvus'} {self.version}"
+        return in_words(self.kind, self.version)
 
     def require(self, settings: IndexSettings) -> None:
         """Raises InvalidInput, naming the field of the policy, for settings that this server cannot do."""
@@ -126,6 +126,15 @@ def server_of(reported: str) -> tuple[ServerKind, str]:
     return kind, found.group() if found else reported
 
 
+def in_words(kind: ServerKind, version: str) -> str:
+    """A server as people call it.
+
+    >>> in_words(*server_of("v2.3.5-lite")), in_words(*server_of("milvus_lite-3.2.2"))
+    ('Milvus 2.3.5', 'Milvus Lite 3.2.2')
+    """
+    return f"{'Milvus Lite' if kind is ServerKind.LITE else 'Milvus'} {version}"
+
+
 def capabilities_of(kind: ServerKind, version: str) -> Capabilities:
     """The capabilities of a server; a version without numbers (a build of a branch) is trusted with the least.
 
@@ -135,8 +144,7 @@ def capabilities_of(kind: ServerKind, version: str) -> Capabilities:
     number = _number(version) or OLDEST[kind]
     if number < OLDEST[kind]:
         least = ".".join(map(str, OLDEST[kind][:2]))
-        name = "Milvus Lite" if kind is ServerKind.LITE else "Milvus"
-        raise Misconfigured(f"{name} {version} is too old: Embedloop needs {least} or later")
+        raise Misconfigured(f"{in_words(kind, version)} is too old: Embedloop needs {least} or later")
     if kind is ServerKind.LITE:
         return Capabilities(
             kind,

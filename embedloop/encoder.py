@@ -193,13 +193,13 @@ def batches_of_like_length(lengths: Sequence[int], most: int) -> list[list[int]]
     [[1, 3], [0, 4, 2]]
     """
     batches: list[list[int]] = []
-    padding = 0
+    padding = longest = 0
     for position in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        padding += lengths[batches[-1][0]] - lengths[position] if batches else 0
-        tokens = lengths[batches[-1][0]] * (len(batches[-1]) + 1) if batches else 0
-        if not batches or len(batches[-1]) == most or padding > RUN_COST_TOKENS or tokens > RUN_TOKENS:
+        size = len(batches[-1]) if batches else most
+        padding += longest - lengths[position]
+        if size == most or padding > RUN_COST_TOKENS or longest * (size + 1) > RUN_TOKENS:
             batches.append([])
-            padding = 0
+            padding, longest = 0, lengths[position]
         batches[-1].append(position)
     return batches
 

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import grpc
 import numpy as np
-from numpy.typing import NDArray
 from pymilvus import AnnSearchRequest, MilvusClient, RRFRanker
 from pymilvus.exceptions import (
     DataNotMatchException,
@@ -21,6 +20,7 @@ from pymilvus.exceptions import (
 )
 
 from embedloop.capabilities import Capabilities, capabilities_of, every_server_can, server_of
+from embedloop.encoder import Vectors
 from embedloop.errors import EmbedloopError, InvalidInput
 from embedloop.index_parameters import search_parameters
 from embedloop.index_rows import FIELDS, Row, as_hit, as_row, messages
@@ -29,7 +29,6 @@ from embedloop.milvus_errors import NotLoaded, translated
 from embedloop.policy import IndexSettings
 from embedloop.records import Hit, Passage
 
-Vectors = NDArray[np.float32]
 T = TypeVar("T")
 
 MAX_WINDOW = 16_384
@@ -188,49 +187,27 @@ class MilvusIndex:
             words: The n queries as text, for a collection with BM25: the best of both searches, fused by their
                 ranks. The score is then that of the fusion.
         """
-        if words is not None:
-            return self._fused(
-                collection, vectors, words, limit, ef_search, filter_expression, strong, timeout_seconds
-            )
-        found = self._loaded(
-            collection,
-            lambda: self._client.search(
-                collection,
-                data=list(vectors),
-                limit=min(limit, MAX_WINDOW),
-                filter=filter_expression,
-                output_fields=FIELDS,
-                search_params={"metric_type": "COSINE", "params": search_parameters(ef_search, limit)},
-                anns_field="vector",
-                consistency_level="Strong" if strong else "Bounded",
-                timeout=timeout_seconds or self._timeout,
-            ),
-        )
-        return [[as_hit(hit) for hit in hits] for hits in found]
-
-    def _fused(
-        self,
-        collection: str,
-        vectors: Vectors,
-        words: Sequence[str],
-        limit: int,
-        ef_search: int,
-        filter_expression: str,
-        strong: bool,
-        timeout_seconds: float | None,
-    ) -> list[list[Hit]]:
         limit = min(limit, MAX_WINDOW)
         near = {"metric_type": "COSINE", "params": search_parameters(ef_search, limit)}
-        requests = [
-            AnnSearchRequest(list(vectors), "vector", near, limit, expr=filter_expression),
-            AnnSearchRequest(list(words), "words", {"metric_type": "BM25"}, limit, expr=filter_expression),
-        ]
+        if words is None:
+            ask = partial(
+                self._client.search,
+                collection,
+                data=list(vectors),
+                filter=filter_expression,
+                search_params=near,
+                anns_field="vector",
+            )
+        else:
+            requests = [
+                AnnSearchRequest(list(vectors), "vector", near, limit, expr=filter_expression),
+                AnnSearchRequest(list(words), "words", {"metric_type": "BM25"}, limit, expr=filter_expression),
+            ]
+            ask = partial(self._client.hybrid_search, collection, requests, RRFRanker())
         found = self._loaded(
             collection,
-            lambda: self._client.hybrid_search(
-                collection,
-                requests,
-                RRFRanker(),
+            partial(
+                ask,
                 limit=limit,
                 output_fields=FIELDS,
                 consistency_level="Strong" if strong else "Bounded",

@@ -8,13 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from embedloop.encoder import Vectors
 from embedloop.errors import InvalidInput
 from embedloop.records import Hit, Passage
-
-Vectors = NDArray[np.float32]
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 MAX_TEXT_BYTES = 65_535

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
@@ -55,7 +56,7 @@ class TaskQueue:
 
     def send(self, task: str, *args: Any) -> None:
         """Raises Unavailable when the broker does not take the task in time."""
-        try:
+        with _translated():
             self._app.send_task(
                 task,
                 args=args,
@@ -63,8 +64,6 @@ class TaskQueue:
                 ignore_result=True,
                 retry=False,
             )
-        except (OperationalError, OSError) as error:
-            raise Unavailable(f"the broker does not answer: {error}", retry_after_seconds=2) from error
 
     def wake(self, task: str, *args: Any) -> None:
         """Sends a task that the reaper would send anyway: a broker that is away only makes it later."""
@@ -75,23 +74,30 @@ class TaskQueue:
 
     def waiting(self, name: str) -> int:
         """Tasks of a queue that no worker has taken. Raises Unavailable when the broker does not answer."""
-        try:
-            with self._app.connection_for_write() as connection:
-                connection.ensure_connection(max_retries=1, timeout=2)
-                return int(connection.default_channel.client.llen(name))
-        except (OperationalError, RedisError, OSError) as error:
-            raise Unavailable(f"the broker does not answer: {error}", retry_after_seconds=2) from error
+        with self._connected() as connection:
+            return int(connection.default_channel.client.llen(name))
 
     def ping(self) -> None:
         """Raises Unavailable when the broker does not answer."""
-        try:
-            with self._app.connection_for_write() as connection:
-                connection.ensure_connection(max_retries=1, timeout=2)
-        except (OperationalError, OSError) as error:
-            raise Unavailable(f"the broker does not answer: {error}", retry_after_seconds=2) from error
+        with self._connected():
+            pass
+
+    @contextmanager
+    def _connected(self) -> Iterator[Any]:
+        with _translated(), self._app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=2)
+            yield connection
 
     def close(self) -> None:
         self._app.close()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, RedisError, OSError) as error:
+        raise Unavailable(f"the broker does not answer: {error}", retry_after_seconds=2) from error
 
 
 def deliver(database: Database, queue: TaskQueue, letters: Sequence[Letter]) -> None:

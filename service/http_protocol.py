@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from embedloop.errors import InvalidInput
+from service import problems
 
 MAX_INCOMPLETE_BYTES = 64 * 1024
 
@@ -45,19 +45,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._refuse(HTTPStatus.BAD_REQUEST, "this is no HTTP request that can be parsed")
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        body = orjson.dumps(
-            {
-                "type": f"urn:embedloop:error:{InvalidInput.code}",
-                "title": status.phrase,
-                "status": status.value,
-                "detail": detail,
-                "code": InvalidInput.code,
-                "retryable": InvalidInput.retryable,
-            }
-        )
-        head = (
-            f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/problem+json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
+        refusal = problems.answer(status, InvalidInput.code, detail, headers={"connection": "close"})
+        head = b"".join(name + b": " + value + b"\r\n" for name, value in refusal.raw_headers)
+        status_line = f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
+        self.transport.write(status_line + head + b"\r\n" + bytes(refusal.body))
         self.transport.close()

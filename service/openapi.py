@@ -83,7 +83,7 @@ _REFUSALS: Mapping[int, tuple[str, EmbedloopError]] = {
         ),
         (
             "Too many requests wait already.",
-            errors.QueueFull("256 queries are waiting", retry_after_seconds=1),
+            errors.QueueFull("48 searches wait already, for about 0.3 s", retry_after_seconds=1),
         ),
         (
             "A part that is needed does not answer, or nothing serves yet.",

@@ -77,7 +77,7 @@ def problem(error: EmbedloopError) -> Response:
         headers["Retry-After"] = str(max(1, math.ceil(wait)))
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return _response(
+    return answer(
         status, error.code, error.message, field=error.field, retryable=error.retryable, headers=headers
     )
 
@@ -143,7 +143,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= SHOWN_INPUT_CHARS else f"{text[:SHOWN_INPUT_CHARS]}..."
 
 
-def _response(
+def answer(
     status: int,
     code: str,
     detail: str,
@@ -153,6 +153,7 @@ def _response(
     headers: Mapping[str, str] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> Response:
+    """An error as RFC 9457 tells it, whatever found it."""
     body: dict[str, Any] = {
         "type": f"urn:embedloop:error:{code}",
         "title": HTTPStatus(status).phrase,
@@ -183,7 +184,7 @@ async def _validation_error(request: Request, error: Exception) -> Response:
         raise error
     # FastAPI puts first where the value was: body, query, path or header.
     told = field_errors([{**one, "loc": one["loc"][1:]} for one in error.errors()])
-    return _response(
+    return answer(
         400, errors.InvalidInput.code, told[0]["message"], field=told[0]["field"], extra={"errors": told}
     )
 
@@ -205,7 +206,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if status == 405:
         detail = f"{request.method} is not allowed at {request.url.path}"
         headers = {"Allow": ", ".join(_allowed(request))}
-    return _response(status, code, detail, headers=headers)
+    return answer(status, code, detail, headers=headers)
 
 
 def _allowed(request: Request) -> list[str]:
@@ -226,4 +227,4 @@ async def _raced(request: Request, error: Exception) -> Response:
 
 async def _unexpected_error(request: Request, error: Exception) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _response(500, EmbedloopError.code, "an error inside the service; it has been logged")
+    return answer(500, EmbedloopError.code, "an error inside the service; it has been logged")

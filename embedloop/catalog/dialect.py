@@ -74,9 +74,19 @@ def not_held(key: Column[Any], *where: ColumnElement[bool], limit: int | None = 
     return select(free.c[key.name])
 
 
+def parameter(dialect: str) -> str:
+    """How the driver marks a parameter of a plain statement."""
+    return "?" if dialect == "sqlite" else "%s"
+
+
 def is_one_of(dialect: str, column: str) -> str:
     """A condition on a list that is one parameter (see `list_parameter`), so that its text never changes."""
-    return f"{column} IN (SELECT value FROM json_each(?))" if dialect == "sqlite" else f"{column} = ANY(%s)"
+    mark = parameter(dialect)
+    return (
+        f"{column} IN (SELECT value FROM json_each({mark}))"
+        if dialect == "sqlite"
+        else f"{column} = ANY({mark})"
+    )
 
 
 def list_parameter(dialect: str, values: Sequence[str]) -> object:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from embedloop.catalog.database import Database, lock_change_log, now
-from embedloop.catalog.dialect import insert_or_update, is_one_of, list_parameter
+from embedloop.catalog.dialect import insert_or_update, is_one_of, list_parameter, parameter
 from embedloop.catalog.tables import changes, documents
 from embedloop.records import Change, Document, NewDocument, Op
 
@@ -81,8 +81,7 @@ def look_up_live_revs(database: Database, corpus: str, document_ids: Collection[
         Unavailable: the catalog does not answer.
     """
     dialect = database.engine.dialect.name
-    mark = "?" if dialect == "sqlite" else "%s"
-    wanted = is_one_of(dialect, "document_id")
+    mark, wanted = parameter(dialect), is_one_of(dialect, "document_id")
     rows = database.lookup(
         f"SELECT document_id, rev FROM documents WHERE corpus = {mark} AND live AND {wanted}",
         [corpus, list_parameter(dialect, list(document_ids))],

@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import psycopg
 from redis import Redis
 
 from embedloop.client import Client
 from tests import compose
 from tests.integration.stack.conftest import QUICK, eventually
-from tests.servers import Server, free_port, milvus_engine, postgres, redis, valkey
+from tests.servers import Server, free_port, kill_family, milvus_engine, postgres, redis, valkey
 
 START_SECONDS = 180.0
 STOP_SECONDS = 60.0
@@ -72,11 +71,7 @@ class Container:
 
     def kill(self) -> None:
         """kill -9 of the command and everything that it started."""
-        root = psutil.Process(self.pid)
-        family = [root, *root.children(recursive=True)]
-        for process in family:
-            process.kill()
-        psutil.wait_procs(family, timeout=10)
+        kill_family(self.pid)
         self.wait()
 
     def terminate(self) -> None:

@@ -23,6 +23,7 @@ from embedloop.errors import EmbedloopError, Unavailable
 from embedloop.supervisor import Stack
 from tests.integration.stack import clinic
 from tests.integration.stack.conftest import JOB_SECONDS, QUICK, eventually, lag, make_corpus, succeeded
+from tests.servers import kill_family
 
 CORPUS = "survivor"
 # Many shards, so that there is a middle of a re-embed.
@@ -62,15 +63,6 @@ def whole(client: Client) -> None:
             return False
 
     eventually(is_level, HEAL_SECONDS, "the stack to be whole")
-
-
-def kill_family(pid: int) -> None:
-    """kill -9 of a process and everything that it started."""
-    root = psutil.Process(pid)
-    family = [root, *root.children(recursive=True)]
-    for process in family:
-        process.kill()
-    psutil.wait_procs(family, timeout=10)
 
 
 def kill(stack: Stack, name: str) -> None:

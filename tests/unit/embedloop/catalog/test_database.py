@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psutil
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -22,7 +21,7 @@ from embedloop.errors import MissingExtra, Unavailable
 from embedloop.policy import Policy
 from embedloop.records import NewDocument
 from tests.conftest import memory_folder
-from tests.servers import Server, once_it_answers, postgres, postgres_url
+from tests.servers import Server, family_of, once_it_answers, postgres, postgres_url
 from tests.unit.embedloop.catalog.conftest import CORPUS
 
 FAIL = "DO $$ BEGIN RAISE EXCEPTION 'told to' USING ERRCODE = '%s'; END $$"
@@ -335,9 +334,7 @@ def test_a_postgresql_that_hangs_is_given_up_and_heals_when_it_goes_on(
         corpora.add(connection, CORPUS, Policy())
     (written,) = put_documents(database, CORPUS, [NewDocument("a", "", "x")])
     _fill_pools(database)
-    assert own_server.process is not None
-    postmaster = psutil.Process(own_server.process.pid)
-    family = [postmaster, *postmaster.children(recursive=True)]
+    family = family_of(own_server.pid)
     for process in family:
         process.suspend()
     try:
