@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
 
 from pymilvus import MilvusClient
 
 from benchmarks.progress import say
-from embedloop.errors import DeadlineExceeded
+from embedloop.index import MilvusIndex
 from tests import servers
 
 ENGINE, LITE = "engine", "lite"
 KINDS = (ENGINE, LITE)
-SEAL_SECONDS = 300.0
-LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +44,14 @@ def running(kind: str) -> Iterator[Engine]:
 
 
 def seal(uri: str, collection: str) -> None:
-    """Flushes a collection and waits until all of it is indexed, so that nothing is scanned.
+    """Flushes a collection and waits until searches use its index, so that nothing is scanned.
 
     Raises:
-        DeadlineExceeded: The index is not built in time.
+        DeadlineExceeded: The index is not in use in time.
     """
-    client = MilvusClient(uri=uri, timeout=30)
-    pause, deadline = Event(), time.monotonic() + SEAL_SECONDS
-    client.flush(collection, timeout=SEAL_SECONDS)
-    while _pending(client, collection):
-        if time.monotonic() > deadline:
-            raise DeadlineExceeded(f"the index of {collection} must be built in {SEAL_SECONDS:g} s, it is not")
-        pause.wait(LOOK_SECONDS)
-    client.close()
-
-
-def _pending(client: MilvusClient, collection: str) -> int:
-    described = [client.describe_index(collection, name) for name in client.list_indexes(collection)]
-    return sum(int(one.get("pending_index_rows") or 0) for one in described)
+    index = MilvusIndex(uri)
+    index.seal(collection)
+    index.close()
 
 
 def _version(uri: str) -> str:

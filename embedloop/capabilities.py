@@ -75,6 +75,11 @@ class Capabilities:
     aliased_drop: AliasedDrop
 
     @property
+    def lists_segments(self) -> bool:
+        """Whether it tells which segments are loaded, and so when a finished index is in use."""
+        return self.kind is ServerKind.MILVUS
+
+    @property
     def server(self) -> str:
         """The server in words: `Milvus 2.6.4`."""
         return in_words(self.kind, self.version)

@@ -5,8 +5,10 @@ Scores are cosines, greater is nearer; vectors are `(n, dim)` float32, L2-normal
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from threading import Event
 from typing import Any, TypeVar
 
 import grpc
@@ -21,10 +23,11 @@ from pymilvus.exceptions import (
 
 from embedloop.capabilities import Capabilities, capabilities_of, every_server_can, server_of
 from embedloop.encoder import Vectors
-from embedloop.errors import EmbedloopError, InvalidInput
+from embedloop.errors import DeadlineExceeded, EmbedloopError, InvalidInput
 from embedloop.index_parameters import search_parameters
 from embedloop.index_rows import FIELDS, Row, as_hit, as_row, messages
 from embedloop.index_schema import collection_schema, index_parameters
+from embedloop.index_sealing import is_sealed
 from embedloop.milvus_errors import NotLoaded, translated
 from embedloop.policy import IndexSettings
 from embedloop.records import Hit, Passage
@@ -33,6 +36,8 @@ T = TypeVar("T")
 
 MAX_WINDOW = 16_384
 SCAN_ROWS = 1000
+SEAL_SECONDS = 300.0
+SEAL_LOOK_SECONDS = 0.25
 _CHANNEL_OPTIONS = {
     # pymilvus pings every 10 s; a gRPC server takes that for an attack and closes the connection.
     "grpc.keepalive_time_ms": 300_000,
@@ -125,6 +130,37 @@ class MilvusIndex:
     def flush(self, collection: str) -> None:
         """Seals what was written, so that it is indexed instead of scanned."""
         _call(lambda: self._client.flush(collection, timeout=max(300.0, self._timeout)))
+
+    def seal(
+        self,
+        collection: str,
+        *,
+        timeout_seconds: float = SEAL_SECONDS,
+        while_waiting: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Flushes, and waits until searches use the finished index for every row.
+
+        A server answers from a coarse interim index until then, and misses near rows.
+
+        Args:
+            collection: Physical name.
+            timeout_seconds: Longest wait.
+            while_waiting: Called between two looks; what it raises ends the wait.
+
+        Raises:
+            DeadlineExceeded: the index is not in use in time.
+        """
+        self.flush(collection)
+        self.load(collection)
+        pause, deadline = Event(), time.monotonic() + timeout_seconds
+        lists_segments = self.capabilities().lists_segments
+        while not _call(partial(is_sealed, self._client, collection, lists_segments, self._timeout)):
+            if time.monotonic() > deadline:
+                raise DeadlineExceeded(
+                    f"the index of collection {collection} is not in use after {timeout_seconds:g} s"
+                )
+            while_waiting()
+            pause.wait(SEAL_LOOK_SECONDS)
 
     def drop(self, collection: str) -> None:
         """Drops a collection; one that is not there is no error. Move the alias away first."""

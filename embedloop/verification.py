@@ -62,7 +62,7 @@ def verify(view: View, *, failures_allowed: Sequence[str]) -> Verification:
     for its rows may be of either rev.
 
     Args:
-        view: The version, flushed and loaded.
+        view: The version, sealed.
         failures_allowed: Documents that the serving version could not embed either.
     """
     wanted = _wanted(view)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from embedloop.index import MilvusIndex
+from embedloop.policy import IndexSettings
 from tests.servers import Server, milvus_engine, milvus_lite
 
 KINDS = ["lite", "engine"]
@@ -71,3 +72,10 @@ def own_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Serve
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture
+def collection(index: MilvusIndex, unique: str) -> Iterator[str]:
+    index.create(unique, 8, IndexSettings())
+    yield unique
+    index.drop(unique)

@@ -42,16 +42,9 @@ def passage(
     return Passage(key, document_id, rev, ordinal, f"title of {document_id}", text, metadata)
 
 
-def unit_vectors(count: int, seed: int = 0) -> NDArray[np.float32]:
-    drawn = np.random.default_rng(seed).normal(size=(count, DIMENSION)).astype(np.float32)
+def unit_vectors(count: int, seed: int = 0, dimension: int = DIMENSION) -> NDArray[np.float32]:
+    drawn = np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
     return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
-
-
-@pytest.fixture
-def collection(index: MilvusIndex, unique: str) -> Iterator[str]:
-    index.create(unique, DIMENSION, IndexSettings())
-    yield unique
-    index.drop(unique)
 
 
 Found = Callable[[Filter], list[str]]

@@ -120,8 +120,7 @@ class World:
             assert held is not None
             held.catch_up()
             reembed.sweep(view)
-            self.index.flush(view.version.collection)
-            self.index.load(view.version.collection)
+            self.index.seal(view.version.collection)
             return self.settle(view, verification.verify(view, failures_allowed=failures_allowed))
 
     def settle(self, view: View, found: Verification) -> Verification:
