@@ -196,7 +196,9 @@ class World:
 
     def ask(self, view: View, query: str, limit: int = 3) -> list[Hit]:
         vectors = view.encoder.encode_queries([query])
-        return self.index.search(view.version.collection, vectors, limit, ef_search=128, strong=True)[0]
+        return self.index.search(
+            view.version.collection, vectors, limit, settings=view.version.index, strong=True
+        )[0]
 
     def failures(self, view: View) -> dict[str, str]:
         with self.database.read() as connection:

@@ -19,6 +19,7 @@ from embedloop.catalog.tables import jobs as jobs_table
 from embedloop.catalog.tables import shards as shards_table
 from embedloop.errors import Unavailable
 from embedloop.index import MilvusIndex
+from embedloop.orders import Order, give
 from embedloop.policy import Policy
 from embedloop.promotion import alias_of
 from embedloop.records import IndexState, IndexVersion, Job, JobKind, JobState, ModelVersion
@@ -27,6 +28,7 @@ from embedloop.registry import ModelStore
 from embedloop.settings import Settings
 from tests.integration.conftest import CHUNKING, LEASE, TEXTS, ProcessGone, World
 from tests.servers import Server
+from workers import embed_shard as shard_task
 from workers import promote as promote_stage
 from workers import reembed as reembed_stages
 from workers import upkeep
@@ -93,7 +95,7 @@ class Bench:
 
     def embed_shards(self, job_id: str) -> None:
         for shard_id in self.shard_ids(job_id):
-            reembed_stages.embed_shard(self.parts, shard_id)
+            shard_task.embed_shard(self.parts, shard_id)
 
     def versions(self) -> list[IndexVersion]:
         with self.world.database.read() as connection:
@@ -225,7 +227,7 @@ def test_a_cancelled_job_retires_what_it_was_building_and_its_shards_stop(
     job_id = bench.submit(model_version=tiny.model_id)
     bench.run_until(job_id, "embed")
     with bench.world.database.write() as connection:
-        jobs.cancel(connection, job_id)
+        give(connection, job_id, Order.CANCEL)
     job = bench.run(job_id)
     assert job.state is JobState.CANCELLED
     (version,) = bench.versions()
@@ -241,7 +243,7 @@ def test_a_shard_that_kills_every_worker_fails_the_job_in_the_end(bench: Bench, 
     with bench.world.database.write() as connection:
         for _ in range(MAX_SHARD_ATTEMPTS):
             assert shards.claim(connection, deadly, -1) is not None
-    reembed_stages.embed_shard(bench.parts, deadly)
+    shard_task.embed_shard(bench.parts, deadly)
     job = bench.run(job_id)
     assert job.state is JobState.FAILED
     assert job.error is not None
@@ -300,7 +302,7 @@ def test_a_milvus_that_is_away_for_a_while_fails_no_shard(
 ) -> None:
     job_id = bench.submit(model_version=tiny.model_id)
     bench.run_until(job_id, "embed")
-    monkeypatch.setattr(reembed_stages, "SHARD_RETRY_SECONDS", -1.0)
+    monkeypatch.setattr(shard_task, "SHARD_RETRY_SECONDS", -1.0)
 
     def away(*_arguments: object) -> None:
         raise Unavailable("Milvus does not answer")

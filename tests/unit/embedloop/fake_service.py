@@ -99,7 +99,7 @@ class FakeService:
             ("POST", "/v1/jobs", lambda request: JSONResponse(self._job(), 202)),
             ("GET", "/v1/jobs", lambda request: {"items": [self._job()]}),
             ("GET", "/v1/jobs/{job_id}", self._next_job),
-            ("POST", "/v1/jobs/{job_id}/cancel", lambda request: JSONResponse(self._job(), 202)),
+            ("POST", "/v1/jobs/{job_id}/{order}", lambda request: JSONResponse(self._job(), 202)),
             ("GET", "/v1/jobs/{job_id}/events", self._events),
             ("GET", "/v1/models", lambda request: {"items": [MODEL]}),
             ("GET", "/v1/models/{model_id}", lambda request: MODEL),

@@ -27,6 +27,7 @@ from embedloop.jobs import (
     next_stage,
     overall_progress,
 )
+from embedloop.orders import Order, give
 from embedloop.policy import Policy
 from embedloop.queue import RUN_STAGE
 from embedloop.records import Job, JobKind, JobState
@@ -64,7 +65,7 @@ class Machine:
 
     def cancel(self, job_id: str) -> tuple[Job, list[Letter]]:
         with self.database.write() as connection:
-            return jobs.cancel(connection, job_id)
+            return give(connection, job_id, Order.CANCEL)
 
     def get(self, job_id: str) -> Job:
         with self.database.read() as connection:

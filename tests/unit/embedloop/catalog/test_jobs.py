@@ -110,7 +110,7 @@ def test_an_ended_job_is_not_written_to_again(catalog: Database) -> None:
         claimed = jobs.claim(connection, "j-1", "build", 30)
         assert claimed is not None
         jobs.change(connection, "j-1", claimed[1], state=JobState.SUCCEEDED.value)
-        jobs.request_cancel(connection, "j-1")
+        jobs.order(connection, "j-1", JobState.QUEUED, cancel=True)
         jobs.set_progress(connection, "j-1", "build", 0.1)
         assert jobs.claim(connection, "j-1", "build", 30) is None
         assert not jobs.get(connection, "j-1").cancel_requested
