@@ -87,9 +87,12 @@ def list_jobs(
 
 @jobs.command()
 def show(context: typer.Context, job_id: str, as_json: AsJson = False) -> None:
-    """Show one job."""
+    """Show one job, and why it failed."""
     with client_of(context) as client:
-        _print_job(client.job(job_id), as_json)
+        job = client.job(job_id)
+    _print_job(job, as_json)
+    if not as_json and (error := job.get("error")):
+        print_line(f"{error['code']}: {error['message']}")
 
 
 @jobs.command()
@@ -153,7 +156,5 @@ def _print_job(job: dict[str, Any], as_json: bool) -> None:
         return
     stage = f", {job['stage']}" if job["stage"] else ""
     print_line(f"{job['kind']} {job['id']} of {job['corpus']}: {job['state']}{stage}, {job['progress']:.0%}")
-    if error := job.get("error"):
-        print_line(f"{error['stage']}: {error['message']}")
     if job.get("result"):
         print_json(job["result"])

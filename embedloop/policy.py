@@ -37,10 +37,10 @@ class Chunking(Frozen):
 class IndexSettings(Frozen):
     """Parameters of the Milvus index.
 
-    Not every server can do everything: `/readyz` tells what the connected one can. Vectors are L2-normalised, so
-    that the values of `metric_type` rank alike, and the score is the cosine whichever it is: it matters to other
-    clients of the collection. With `bm25`, a search fuses the nearest vectors with the best matches of the query's words, by their ranks (RRF), and scores are those
-    of the fusion. What is changed here counts from the next build.
+    Not every server can do everything: `/readyz` tells what the connected one can. Vectors are L2-normalised:
+    the values of `metric_type` rank alike, and the score is the cosine whichever it is. With `bm25`, a search
+    fuses the nearest vectors with the best matches of the query's words, by their ranks (RRF), and scores are
+    those of the fusion. What is changed here counts from the next build.
     """
 
     index_type: IndexType = "HNSW"

@@ -144,8 +144,9 @@ def spread(connection: Connection, corpus: str, size: int) -> list[str]:
     live = (documents.c.corpus == corpus, documents.c.live)
     count = int(connection.execute(select(func.count()).select_from(documents).where(*live)).scalar_one())
     statement = select(documents.c.document_id).where(*live).order_by(documents.c.document_id)
-    every = connection.execution_options(yield_per=1000).execute(statement).scalars()
-    return list(islice(every, 0, size * max(1, count // size), max(1, count // size)))
+    step = max(1, count // size)
+    with connection.execute(statement.execution_options(yield_per=1000)) as rows:
+        return list(islice(rows.scalars(), 0, size * step, step))
 
 
 def live_ids(connection: Connection, corpus: str) -> list[str]:

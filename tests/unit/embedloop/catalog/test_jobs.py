@@ -60,22 +60,24 @@ def test_an_ended_job_makes_room(catalog: Database) -> None:
 
 def test_of_two_submits_at_once_one_wins(catalog: Database) -> None:
     together = threading.Barrier(2)
-    outcomes: list[str] = []
+    added: list[str] = []
+    told: list[str] = []
 
     def submit(job_id: str) -> None:
         together.wait(timeout=30)
         try:
             add(catalog, job_id)
-            outcomes.append("added")
-        except Conflict:
-            outcomes.append("conflict")
+            added.append(job_id)
+        except Conflict as conflict:
+            told.append(conflict.message)
 
     threads = [threading.Thread(target=submit, args=(f"j-{n}",)) for n in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(timeout=60)
-    assert sorted(outcomes) == ["added", "conflict"]
+    assert len(added) == len(told) == 1
+    assert f"job {added[0]} (reindex, queued) is at work" in told[0]
 
 
 def test_a_stage_is_claimed_by_one_worker_and_only_where_the_job_stands(catalog: Database) -> None:
