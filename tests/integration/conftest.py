@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,8 +23,14 @@ from embedloop.promotion import alias_of, promote, rollback
 from embedloop.records import Corpus, Gate, Hit, IndexState, IndexVersion, ModelVersion, NewDocument
 from embedloop.registry import ModelStore, load_encoder
 from embedloop.serving import EncoderCache, Replica
+from embedloop.settings import Settings
 from embedloop.text.chunking import Chunker
 from embedloop.verification import Verification
+from tests.servers import Server
+from workers.parts import Parts
+
+if TYPE_CHECKING:
+    from tests.integration.bench import Bench
 
 LEASE = 30.0
 CHUNKING = Chunking(max_tokens=16)
@@ -236,6 +243,43 @@ def world(
     made.put(TEXTS)
     yield made
     made.close()
+
+
+@pytest.fixture
+def bench(
+    world: World,
+    milvus_server: Server,
+    valkey_server: Server,
+    model_store: ModelStore,
+    database_url: str,
+    index: MilvusIndex,
+    tiny: ModelVersion,
+    other_tiny: ModelVersion,
+    tmp_path: Path,
+) -> Iterator[Bench]:
+    with world.database.write() as connection:
+        models.add(connection, tiny)
+        models.add(connection, other_tiny)
+    settings = Settings(
+        data_dir=tmp_path,
+        database_url=database_url,
+        milvus_uri=f"http://127.0.0.1:{milvus_server.port}",
+        broker_url=f"redis://127.0.0.1:{valkey_server.port}/3",
+        model_store=str(model_store.fetch(tiny.model_id).parent),
+        shard_documents=2,
+        promotion_timeout_seconds=10,
+        replica_lease_seconds=1.5,
+        embed_threads=1,
+    )
+    # The bench itself is made of the world above.
+    from tests.integration.bench import Bench
+
+    parts = Parts(settings)
+    made = Bench(world, parts)
+    yield made
+    made.versions()
+    parts.queue.close()
+    parts.database.dispose()
 
 
 @dataclass
