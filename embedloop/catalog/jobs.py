@@ -62,7 +62,7 @@ def add(
         with connection.begin_nested():
             connection.execute(statement)
     except IntegrityError as error:
-        winner = active(connection, corpus)
+        winner = None if kind is JobKind.EVALUATE else active(connection, corpus)
         if winner is None:
             raise Conflict(
                 f"another job of corpus {corpus!r} was submitted just now; repeat it", field="corpus"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from starlette.testclient import TestClient
 
 from embedloop import corpus as corpora_rules
 from embedloop import reembed, verification
@@ -26,6 +27,7 @@ from embedloop.serving import EncoderCache, Replica
 from embedloop.settings import Settings
 from embedloop.text.chunking import Chunker
 from embedloop.verification import Verification
+from service.app import create_app
 from tests.servers import Server
 from workers.parts import Parts
 
@@ -280,6 +282,16 @@ def bench(
     made.versions()
     parts.queue.close()
     parts.database.dispose()
+
+
+@pytest.fixture
+def http(bench: Bench) -> Iterator[TestClient]:
+    """The service in this process, over the bench's parts, asked with its admin key."""
+    folder = bench.parts.settings.data_dir / "in-process"
+    app = create_app(bench.parts.settings.model_copy(update={"data_dir": folder}))
+    with TestClient(app) as client:
+        client.headers["Authorization"] = f"Bearer {(folder / 'admin.key').read_text().strip()}"
+        yield client
 
 
 @dataclass

@@ -17,8 +17,6 @@ from embedloop.catalog import documents
 from embedloop.client import Client
 from embedloop.orders import Order
 from embedloop.records import ModelVersion
-from embedloop.settings import Settings
-from service.app import create_app
 from tests.integration.bench import Bench
 from tests.integration.conftest import until
 from tests.servers import Server, free_port
@@ -91,21 +89,11 @@ def test_a_request_in_flight_is_answered_and_event_streams_end_when_the_service_
 
 
 def test_readiness_is_false_from_the_moment_of_the_stop_while_requests_are_still_answered(
-    bench: Bench, serving: View
+    bench: Bench, serving: View, http: TestClient
 ) -> None:
-    settings: Settings = bench.parts.settings.model_copy(
-        update={"data_dir": bench.parts.settings.data_dir / "in-process"}
-    )
-    app = create_app(settings)
-    with TestClient(app) as client:
-        assert client.get("/readyz").json()["status"] == "ready"
-        app.state.service.stopping.set()
-        answer = client.get("/readyz")
-        assert (answer.status_code, answer.json()["status"]) == (503, "stopping")
-        key = (settings.data_dir / "admin.key").read_text().strip()
-        found = client.post(
-            f"/v1/corpora/{bench.world.name}/search",
-            json={"query": "nose"},
-            headers={"Authorization": f"Bearer {key}"},
-        )
-        assert found.status_code == 200
+    assert http.get("/readyz").json()["status"] == "ready"
+    http.app.state.service.stopping.set()  # type: ignore[attr-defined]
+    answer = http.get("/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (503, "stopping")
+    found = http.post(f"/v1/corpora/{bench.world.name}/search", json={"query": "nose"})
+    assert found.json()["index_version"] == serving.version.index_version_id
