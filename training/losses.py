@@ -2,7 +2,7 @@
 
 | loss | reads | when |
 |---|---|---|
-| `mnrl` | anchor, positive, negatives | the default: the rest of the batch are negatives (Henderson et al. 2017) |
+| `mnrl` | anchor, positive, negatives | the default: the rest of the batch is wrong (Henderson et al. 2017) |
 | `cached_mnrl` | the same | batches larger than memory: GradCache (Gao et al. 2021) computes them in parts |
 | `triplet` | anchor, positive, negative | judged negatives matter more than all others (Schroff et al. 2015) |
 | `contrastive` | anchor, text, label 0 or 1 | clean judgments both ways, few documents (Hadsell et al. 2006) |
