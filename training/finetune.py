@@ -238,7 +238,6 @@ def _arguments(
         use_cpu=hardware.device == "cpu",
         bf16=hardware.numbers == "bf16",
         fp16=hardware.numbers == "fp16",
-        activation_checkpointing=settings.gradient_checkpointing,
         dataloader_pin_memory=hardware.device != "cpu",
     )
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from sentence_transformers import SentenceTransformer
+from transformers import PreTrainedModel
 
 from embedloop.errors import TrainingFailed
 from embedloop.policy import TrainingSettings
@@ -20,11 +21,12 @@ def prepared(model: SentenceTransformer, settings: TrainingSettings) -> Iterator
     """The model as the recipe wants it while it trains; afterwards everything may learn again.
 
     Raises:
-        TrainingFailed: There are fewer layers than `freeze_layers`, or nothing would be left to learn.
+        TrainingFailed: There are fewer layers than `freeze_layers`, nothing would be left to learn, or there
+            is no transformer to checkpoint.
     """
     try:
         _freeze(model, settings)
-        with _dropout(model, settings.dropout):
+        with _dropout(model, settings.dropout), _checkpointing(model, settings.gradient_checkpointing):
             yield
     finally:
         model.requires_grad_(True)
@@ -69,6 +71,21 @@ def _layers(model: SentenceTransformer) -> list[torch.nn.Module]:
     if not stacks:
         raise TrainingFailed("training.freeze_layers: this model has no stack of layers")
     return max(stacks, key=len)
+
+
+@contextmanager
+def _checkpointing(model: SentenceTransformer, wanted: bool) -> Iterator[None]:
+    """Activations are computed again in the backward pass instead of kept (Chen et al. 2016, arXiv:1604.06174)."""
+    inner = [module for module in model.modules() if isinstance(module, PreTrainedModel)] if wanted else []
+    if wanted and not inner:
+        raise TrainingFailed("training.gradient_checkpointing: this model has no transformer")
+    for module in inner:
+        module.activation_checkpointing_enable()
+    try:
+        yield
+    finally:
+        for module in inner:
+            module.activation_checkpointing_disable()
 
 
 @contextmanager

@@ -8,6 +8,9 @@ import bm25s
 
 from embedloop.errors import InvalidInput
 
+# Vowel signs of Indic scripts are no `\w` in Python, which would cut their words in pieces.
+_WORD = r"[^\s!-/:-@\[-`{-~।॥،؛؟。，、]+"
+
 
 class Bm25:
     """A `training.mining.Searcher` over a fixed set of documents; scores are BM25, greater is better."""
@@ -39,5 +42,7 @@ class Bm25:
 
 def _words(texts: Sequence[str]) -> list[list[str]]:
     """Words in lower case; no list of stop words, which would be of one language."""
-    split: list[list[str]] = bm25s.tokenize(list(texts), stopwords=None, return_ids=False, show_progress=False)
+    split: list[list[str]] = bm25s.tokenize(
+        list(texts), token_pattern=_WORD, stopwords=None, return_ids=False, show_progress=False
+    )
     return split

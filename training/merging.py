@@ -105,7 +105,7 @@ def interpolate(
     """
     shapes = [{name: tuple(one.shape) for name, one in weights.items()} for weights in (base, tuned)]
     if shapes[0] != shapes[1]:
-        odd = sorted(name for name, _ in set(shapes[0].items()) ^ set(shapes[1].items()))
+        odd = sorted({name for name, _ in shapes[0].items() ^ shapes[1].items()})
         raise InvalidInput(f"base and tuned must have the same weights, {len(odd)} differ: {odd[:3]}")
     return {
         name: torch.lerp(base[name].to(one), one, alpha) if one.is_floating_point() else one.clone()

@@ -96,7 +96,7 @@ def mine_hard_negatives(
         relevant = set(positives[query])
         judged = [one for one in sorted(judged_negative.get(query, ())) if one not in relevant][:per_query]
         found = [one for one in candidates[query] if one not in judged][: per_query - len(judged)]
-        taken.update(["judged"] * len(judged))
+        taken["judged"] += len(judged)
         taken.update(origins[query, one] for one in found)
         negatives[query] = (*judged, *found)
     return MinedNegatives(negatives, dict(taken), dict(dropped))
@@ -133,7 +133,8 @@ def _allowed(
     dropped["too_near"] += len(others) - len(kept)
     unmeasured = [one for one in words if one not in others]
     far = min(cosines.values()) <= ceiling
-    dropped["not_measured"] += 0 if far else len(unmeasured)
+    if not far:
+        dropped["not_measured"] += len(unmeasured)
     known = set(kept) | (set(unmeasured) if far else set())
     return kept, [one for one in words if one in known]
 

@@ -22,7 +22,7 @@ from embedloop.text.normalise import query_key
 
 SEED = 13
 QUERIES = 300
-DOCUMENTS = 1200
+DOCUMENTS = 600
 PAIRS = 3000
 TARGET = Path(__file__).with_name("general.json.gz")
 
