@@ -33,10 +33,14 @@ class Progress:
 
 @dataclass(slots=True)
 class Curve:
-    """What was measured so far: (step, value) points, and the seconds spent; kept in each checkpoint."""
+    """What was measured so far: (step, value) points, and the seconds spent; kept in each checkpoint.
+
+    `space` holds the fields of `training.space.Space`, measured with `dev`.
+    """
 
     loss: list[tuple[int, float]] = field(default_factory=list)
     dev: list[tuple[int, float]] = field(default_factory=list)
+    space: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -56,6 +60,7 @@ class Curve:
         return cls(
             loss=[(at, value) for at, value in raw["loss"]],
             dev=[(at, value) for at, value in raw["dev"]],
+            space=[(at, value) for at, value in raw["space"]],
             seconds=raw["seconds"],
         )
 
@@ -79,6 +84,7 @@ class Watch(TrainerCallback):
         should_stop: Callable[[], bool],
     ) -> None:
         self.stopped_by: StoppedBy = "steps"
+        self.last = Progress(progress=0.0, step=0, steps=0)
         self.curve = curve
         self._model = model
         self._settings = settings
@@ -94,7 +100,7 @@ class Watch(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._dev is not None and not self.curve.dev:
-            self.curve.dev.append((0, self._dev.score(self._model)))
+            self._measure(self._dev, 0)
         self._report(state)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -125,6 +131,11 @@ class Watch(TrainerCallback):
         if self.curve.best is not None and self.best_weights.is_file():
             self._model.load_state_dict(load_file(self.best_weights))
 
+    def _measure(self, dev: DevSet, step: int) -> None:
+        score, space = dev.measure(self._model)
+        self.curve.dev.append((step, score))
+        self.curve.space.append((step, asdict(space)))
+
     def _due(self, step: int, steps: int) -> bool:
         evaluations = min(self._settings.evaluations, steps)
         return any(step == -(-steps * number // evaluations) for number in range(1, evaluations + 1))
@@ -132,7 +143,7 @@ class Watch(TrainerCallback):
     def _validate(self, step: int, steps: int) -> None:
         if self._dev is None:
             return
-        self.curve.dev.append((step, self._dev.score(self._model)))
+        self._measure(self._dev, step)
         if self.curve.best is not None and self.curve.best[0] == step:
             save_file({name: one.clone() for name, one in self._model.state_dict().items()}, self.best_weights)
         highest, below = 0.0, 0
@@ -143,12 +154,11 @@ class Watch(TrainerCallback):
             self.stopped_by = "patience"
 
     def _report(self, state: Any) -> None:
-        self._on_progress(
-            Progress(
-                progress=state.global_step / max(1, state.max_steps),
-                step=state.global_step,
-                steps=state.max_steps,
-                loss=self.curve.loss[-1][1] if self.curve.loss else None,
-                dev=self.curve.dev[-1][1] if self.curve.dev else None,
-            )
+        self.last = Progress(
+            progress=state.global_step / max(1, state.max_steps),
+            step=state.global_step,
+            steps=state.max_steps,
+            loss=self.curve.loss[-1][1] if self.curve.loss else None,
+            dev=self.curve.dev[-1][1] if self.curve.dev else None,
         )
+        self._on_progress(self.last)
