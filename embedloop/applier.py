@@ -7,11 +7,15 @@ deletes the older rows by key, and moves the cursor by compare-and-set under its
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
 
 from embedloop.catalog import documents, index_versions
 from embedloop.catalog.database import Database
@@ -26,20 +30,37 @@ from embedloop.text.chunking import Chunker, embedding_text
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 CHANGES_PER_ROUND = 500
 PASSAGES_PER_ROUND = 128
+# Between two of these it is asked whether to go on: a second or two of a small model on a CPU.
+PASSAGES_PER_CHECK = 32
 FLUSH_AFTER_ROWS = 500
+MAX_DOCUMENT_ATTEMPTS = 3
+NAMED_PASSAGES = 20
+# A process short of memory, or that Milvus does not let in, says nothing about the documents.
+_NOT_THE_DOCUMENTS = (LeaseLost, JobCancelled, Misconfigured, MemoryError, OSError)
+
+
+def go_on() -> None:
+    """Stops nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One index version with what is needed to write to it."""
+    """One index version with what is needed to write to it.
+
+    Attributes:
+        check: Called between two batches or pages; raises what shall end the work.
+    """
 
     database: Database
     index: MilvusIndex
     version: IndexVersion
     encoder: Encoder
     chunker: Chunker
+    check: Callable[[], None] = go_on
 
 
 def apply_changes(view: View, *, lease_seconds: float) -> int | None:
@@ -134,23 +155,35 @@ def _release(view: View, token: int) -> None:
 def apply_documents(view: View, document_ids: Sequence[str]) -> int:
     """Makes the version hold exactly the live state of these documents; returns the number of rows written.
 
-    A document that cannot be embedded is found by bisection, recorded with its reason, its older passages
-    are removed, and the others go on.
+    A document that cannot be embedded is found by bisection and tried `MAX_DOCUMENT_ATTEMPTS` times; then it is
+    recorded with its reason and its passages at fault, its older passages are removed, and the others go on.
     """
+    rows = _attempt(partial(_apply, view, document_ids))
+    if not isinstance(rows, Exception):
+        return rows
+    if len(document_ids) > 1:
+        middle = len(document_ids) // 2
+        return apply_documents(view, document_ids[:middle]) + apply_documents(view, document_ids[middle:])
+    for _ in range(MAX_DOCUMENT_ATTEMPTS - 1):
+        view.check()
+        rows = _attempt(partial(_apply, view, document_ids))
+        if not isinstance(rows, Exception):
+            return rows
+    _record_poison(view, document_ids[0], rows)
+    return 0
+
+
+def _attempt(work: Callable[[], T]) -> T | Exception:
+    """What the work returns, or the error that what it worked on is to blame for; any other is raised."""
     try:
-        return _apply(view, document_ids)
-    except (LeaseLost, JobCancelled, Misconfigured, MemoryError, OSError):
-        # A process short of memory, or that Milvus does not let in, says nothing about the documents.
+        return work()
+    except _NOT_THE_DOCUMENTS:
         raise
     # Anything can go wrong inside a tokenizer or a graph on hostile text; it is recorded, not lost.
     except Exception as error:
         if isinstance(error, EmbedloopError) and error.retryable:
             raise
-        if len(document_ids) == 1:
-            _record_poison(view, document_ids[0], error)
-            return 0
-        middle = len(document_ids) // 2
-        return apply_documents(view, document_ids[:middle]) + apply_documents(view, document_ids[middle:])
+        return error
 
 
 def delete_placed(view: View, gone: Sequence[Placement]) -> None:
@@ -185,13 +218,23 @@ def _embed(view: View, groups: Sequence[Sequence[Passage]]) -> int:
     writing: Future[None] | None = None
     with ThreadPoolExecutor(1, thread_name_prefix="rows") as writer:
         for group in groups:
-            vectors = view.encoder.encode_passages([embedding_text(p.title, p.text) for p in group])
+            vectors = _encode(view, group)
             if writing is not None:
                 writing.result()
             writing = writer.submit(_write, view, group, vectors)
         if writing is not None:
             writing.result()
     return sum(len(group) for group in groups)
+
+
+def _encode(view: View, passages: Sequence[Passage]) -> Vectors:
+    """Vectors (n, dim) of passages; stops between batches when the view says so."""
+    batches = []
+    for start in range(0, len(passages), PASSAGES_PER_CHECK):
+        view.check()
+        part = passages[start : start + PASSAGES_PER_CHECK]
+        batches.append(view.encoder.encode_passages([embedding_text(p.title, p.text) for p in part]))
+    return np.concatenate(batches)
 
 
 def _write(view: View, passages: Sequence[Passage], vectors: Vectors) -> None:
@@ -234,10 +277,45 @@ def _record_poison(view: View, document_id: str, error: Exception) -> None:
     log.warning("document %r cannot be applied to %s: %s", document_id, view.version.index_version_id, error)
     identity = view.version.index_version_id
     with view.database.read() as connection:
-        rev = documents.live_revs(connection, view.version.corpus, [document_id]).get(document_id)
+        document = documents.get_many(connection, view.version.corpus, [document_id]).get(document_id)
+    culprits = [] if document is None else list(islice(_culprits_of(view, document), NAMED_PASSAGES))
+    with view.database.read() as connection:
         placed = index_versions.placements_of(connection, identity, [document_id]).get(document_id, [])
     delete_placed(view, placed)
-    if rev is not None:
+    if document is not None:
         with view.database.write() as connection:
-            reason = f"{type(error).__name__}: {error}"
-            index_versions.record_failure(connection, identity, document_id, rev, reason)
+            index_versions.record_failure(
+                connection,
+                identity,
+                document_id,
+                document.rev,
+                f"{type(error).__name__}: {error}",
+                attempts=MAX_DOCUMENT_ATTEMPTS,
+                passage_ids=[passage.passage_id for passage in culprits],
+            )
+
+
+def _culprits_of(view: View, document: Document) -> Iterator[Passage]:
+    """The passages of a document that cannot be embedded or stored, each alone; none if it cannot be cut."""
+    passages = _attempt(lambda: passages_of(document, view.chunker))
+    if isinstance(passages, Exception):
+        return
+    # What the trials store is deleted by this placement.
+    _place(view, {(document.document_id, document.rev): len(passages)}, written=False)
+    yield from _culprits(view, passages)
+
+
+def _culprits(view: View, passages: Sequence[Passage]) -> Iterator[Passage]:
+    if not isinstance(_attempt(partial(_try, view, passages)), Exception):
+        return
+    if len(passages) == 1:
+        yield passages[0]
+        return
+    middle = len(passages) // 2
+    yield from _culprits(view, passages[:middle])
+    yield from _culprits(view, passages[middle:])
+
+
+def _try(view: View, passages: Sequence[Passage]) -> int:
+    view.index.upsert(view.version.collection, passages, _encode(view, passages))
+    return len(passages)

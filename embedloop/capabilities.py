@@ -42,6 +42,11 @@ INDEX_TYPES_SINCE: dict[str, Version] = {
 EVERYWHERE = LITE_INDEX_TYPES & {
     name for name, since in INDEX_TYPES_SINCE.items() if since <= OLDEST[ServerKind.MILVUS]
 }
+# Of dense vectors; all of them since long before the oldest that is supported.
+METRIC_TYPES: dict[ServerKind, frozenset[str]] = {
+    ServerKind.LITE: frozenset({"COSINE", "IP", "L2"}),
+    ServerKind.MILVUS: frozenset({"COSINE", "IP", "L2"}),
+}
 BM25_SINCE: Version = (2, 5, 0)
 FILTER_TEMPLATES_SINCE: Version = (2, 5, 0)
 ITERATOR_TIMESTAMPS_SINCE: Version = (2, 5, 0)
@@ -58,6 +63,7 @@ class Capabilities:
         kind: Milvus Lite, or the engine (standalone or cluster).
         version: As the server tells it, `2.6.4`.
         index_types: Values of `policy.index.index_type` that it can build.
+        metric_types: Values of `policy.index.metric_type` that it can rank by.
         bm25: Sparse vectors that the server makes from text, and searches that fuse them with dense ones.
         filter_templates: Filters with placeholders, their values sent beside them.
         iterator_timestamps: Iterators over rows that read at a time which the server gives.
@@ -68,6 +74,7 @@ class Capabilities:
     kind: ServerKind
     version: str
     index_types: frozenset[str]
+    metric_types: frozenset[str]
     bm25: bool
     filter_templates: bool
     iterator_timestamps: bool
@@ -92,6 +99,12 @@ class Capabilities:
                 f"policy.index.index_type: {self.server} cannot do {settings.index_type}; it can do {able}",
                 field="policy.index.index_type",
             )
+        if settings.metric_type not in self.metric_types:
+            able = ", ".join(sorted(self.metric_types))
+            raise InvalidInput(
+                f"policy.index.metric_type: {self.server} cannot do {settings.metric_type}; it can do {able}",
+                field="policy.index.metric_type",
+            )
         if settings.bm25 and not self.bm25:
             since = ".".join(map(str, BM25_SINCE[:2]))
             raise InvalidInput(
@@ -105,6 +118,7 @@ class Capabilities:
             "server": self.version,
             "kind": self.kind.value,
             "index_types": sorted(self.index_types),
+            "metric_types": sorted(self.metric_types),
             "bm25": self.bm25,
             "filter_templates": self.filter_templates,
             "iterator_timestamps": self.iterator_timestamps,
@@ -115,7 +129,11 @@ class Capabilities:
 
 def every_server_can(settings: IndexSettings) -> bool:
     """Whether no supported server lacks what these settings ask for, so that none needs to be asked."""
-    return settings.index_type in EVERYWHERE and not settings.bm25
+    return (
+        settings.index_type in EVERYWHERE
+        and all(settings.metric_type in able for able in METRIC_TYPES.values())
+        and not settings.bm25
+    )
 
 
 def server_of(reported: str) -> tuple[ServerKind, str]:
@@ -155,6 +173,7 @@ def capabilities_of(kind: ServerKind, version: str) -> Capabilities:
             kind,
             version,
             LITE_INDEX_TYPES,
+            METRIC_TYPES[kind],
             bm25=True,
             filter_templates=False,
             iterator_timestamps=True,
@@ -166,6 +185,7 @@ def capabilities_of(kind: ServerKind, version: str) -> Capabilities:
         kind,
         version,
         frozenset(name for name, since in INDEX_TYPES_SINCE.items() if number >= since),
+        METRIC_TYPES[kind],
         bm25=number >= BM25_SINCE,
         filter_templates=number >= FILTER_TEMPLATES_SINCE,
         iterator_timestamps=number >= ITERATOR_TIMESTAMPS_SINCE,

@@ -108,6 +108,27 @@ def models(
 
 
 @app.command()
+def index_versions(context: typer.Context, corpus: CorpusName, as_json: AsJson = False) -> None:
+    """List a corpus' index versions, and why one failed its verification."""
+    with client_of(context) as client:
+        found = client.index_versions(corpus)
+    if as_json:
+        print_json(found)
+        return
+    table = Table("id", "state", "model", "index", "metric", "passages", "lag", "created")
+    for version in found:
+        index = version["index"]
+        named = (version["id"], version["state"], version["model_version"])
+        built = (index["index_type"], index["metric_type"])
+        counted_now = (f"{version['passages']:,}", f"{version['lag']:,}", version["created_at"])
+        table.add_row(*map(Text, named + built + counted_now))
+    Console().print(table)
+    for version in found:
+        for reason in (version.get("verification") or {}).get("reasons", ()):
+            print_line(f"{version['id']} failed its verification: {reason}")
+
+
+@app.command()
 def promote(
     context: typer.Context,
     corpus: CorpusName,

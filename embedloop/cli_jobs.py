@@ -1,4 +1,4 @@
-"""Commands that start, show and cancel jobs."""
+"""Commands that start, show, pause, resume and cancel jobs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from embedloop.cli_session import (
 )
 
 app = typer.Typer()
-jobs = typer.Typer(help="List, show and cancel jobs.", invoke_without_command=True)
+jobs = typer.Typer(help="List, show, pause, resume and cancel jobs.", invoke_without_command=True)
 app.add_typer(jobs, name="jobs")
 
 CorpusName = Annotated[str, typer.Argument(metavar="CORPUS", help="Name of the corpus.")]
@@ -69,7 +69,7 @@ def evaluate(
 
 @jobs.callback()
 def list_by_default(context: typer.Context) -> None:
-    """List, show and cancel jobs."""
+    """List, show, pause, resume and cancel jobs."""
     if context.invoked_subcommand is None:
         _list(context, None, None, as_json=False)
 
@@ -87,9 +87,12 @@ def list_jobs(
 
 @jobs.command()
 def show(context: typer.Context, job_id: str, as_json: AsJson = False) -> None:
-    """Show one job."""
+    """Show one job, and why it failed."""
     with client_of(context) as client:
-        _print_job(client.job(job_id), as_json)
+        job = client.job(job_id)
+    _print_job(job, as_json)
+    if not as_json and (error := job.get("error")):
+        print_line(f"{error['code']}: {error['message']}")
 
 
 @jobs.command()
@@ -97,6 +100,20 @@ def cancel(context: typer.Context, job_id: str, as_json: AsJson = False) -> None
     """Ask a job to end."""
     with client_of(context) as client:
         _print_job(client.cancel_job(job_id), as_json)
+
+
+@jobs.command()
+def pause(context: typer.Context, job_id: str, as_json: AsJson = False) -> None:
+    """Let a job rest where it is; it still keeps other jobs off its corpus."""
+    with client_of(context) as client:
+        _print_job(client.pause_job(job_id), as_json)
+
+
+@jobs.command()
+def resume(context: typer.Context, job_id: str, as_json: AsJson = False) -> None:
+    """Let a paused job go on where it was."""
+    with client_of(context) as client:
+        _print_job(client.resume_job(job_id), as_json)
 
 
 def _start(

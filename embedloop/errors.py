@@ -123,6 +123,25 @@ class JobCancelled(EmbedloopError):
     code = "cancelled"
 
 
+class WorkInterrupted(EmbedloopError):
+    """The work stops here and goes on later, where it was; no attempt is used up."""
+
+    code = "interrupted"
+    retryable = True
+
+
+class JobPaused(WorkInterrupted):
+    """Somebody asked for the job to rest until it is resumed."""
+
+    code = "paused"
+
+
+class WorkerStopping(WorkInterrupted):
+    """This worker was told to end; another one goes on."""
+
+    code = "worker_stopping"
+
+
 class ModelRefused(EmbedloopError):
     """A model folder has no safetensors, differs from its manifest, or needs remote code."""
 

@@ -24,8 +24,8 @@ from pymilvus.exceptions import (
 from embedloop.capabilities import Capabilities, capabilities_of, every_server_can, server_of
 from embedloop.encoder import Vectors
 from embedloop.errors import DeadlineExceeded, EmbedloopError, InvalidInput
-from embedloop.index_parameters import search_parameters
-from embedloop.index_rows import FIELDS, Row, as_hit, as_row, messages
+from embedloop.index_parameters import cosine_of, search_parameters
+from embedloop.index_rows import FIELDS, Row, as_hit, as_passage, as_row, messages
 from embedloop.index_schema import collection_schema, index_parameters
 from embedloop.index_sealing import is_sealed
 from embedloop.milvus_errors import NotLoaded, translated
@@ -204,7 +204,7 @@ class MilvusIndex:
         vectors: Vectors,
         limit: int,
         *,
-        ef_search: int,
+        settings: IndexSettings,
         filter_expression: str = "",
         strong: bool = False,
         timeout_seconds: float | None = None,
@@ -216,15 +216,20 @@ class MilvusIndex:
             collection: Physical name, never an alias.
             vectors: (n, dim) float32, L2-normalised.
             limit: Hits a query, at most 16384.
-            ef_search: Breadth of the HNSW search; raised to `limit` where that is greater.
+            settings: Those that the collection was made with; `ef_search` is raised to `limit` where that is
+                greater.
             filter_expression: From `embedloop.filters.expression`.
             strong: Read every write that was acknowledged before this search.
             timeout_seconds: Overrides the connection's timeout.
             words: The n queries as text, for a collection with BM25: the best of both searches, fused by their
                 ranks. The score is then that of the fusion.
+
+        Returns:
+            For each query its hits; scores are cosines whatever the metric, greater is nearer.
         """
         limit = min(limit, MAX_WINDOW)
-        near = {"metric_type": "COSINE", "params": search_parameters(ef_search, limit)}
+        near = search_parameters(settings, limit)
+        score_of = partial(cosine_of, metric_type=settings.metric_type) if words is None else float
         if words is None:
             ask = partial(
                 self._client.search,
@@ -250,7 +255,7 @@ class MilvusIndex:
                 timeout=timeout_seconds or self._timeout,
             ),
         )
-        return [[as_hit(hit) for hit in hits] for hits in found]
+        return [[as_hit(hit, score_of) for hit in hits] for hits in found]
 
     def count(self, collection: str) -> int:
         """Number of rows, by count(*) with Strong consistency."""
@@ -276,6 +281,10 @@ class MilvusIndex:
         for row in self._by_keys(collection, passage_ids, ["passage_id", "vector"]):
             found[row["passage_id"]] = np.asarray(row["vector"], dtype=np.float32)
         return found
+
+    def passages(self, collection: str, passage_ids: Sequence[str]) -> dict[str, Passage]:
+        """The stored passages of the keys that the collection holds, with Strong consistency."""
+        return {row["passage_id"]: as_passage(row) for row in self._by_keys(collection, passage_ids, FIELDS)}
 
     def scan(self, collection: str, *, with_vectors: bool = False) -> Iterator[list[Row]]:
         """All rows in pages, in no set order and no snapshot: rows written meanwhile may be missing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from embedloop.policy import IndexSettings
+from embedloop.policy import IndexSettings, MetricType
 
 IVF_LISTS = 128
 # Quantised vectors rank coarsely: this many times the hits wanted are ranked again by finer ones.
@@ -33,11 +33,23 @@ def build_parameters(settings: IndexSettings) -> dict[str, Any]:
             return {}
 
 
-def search_parameters(ef_search: int, limit: int) -> dict[str, Any]:
-    """Breadth for every index type; one ignores what is not its own."""
-    return {
-        "ef": max(ef_search, limit),
-        "nprobe": min(ef_search, IVF_LISTS),
-        "search_list": min(max(ef_search, limit), MAX_SEARCH_LIST),
+def search_parameters(settings: IndexSettings, limit: int) -> dict[str, Any]:
+    """The metric, and breadth for every index type; one ignores what is not its own."""
+    breadth = {
+        "ef": max(settings.ef_search, limit),
+        "nprobe": min(settings.ef_search, IVF_LISTS),
+        "search_list": min(max(settings.ef_search, limit), MAX_SEARCH_LIST),
         "refine_k": REFINE_FACTOR,
     }
+    return {"metric_type": settings.metric_type, "params": breadth}
+
+
+def cosine_of(distance: float, metric_type: MetricType) -> float:
+    """The cosine of two L2-normalised vectors from what Milvus calls their distance.
+
+    Its `L2` is the square of the distance, without the root: |a - b|^2 = 2 - 2 cos.
+
+    >>> cosine_of(0.5, "COSINE"), cosine_of(0.5, "IP"), cosine_of(1.0, "L2"), cosine_of(0.0, "L2")
+    (0.5, 0.5, 0.5, 1.0)
+    """
+    return 1 - distance / 2 if metric_type == "L2" else distance

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,19 +67,20 @@ def messages(rows: Sequence[dict[str, Any]], dimension: int) -> Iterator[list[di
         yield message
 
 
-def as_hit(hit: Any) -> Hit:
-    """A hit as pymilvus hands it out; its score is a cosine, or that of a fusion."""
-    entity = hit["entity"]
+def as_passage(entity: Any) -> Passage:
+    """A row's `FIELDS` as pymilvus hands them out."""
     metadata = entity["metadata"]
-    return Hit(
-        passage=Passage(
-            passage_id=entity["passage_id"],
-            document_id=entity["document_id"],
-            rev=int(entity["rev"]),
-            ordinal=int(entity["ordinal"]),
-            title=entity["title"],
-            text=entity["text"],
-            metadata=json.loads(metadata) if isinstance(metadata, str | bytes) else metadata,
-        ),
-        score=float(hit["distance"]),
+    return Passage(
+        passage_id=entity["passage_id"],
+        document_id=entity["document_id"],
+        rev=int(entity["rev"]),
+        ordinal=int(entity["ordinal"]),
+        title=entity["title"],
+        text=entity["text"],
+        metadata=json.loads(metadata) if isinstance(metadata, str | bytes) else metadata,
     )
+
+
+def as_hit(hit: Any, score_of: Callable[[float], float]) -> Hit:
+    """A hit as pymilvus hands it out; `score_of` makes the score of what Milvus calls the distance."""
+    return Hit(as_passage(hit["entity"]), score_of(float(hit["distance"])))

@@ -34,7 +34,7 @@ def index_parameters(settings: IndexSettings) -> Any:
     parameters.add_index(
         field_name="vector",
         index_type=settings.index_type,
-        metric_type="COSINE",
+        metric_type=settings.metric_type,
         params=build_parameters(settings),
     )
     if settings.bm25:

@@ -1,4 +1,4 @@
-"""The job state machine: kinds and their stages as tables, leases, progress, cancel, retries.
+"""The stages of a job: kinds and their stages as tables, leases, progress, retries.
 
 A stage is one Celery task that carries only the job's id. It holds a lease with a fencing token; the reaper
 sends the stage again when the lease has run out, so that a job survives kill -9 of any worker.
@@ -7,7 +7,6 @@ sends the stage again when the lease has run out, so that a job survives kill -9
 from __future__ import annotations
 
 import logging
-import threading
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,8 +17,16 @@ from sqlalchemy import Connection
 from embedloop.catalog import jobs
 from embedloop.catalog.database import Database, clock
 from embedloop.catalog.jobs import Letter
-from embedloop.errors import EmbedloopError, InvalidInput, JobCancelled, LeaseLost
-from embedloop.leases import Renewal
+from embedloop.errors import (
+    EmbedloopError,
+    InvalidInput,
+    JobCancelled,
+    LeaseLost,
+    WorkerStopping,
+    WorkInterrupted,
+)
+from embedloop.leases import LOOK_SECONDS, Renewal
+from embedloop.orders import obey
 from embedloop.queue import RUN_STAGE
 from embedloop.records import Job, JobKind, JobState
 
@@ -124,15 +131,6 @@ def submit(
     return jobs.get(connection, job_id), [jobs.post(connection, RUN_STAGE, job_id, first)]
 
 
-def cancel(connection: Connection, job_id: str) -> tuple[Job, list[Letter]]:
-    """Asks a job to end; one that ended already stays as it is. Deliver the letters after the commit."""
-    job = jobs.get(connection, job_id)
-    if job.state.ended:
-        return job, []
-    jobs.request_cancel(connection, job_id)
-    return jobs.get(connection, job_id), [jobs.post(connection, RUN_STAGE, job_id, job.stage)]
-
-
 def run_stage(
     database: Database,
     job_id: str,
@@ -141,6 +139,7 @@ def run_stage(
     *,
     lease_seconds: float,
     on_failure: Cleanup,
+    is_stopping: Callable[[], bool] = lambda: False,
 ) -> list[Letter]:
     """Runs one stage under a lease and writes what came of it.
 
@@ -148,12 +147,13 @@ def run_stage(
         database: The catalog.
         job_id: The job.
         stage: The stage that the letter named; a job that has moved on ignores it.
-        body: Does the work; told of cancel through `Lease.check`.
+        body: Does the work; told of a pause, of cancel and of a stop of this worker through `Lease.check`.
         lease_seconds: Renewed three times in that span while the body works.
         on_failure: Undoes what a failed or cancelled job left, in the transaction that ends it.
+        is_stopping: Whether this worker was told to end.
 
     Returns:
-        Letters to deliver: the next stage's.
+        Letters to deliver: the next stage's, or this one's again when another worker is to go on.
     """
     with database.write() as connection:
         claimed = jobs.claim(connection, job_id, stage, lease_seconds)
@@ -161,18 +161,19 @@ def run_stage(
         return []
     job, token = claimed
     try:
-        return _run_claimed(database, job, token, body, lease_seconds, on_failure)
+        lease = Lease(database, job, token, lease_seconds, is_stopping)
+        return _run_claimed(database, job, token, body, lease, on_failure)
     except LeaseLost:
         log.warning("job %s stage %s: the lease went to another worker", job_id, stage)
         return []
 
 
 def _run_claimed(
-    database: Database, job: Job, token: int, body: Body, lease_seconds: float, on_failure: Cleanup
+    database: Database, job: Job, token: int, body: Body, lease: Lease, on_failure: Cleanup
 ) -> list[Letter]:
     """Raises LeaseLost when another worker took the job; whatever it writes is not this one's to undo."""
     try:
-        with Lease(database, job, token, lease_seconds) as lease:
+        with lease:
             lease.check()
             if job.attempts > MAX_STAGE_ATTEMPTS:
                 raise InvalidInput(f"stage {job.stage!r} was given up after {MAX_STAGE_ATTEMPTS} attempts")
@@ -180,6 +181,8 @@ def _run_claimed(
         return _write_outcome(database, job, token, outcome)
     except LeaseLost:
         raise
+    except WorkInterrupted as error:
+        return _put_back(database, job, token, error)
     except EmbedloopError as error:
         if error.retryable and job.attempts < MAX_STAGE_ATTEMPTS:
             return _retry_later(database, job, token, error)
@@ -192,21 +195,35 @@ def _run_claimed(
 
 
 class Lease(Renewal):
-    """A job's lease while a stage works: how the stage tells its progress and learns of cancel."""
+    """A job's lease while a stage works: how the stage tells its progress and learns that it must stop."""
 
-    def __init__(self, database: Database, job: Job, token: int, lease_seconds: float):
-        super().__init__(self._look, every_seconds=min(lease_seconds / 3, 1.0))
+    def __init__(
+        self,
+        database: Database,
+        job: Job,
+        token: int,
+        lease_seconds: float,
+        is_stopping: Callable[[], bool] = lambda: False,
+    ):
+        super().__init__(self._look, every_seconds=min(lease_seconds / 3, LOOK_SECONDS))
         self._database = database
         self._job = job
         self._token = token
         self._lease_seconds = lease_seconds
-        self._cancelled = threading.Event()
+        self._is_stopping = is_stopping
 
     def check(self) -> None:
-        """Raises JobCancelled or LeaseLost when the work must stop; cheap enough for every batch."""
+        """Raises when the work must stop; cheap enough for every batch.
+
+        Raises:
+            LeaseLost: another worker has the job.
+            JobCancelled: somebody cancelled it.
+            WorkInterrupted: somebody paused it, or this worker was told to end.
+        """
         super().check()
-        if self._cancelled.is_set():
-            raise JobCancelled(f"job {self._job.job_id} was cancelled")
+        obey(self._job)
+        if self._is_stopping():
+            raise WorkerStopping(f"the worker ends; another one goes on with job {self._job.job_id}")
 
     def progress(self, fraction: float) -> None:
         """Tells how far the stage is, 0..1; raises like `check`."""
@@ -218,8 +235,7 @@ class Lease(Renewal):
     def _look(self) -> None:
         with self._database.write() as connection:
             jobs.change(connection, self._job.job_id, self._token, lease_until=clock() + self._lease_seconds)
-            if jobs.get(connection, self._job.job_id).cancel_requested:
-                self._cancelled.set()
+            self._job = jobs.get(connection, self._job.job_id)
 
 
 def overall_progress(kind: JobKind, stage: str, fraction: float) -> float:
@@ -290,6 +306,16 @@ def _retry_later(database: Database, job: Job, token: int, error: EmbedloopError
     with database.write() as connection:
         jobs.change(connection, job.job_id, token, lease_until=clock() + wait)
     return []
+
+
+def _put_back(database: Database, job: Job, token: int, error: WorkInterrupted) -> list[Letter]:
+    """Leaves the stage as it was before its claim: to the next worker, or paused until it is resumed."""
+    log.info("job %s stage %s stops here: %s", job.job_id, job.stage, error)
+    with database.write() as connection:
+        jobs.change(connection, job.job_id, token, lease_until=0, attempts=job.attempts - 1)
+        if jobs.get(connection, job.job_id).state is JobState.PAUSED:
+            return []
+        return [jobs.post(connection, RUN_STAGE, job.job_id, job.stage)]
 
 
 def _end_badly(database: Database, job: Job, token: int, error: Exception, on_failure: Cleanup) -> None:

@@ -12,6 +12,9 @@ from embedloop.errors import EmbedloopError, LeaseLost
 
 log = logging.getLogger(__name__)
 
+# How soon whoever works under a lease learns that it shall stop.
+LOOK_SECONDS = 1.0
+
 
 class Renewal:
     """Calls `renew` from a thread until the block ends.

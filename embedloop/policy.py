@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 DEFAULT_BASE_MODEL = "all-MiniLM-L6-v2"
 
 IndexType = Literal["HNSW", "HNSW_SQ", "FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_RABITQ", "DISKANN", "AUTOINDEX"]
+MetricType = Literal["COSINE", "IP", "L2"]
 GateMetric = Literal["ndcg@10", "recall@10", "precision@5", "mrr@10", "hit@1", "hit@5"]
 
 
@@ -34,14 +35,16 @@ class Chunking(Frozen):
 
 
 class IndexSettings(Frozen):
-    """Parameters of the Milvus index; `metric_type` is cosine throughout (vectors are L2-normalised).
+    """Parameters of the Milvus index.
 
-    Not every server can do everything: `/readyz` tells what the connected one can. With `bm25`, a search fuses
-    the nearest vectors with the best matches of the query's words, by their ranks (RRF), and scores are those
-    of the fusion. What is changed here counts from the next build.
+    Not every server can do everything: `/readyz` tells what the connected one can. Vectors are L2-normalised:
+    the values of `metric_type` rank alike, and the score is the cosine whichever it is. With `bm25`, a search
+    fuses the nearest vectors with the best matches of the query's words, by their ranks (RRF), and scores are
+    those of the fusion. What is changed here counts from the next build.
     """
 
     index_type: IndexType = "HNSW"
+    metric_type: MetricType = "COSINE"
     bm25: bool = False
     m: Annotated[int, Field(ge=4, le=64)] = 16
     ef_construction: Annotated[int, Field(ge=8, le=1024)] = 200

@@ -48,6 +48,7 @@ class JobKind(StrEnum):
 class JobState(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
+    PAUSED = "paused"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -55,7 +56,7 @@ class JobState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        return self not in (JobState.QUEUED, JobState.RUNNING)
+        return self not in (JobState.QUEUED, JobState.RUNNING, JobState.PAUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,15 @@ class Placement:
     rev: int
     passages: int
     written: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FailedDocument:
+    """A document that an index version could not embed, with those of its passages that are at fault alone."""
+
+    document_id: str
+    passage_ids: Sequence[str]
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

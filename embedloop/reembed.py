@@ -94,6 +94,7 @@ def sweep(view: View) -> int:
     delete_placed(view, stale)
     swept += sum(placed.passages for placed in stale)
     for page in view.index.scan(view.version.collection):
+        view.check()
         with view.database.read() as connection:
             live_revs = documents.live_revs(connection, corpus, {row.document_id for row in page})
         late = [row.passage_id for row in page if live_revs.get(row.document_id) != row.rev]

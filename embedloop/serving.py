@@ -210,7 +210,7 @@ class Replica:
             model = models.get(connection, version.model_id)
         encoder = self._encoders.get(model)
         vectors = encoder.encode_queries(WARM_UP_TEXTS)
-        self._index.search(version.collection, vectors, 1, ef_search=version.index.ef_search)
+        self._index.search(version.collection, vectors, 1, settings=version.index)
         return Serving(corpus.name, version, model, encoder, corpus.policy.boosts)
 
     def _tell(self) -> None:

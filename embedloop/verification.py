@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -12,14 +12,26 @@ from numpy.typing import NDArray
 
 from embedloop.applier import View
 from embedloop.catalog import documents, index_versions
+from embedloop.comparison import (
+    Checksum,
+    Difference,
+    Nearest,
+    Wanted,
+    altered_passages,
+    difference,
+    scan,
+    wanted,
+)
 from embedloop.errors import VerificationFailed
-from embedloop.index_rows import passage_id
-from embedloop.records import Placement
+from embedloop.records import FailedDocument
 
 MIN_RECALL = 0.95
 SAMPLE_QUERIES = 32
+SAMPLE_DOCUMENTS = 64
 RECALL_AT = 10
 QUERY_CHARS = 120
+WARM_UP_SEARCHES = 3
+NAMED = 5
 # Milvus and NumPy add up in another order.
 SCORE_TOLERANCE = 1e-4
 
@@ -31,20 +43,33 @@ class Verification:
     Attributes:
         passages: Rows in Milvus, by count(*) with Strong consistency.
         expected: Rows that the catalog expects.
+        checksum: Over the keys of the rows, whatever their order.
+        expected_checksum: Over the keys that the catalog expects.
         unknown: Rows whose key the catalog does not expect.
         missing_documents: Live documents that the version does not hold.
         failures: Documents that could not be embedded.
+        failed_documents: The first of those that the serving version could embed, with their passages at fault.
+        texts_compared: Passages whose stored title, text and metadata were compared with the catalog.
+        texts_altered: How many of them differ.
         recall: Share of the exact `RECALL_AT` nearest that the index finds, None for an empty version.
-        search_ms: Median search time after warm-up, None for an empty version.
+        search_ms: Median time of a search after warm-up, None for an empty version.
+        search_p95_ms: 95th percentile of the same.
+        reasons: Why the version may not serve, each a sentence for people.
     """
 
     passages: int
     expected: int
+    checksum: str
+    expected_checksum: str
     unknown: int
     missing_documents: int
     failures: int
+    failed_documents: Sequence[FailedDocument]
+    texts_compared: int
+    texts_altered: int
     recall: float | None
     search_ms: float | None
+    search_p95_ms: float | None
     reasons: Sequence[str]
 
     @property
@@ -55,6 +80,15 @@ class Verification:
         return {**asdict(self), "passed": self.passed}
 
 
+@dataclass(frozen=True, slots=True)
+class _Searched:
+    """How the index answered: recall against brute force, and milliseconds."""
+
+    recall: float | None = None
+    median_ms: float | None = None
+    p95_ms: float | None = None
+
+
 def verify(view: View, *, failures_allowed: Sequence[str]) -> Verification:
     """Compares a version with the catalog, while the caller holds its applier's lease.
 
@@ -62,30 +96,41 @@ def verify(view: View, *, failures_allowed: Sequence[str]) -> Verification:
     for its rows may be of either rev.
 
     Args:
-        view: The version, sealed.
+        view: The version, sealed; its `check` is called between pages.
         failures_allowed: Documents that the serving version could not embed either.
     """
-    wanted = _wanted(view)
-    expected = wanted.keys
+    expected = wanted(view, named=NAMED)
     queries = _sample_queries(view)
-    seen, nearest = _scan(view, wanted, queries)
-    recall, search_ms = _recall(view, queries, nearest)
+    seen, moving, nearest = scan(view, expected, queries, RECALL_AT)
+    searched = _search(view, queries, nearest)
+    compared, altered = altered_passages(view, expected, SAMPLE_DOCUMENTS)
     passages = view.index.count(view.version.collection)
-    new_failures = sorted(wanted.failed - set(failures_allowed))
-    missing = len(wanted.missing)
-    reasons = []
-    if passages != len(expected) + seen.in_motion:
-        reasons.append(f"count(*) is {passages}, the catalog expects {len(expected) + seen.in_motion}")
-    if seen.unknown or seen.known != len(expected):
-        reasons.append(f"{len(expected) - seen.known} expected keys are absent, {seen.unknown} are unexpected")
-    if missing:
-        reasons.append(f"{missing} live documents are absent, first {sorted(wanted.missing)[:5]}")
-    if new_failures:
-        reasons.append(f"{len(new_failures)} documents cannot be embedded, first {new_failures[:5]}")
-    if recall is not None and recall < MIN_RECALL:
-        reasons.append(f"recall@{RECALL_AT} against brute force is {recall:.3f}, below {MIN_RECALL}")
+    new_failures = sorted(expected.failed - set(failures_allowed))
+    told = _failed(view, new_failures[:NAMED])
+    differs = difference(view, expected, seen)
+    reasons = [
+        *_count_reasons(passages, expected.checksum.count + moving),
+        *_key_reasons(differs, expected.checksum, seen),
+        *_missing_reasons(expected),
+        *_failure_reasons(told, len(new_failures)),
+        *_text_reasons(compared, altered),
+        *_recall_reasons(searched),
+    ]
     return Verification(
-        passages, len(expected), seen.unknown, missing, len(wanted.failed), recall, search_ms, reasons
+        passages=passages,
+        expected=expected.checksum.count,
+        checksum=seen.hex(),
+        expected_checksum=expected.checksum.hex(),
+        unknown=differs.unexpected,
+        missing_documents=expected.missing,
+        failures=len(expected.failed),
+        failed_documents=told,
+        texts_compared=compared,
+        texts_altered=len(altered),
+        recall=searched.recall,
+        search_ms=searched.median_ms,
+        search_p95_ms=searched.p95_ms,
+        reasons=reasons,
     )
 
 
@@ -97,90 +142,75 @@ def require(verification: Verification, index_version_id: str) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What the catalog says: keys that must be there, and keys of documents that changed after the cursor."""
-
-    keys: set[bytes]
-    in_motion: set[bytes]
-    missing: set[str]
-    failed: set[str]
+def _count_reasons(passages: int, expected: int) -> list[str]:
+    return [] if passages == expected else [f"count(*) is {passages}, the catalog expects {expected}"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    known: int
-    in_motion: int
-    unknown: int
+def _key_reasons(differs: Difference, expected: Checksum, seen: Checksum) -> list[str]:
+    if not expected.differing(seen):
+        return []
+    repeated = f", {differs.repeated} came twice" if differs.repeated else ""
+    return [f"{differs.absent} expected keys are absent, {differs.unexpected} are unexpected{repeated}"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Nearest:
-    """A query's exact nearest: how many there are, and the score of the last of them."""
-
-    count: int
-    lowest: float
+def _missing_reasons(expected: Wanted) -> list[str]:
+    if not expected.missing:
+        return []
+    return [f"{expected.missing} live documents are absent, first {list(expected.first_missing)}"]
 
 
-def _wanted(view: View) -> _Wanted:
-    """Keys take 16 bytes each, for there may be millions."""
-    identity, corpus = view.version.index_version_id, view.version.corpus
+def _failure_reasons(first: Sequence[FailedDocument], count: int) -> list[str]:
+    if not count:
+        return []
+    more = f"; and {count - len(first)} more" if count > len(first) else ""
+    return [f"{count} documents cannot be embedded: {'; '.join(map(_told, first))}{more}"]
+
+
+def _told(failed: FailedDocument) -> str:
+    """A failure in one line.
+
+    >>> _told(FailedDocument("d-7", ("5f0c", "77ab"), "RuntimeError: no"))
+    "document 'd-7', passages 5f0c, 77ab (RuntimeError: no)"
+    """
+    ids = failed.passage_ids
+    where = f", passage{'s' * (len(ids) > 1)} {', '.join(ids)}" if ids else ""
+    return f"document {failed.document_id!r}{where} ({failed.reason})"
+
+
+def _text_reasons(compared: int, altered: Sequence[str]) -> list[str]:
+    if not altered:
+        return []
+    return [
+        f"{len(altered)} of {compared} sampled passages are not as in the catalog: {'; '.join(altered[:NAMED])}"
+    ]
+
+
+def _recall_reasons(searched: _Searched) -> list[str]:
+    if searched.recall is None or searched.recall >= MIN_RECALL:
+        return []
+    return [f"recall@{RECALL_AT} against brute force is {searched.recall:.3f}, below {MIN_RECALL}"]
+
+
+def _failed(view: View, document_ids: Sequence[str]) -> list[FailedDocument]:
     with view.database.read() as connection:
-        cursor = index_versions.get(connection, identity).applied_seq
-        keys: set[bytes] = set()
-        placed_documents: set[str] = set()
-        for page in index_versions.iterate_placements(connection, identity):
-            for placed, live in page:
-                if live and placed.written:
-                    placed_documents.add(placed.document_id)
-                    keys.update(_keys(placed))
-        alive = set(documents.live_ids(connection, corpus))
-        failed = set(index_versions.failures(connection, identity))
-        changed = documents.changed_after(connection, corpus, cursor)
-        moving = index_versions.placements_of(connection, identity, sorted(changed))
-    in_motion = {key for group in moving.values() for placed in group for key in _keys(placed)}
-    return _Wanted(keys - in_motion, in_motion, alive - placed_documents - failed - changed, failed)
-
-
-def _keys(placed: Placement) -> Iterator[bytes]:
-    for ordinal in range(placed.passages):
-        yield bytes.fromhex(passage_id(placed.document_id, placed.rev, ordinal))
+        return index_versions.failed_documents(connection, view.version.index_version_id, document_ids)
 
 
 def _sample_queries(view: View) -> NDArray[np.float32]:
     """Vectors (q, dim) of the beginnings of documents spread over the corpus."""
     with view.database.read() as connection:
-        ids = documents.live_ids(connection, view.version.corpus)
-        chosen = ids[:: max(1, len(ids) // SAMPLE_QUERIES)][:SAMPLE_QUERIES]
+        chosen = documents.spread(connection, view.version.corpus, SAMPLE_QUERIES)
         found = documents.get_many(connection, view.version.corpus, chosen)
     texts = [(d.title or d.text)[:QUERY_CHARS] for d in found.values()]
     return view.encoder.encode_queries(texts)
 
 
-def _scan(view: View, wanted: _Wanted, queries: NDArray[np.float32]) -> tuple[_Seen, list[_Nearest]]:
-    """One pass over all rows: compares keys and finds each query's exact nearest."""
-    best = np.empty((len(queries), 0), dtype=np.float32)
-    known = in_motion = unknown = 0
-    for page in view.index.scan(view.version.collection, with_vectors=True):
-        for row in page:
-            key = bytes.fromhex(row.passage_id)
-            known += key in wanted.keys
-            in_motion += key in wanted.in_motion
-            unknown += key not in wanted.keys and key not in wanted.in_motion
-        vectors = np.stack([row.vector for row in page if row.vector is not None])
-        best = -np.sort(-np.hstack([best, queries @ vectors.T]), axis=1)[:, :RECALL_AT]
-    nearest = [_Nearest(len(scores), float(scores[-1])) for scores in best if len(scores)]
-    return _Seen(known, in_motion, unknown), nearest
-
-
-def _recall(
-    view: View, queries: NDArray[np.float32], nearest: Sequence[_Nearest]
-) -> tuple[float | None, float | None]:
+def _search(view: View, queries: NDArray[np.float32], nearest: Sequence[Nearest]) -> _Searched:
     """A hit counts when it is as near as the last of the exact nearest: equal passages are equally right."""
-    wanted = sum(exact.count for exact in nearest)
-    if not wanted:
-        return None, None
-    search = partial(view.index.search, view.version.collection, ef_search=view.version.index.ef_search)
+    total = sum(exact.count for exact in nearest)
+    if not total:
+        return _Searched()
+    search = partial(view.index.search, view.version.collection, settings=view.version.index)
     # At once: a server may make each strong read wait for its next tick.
     answers = search(queries, RECALL_AT, strong=True)
     found = sum(
@@ -188,9 +218,12 @@ def _recall(
         for hits, exact in zip(answers, nearest, strict=True)
         for hit in hits
     )
+    for vector in queries[:WARM_UP_SEARCHES]:
+        search(vector[None, :], RECALL_AT)
     times = []
     for vector in queries:
+        view.check()
         begin = time.perf_counter()
         search(vector[None, :], RECALL_AT)
         times.append(1000 * (time.perf_counter() - begin))
-    return found / wanted, float(np.median(times))
+    return _Searched(found / total, float(np.median(times)), float(np.percentile(times, 95)))

@@ -231,7 +231,7 @@ def _add_gauges(service: Service) -> None:
             with service.database.read() as connection:
                 for corpus in corpora.every(connection):
                     head = documents.head(connection, corpus.name)
-                    for followed in index_versions.followers(connection, corpus.name):
+                    for followed in index_versions.views(connection, corpus.name):
                         labels = (corpus.name, followed.index_version_id, followed.state.value)
                         yield labels, float(max(0, head - followed.applied_seq))
         except EmbedloopError as error:

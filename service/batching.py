@@ -20,6 +20,7 @@ from typing import Protocol
 from embedloop.catalog.database import Database
 from embedloop.encoder import Vectors
 from embedloop.errors import EmbedloopError, InvalidInput, Unavailable
+from embedloop.policy import IndexSettings
 from embedloop.records import Hit
 from embedloop.serving import Serving
 from service.admission import Admission
@@ -45,7 +46,7 @@ class Searcher(Protocol):
         vectors: Vectors,
         limit: int,
         *,
-        ef_search: int,
+        settings: IndexSettings,
         filter_expression: str = "",
         strong: bool = False,
         timeout_seconds: float | None = None,
@@ -291,7 +292,7 @@ class Batcher:
                 first.serving.version.collection,
                 vectors,
                 limit,
-                ef_search=first.serving.version.index.ef_search,
+                settings=first.serving.version.index,
                 filter_expression=first.filter_expression,
                 strong=first.strong,
                 timeout_seconds=self._timeout_seconds,

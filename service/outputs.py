@@ -377,6 +377,7 @@ class MilvusCapabilities(Out):
     server: Annotated[str, Field(description="Its version.")]
     kind: ServerKind
     index_types: Annotated[list[str], Field(description="Values that `policy.index.index_type` may take.")]
+    metric_types: Annotated[list[str], Field(description="Values that `policy.index.metric_type` may take.")]
     bm25: Annotated[bool, Field(description="Whether `policy.index.bm25` may be true.")]
     filter_templates: bool
     iterator_timestamps: bool

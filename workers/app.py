@@ -12,13 +12,13 @@ from sqlalchemy import Connection
 
 from embedloop import applier, jobs, queue, reembed
 from embedloop.catalog import index_versions
-from embedloop.errors import EmbedloopError
+from embedloop.errors import EmbedloopError, WorkerStopping
 from embedloop.jobs import Lease, Outcome
 from embedloop.queue import deliver
 from embedloop.records import IndexState, Job, JobKind
 from embedloop.settings import Settings
-from workers import heartbeat, upkeep
-from workers import reembed as reembed_stages
+from workers import embed_shard as shard_task
+from workers import heartbeat, stopping, upkeep
 from workers.parts import Parts
 
 log = logging.getLogger(__name__)
@@ -83,6 +83,7 @@ app.conf.update(
     beat_max_loop_interval=settings.beat_seconds,
 )
 heartbeat.install(app, settings.heartbeat_file)
+stopping.install(app)
 
 
 @cache
@@ -102,6 +103,7 @@ def run_stage(job_id: str, stage: str) -> None:
         lambda job, lease: _body(stage)(own, job, lease),
         lease_seconds=settings.job_lease_seconds,
         on_failure=_retire_unfinished,
+        is_stopping=stopping.is_stopping,
     )
     deliver(own.database, own.queue, letters)
 
@@ -109,7 +111,7 @@ def run_stage(job_id: str, stage: str) -> None:
 @app.task(name=queue.EMBED_SHARD, acks_late=True)
 def embed_shard(shard_id: int) -> None:
     """One shard of a re-embed."""
-    reembed_stages.embed_shard(parts(), shard_id)
+    shard_task.embed_shard(parts(), shard_id)
 
 
 @app.task(name=queue.APPLY_CHANGES)
@@ -119,7 +121,7 @@ def apply_changes(index_version_id: str) -> None:
     with own.database.read() as connection:
         version = index_versions.get(connection, index_version_id)
     try:
-        applier.apply_changes(own.view(version), lease_seconds=APPLIER_LEASE_SECONDS)
+        applier.apply_changes(own.view(version, check=_check_stopping), lease_seconds=APPLIER_LEASE_SECONDS)
     except EmbedloopError as error:
         # The cursor stands where it stood: the reaper sees the lag and wakes the applier again.
         log.warning("index version %s lags: %s", index_version_id, error)
@@ -143,6 +145,11 @@ def reconcile() -> None:
 @app.task(name=queue.SWEEP)
 def sweep() -> None:
     upkeep.sweep(parts())
+
+
+def _check_stopping() -> None:
+    if stopping.is_stopping():
+        raise WorkerStopping("the worker ends; another one follows the log")
 
 
 def _body(stage: str) -> StageBody:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from embedloop.applier import View
+from embedloop.applier import View, go_on
 from embedloop.catalog import models
 from embedloop.catalog.database import Database
 from embedloop.encoder import TOKENIZER_FILE
@@ -62,8 +63,13 @@ class Parts:
         with self.database.read() as connection:
             return models.get(connection, model_id)
 
-    def view(self, version: IndexVersion) -> View:
-        """An index version with its own model's encoder and chunker. Raises ModelRefused."""
+    def view(self, version: IndexVersion, *, check: Callable[[], None] = go_on) -> View:
+        """An index version with its own model's encoder and chunker. Raises ModelRefused.
+
+        Args:
+            version: The version.
+            check: Called between two batches of whatever is done with the view; raises to end it.
+        """
         model = self.model(version.model_id)
         return View(
             database=self.database,
@@ -71,6 +77,7 @@ class Parts:
             version=version,
             encoder=self.encoders.get(model),
             chunker=self.chunker(version, model),
+            check=check,
         )
 
     def chunker(self, version: IndexVersion, model: ModelVersion) -> Chunker:

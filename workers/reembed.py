@@ -1,4 +1,4 @@
-"""Stages `prepare`, `build`, `embed` and `verify` of a re-embed, and the shard task."""
+"""Stages `prepare`, `build`, `embed` and `verify` of a re-embed."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ import logging
 from collections.abc import Sequence
 
 from embedloop import applier, reembed, verification
-from embedloop.catalog import corpora, index_versions, jobs, models, shards
-from embedloop.errors import EmbedloopError, LeaseLost, PromotionRefused, Unavailable, VerificationFailed
-from embedloop.jobs import Advance, Lease, Outcome, Wait, overall_progress
-from embedloop.leases import Renewal
+from embedloop.catalog import corpora, index_versions, models, shards
+from embedloop.errors import PromotionRefused, Unavailable, VerificationFailed
+from embedloop.jobs import Advance, Lease, Outcome, Wait
 from embedloop.policy import Chunking
-from embedloop.queue import EMBED_SHARD, RUN_STAGE, queue_of
-from embedloop.records import IndexState, IndexVersion, Job, Shard
+from embedloop.queue import EMBED_SHARD, queue_of
+from embedloop.records import IndexState, IndexVersion, Job
 from workers.bases import register_base
 from workers.parts import Parts
 
 log = logging.getLogger(__name__)
 
 SHARD_RESEND_SECONDS = 300.0
-# 5, 10, 20: a Milvus that restarts is waited out.
-SHARD_RETRY_SECONDS = 5.0
 
 
 def prepare(parts: Parts, job: Job, lease: Lease) -> Outcome:
@@ -113,68 +110,6 @@ def _send(parts: Parts, shard_ids: Sequence[int]) -> None:
             raise
 
 
-def embed_shard(parts: Parts, shard_id: int) -> None:
-    """Embeds one shard under its lease; the last one to end lets the job go on."""
-    with parts.database.write() as connection:
-        shard = shards.claim(connection, shard_id, _lease_seconds(parts))
-    if shard is None:
-        return
-    if shard.attempts > reembed.MAX_SHARD_ATTEMPTS:
-        with parts.database.write() as connection:
-            error = f"given up after {reembed.MAX_SHARD_ATTEMPTS} attempts that never ended"
-            shards.give_back(connection, shard, error, failed=True)
-        return
-    with parts.database.read() as connection:
-        version = index_versions.get(connection, shard.index_version_id)
-        job = jobs.get(connection, shard.job_id)
-    if version.state is not IndexState.BUILDING or job.cancel_requested or job.state.ended:
-        log.info("shard %s is not wanted any more", shard_id)
-        return
-    try:
-        with Renewal(lambda: _renew(parts, shard), every_seconds=_lease_seconds(parts) / 3):
-            rows = reembed.embed_shard(parts.view(version), shard)
-        with parts.database.write() as connection:
-            shards.finish(connection, shard, rows)
-    except LeaseLost:
-        log.warning("shard %s went to another worker", shard_id)
-        return
-    except EmbedloopError as error:
-        _give_back(parts, shard, error)
-    _tell(parts, job, shard)
-
-
-def _lease_seconds(parts: Parts) -> float:
-    """Twice a job's, because encoding may hold the thread that renews."""
-    return 2 * parts.settings.job_lease_seconds
-
-
-def _renew(parts: Parts, shard: Shard) -> None:
-    with parts.database.write() as connection:
-        shards.renew(connection, shard, _lease_seconds(parts))
-
-
-def _give_back(parts: Parts, shard: Shard, error: EmbedloopError) -> None:
-    failed = not error.retryable or shard.attempts >= reembed.MAX_SHARD_ATTEMPTS
-    log.warning("shard %s attempt %s: %s", shard.shard_id, shard.attempts, error)
-    with parts.database.write() as connection:
-        shards.give_back(
-            connection,
-            shard,
-            f"{error.code}: {error.message}",
-            failed=failed,
-            retry_seconds=SHARD_RETRY_SECONDS * 2 ** (shard.attempts - 1),
-        )
-
-
-def _tell(parts: Parts, job: Job, shard: Shard) -> None:
-    with parts.database.write() as connection:
-        counts = shards.counts(connection, shard.index_version_id)
-        fraction = counts.done / counts.total
-        jobs.set_progress(connection, job.job_id, "embed", overall_progress(job.kind, "embed", fraction))
-    if counts.done + counts.failed == counts.total:
-        parts.queue.wake(RUN_STAGE, job.job_id, "embed")
-
-
 def verify(parts: Parts, job: Job, lease: Lease) -> Outcome:
     """Catches up with the log, sweeps, seals, and compares the new version with the catalog."""
     identity = job.checkpoint["index_version"]
@@ -182,7 +117,7 @@ def verify(parts: Parts, job: Job, lease: Lease) -> Outcome:
         version = index_versions.get(connection, identity)
     if version.state is IndexState.READY:
         return Advance()
-    view = parts.view(version)
+    view = parts.view(version, check=lease.check)
     # The lease keeps the applier away: what is counted stands still.
     with applier.following(view, lease_seconds=parts.settings.job_lease_seconds) as held:
         if held is None:
@@ -196,8 +131,12 @@ def verify(parts: Parts, job: Job, lease: Lease) -> Outcome:
         found = verification.verify(view, failures_allowed=_failures_of_serving(parts, version))
         held.renewal.check()
     with parts.database.write() as connection:
-        state = IndexState.READY if found.passed else IndexState.RETIRED
-        index_versions.set_fields(connection, identity, verification=dict(found.as_json()), state=state.value)
+        index_versions.set_fields(connection, identity, verification=dict(found.as_json()))
+        if found.passed:
+            index_versions.set_fields(connection, identity, state=IndexState.READY.value)
+        else:
+            # The report stays with the version; its collection is collected.
+            reembed.retire(connection, identity)
     verification.require(found, identity)
     return Advance({"verification": dict(found.as_json())})
 

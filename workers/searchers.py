@@ -43,6 +43,6 @@ class LoggedThenIndex:
             self.view.version.collection,
             self.view.encoder.encode_queries(queries),
             limit,
-            ef_search=self.view.version.index.ef_search,
+            settings=self.view.version.index,
         )
         return [[(hit.passage.document_id, hit.score) for hit in row] for row in hits]

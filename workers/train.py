@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from embedloop.catalog import corpora, documents, models
-from embedloop.errors import TrainingFailed
+from embedloop.errors import TrainingFailed, WorkInterrupted
 from embedloop.jobs import Advance, Lease, Outcome
 from embedloop.records import Job
 from embedloop.registry import verified_folder
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5
 PARITY_TEXTS = 32
 STOP_SECONDS = 30
+# A step of the training, and writing its weights.
+CHECKPOINT_SECONDS = 120
 
 
 def train(parts: Parts, job: Job, lease: Lease) -> Outcome:
@@ -71,31 +73,53 @@ def run_child(config: FinetuneConfig, lease: Lease) -> dict[str, Any]:
     A checkpoint that an earlier attempt left in `config.out` is resumed.
 
     Raises:
-        JobCancelled: the job was cancelled; the child was told to stop.
+        JobCancelled: the job was cancelled; the child is gone.
+        WorkInterrupted: the job was paused, or this worker ends; the child has left a checkpoint.
         TrainingFailed: the child ended without a model.
     """
     config.out.mkdir(parents=True, exist_ok=True)
     config_file = config.out / "config.json"
     config_file.write_text(json.dumps(config.to_json()))
     with _child(config_file) as (process, events):
-        while True:
-            try:
-                event = events.get(timeout=LOOK_SECONDS)
-            except queue.Empty:
-                lease.check()
-                continue
-            if event is None:
-                raise TrainingFailed(_last_words(config.out, process.wait(STOP_SECONDS)))
-            match event["event"]:
-                case "progress":
-                    lease.progress(0.95 * event["progress"])
-                case "done":
-                    result: dict[str, Any] = event["result"]
-                    return result
-                case "error":
-                    raise TrainingFailed(f"{event['code']}: {event['message']}")
-                case other:
-                    raise TrainingFailed(f"the training process ended with {other!r}")
+        try:
+            return _follow(process, events, config.out, lease)
+        except WorkInterrupted:
+            _save_checkpoint(process)
+            raise
+
+
+def _follow(
+    process: subprocess.Popen[str], events: queue.Queue[dict[str, Any] | None], folder: Path, lease: Lease
+) -> dict[str, Any]:
+    while True:
+        try:
+            event = events.get(timeout=LOOK_SECONDS)
+        except queue.Empty:
+            lease.check()
+            continue
+        if event is None:
+            raise TrainingFailed(_last_words(folder, process.wait(STOP_SECONDS)))
+        match event["event"]:
+            case "progress":
+                lease.progress(0.95 * event["progress"])
+            case "done":
+                result: dict[str, Any] = event["result"]
+                return result
+            case "error":
+                raise TrainingFailed(f"{event['code']}: {event['message']}")
+            case other:
+                raise TrainingFailed(f"the training process ended with {other!r}")
+
+
+def _save_checkpoint(process: subprocess.Popen[str]) -> None:
+    """Asks the child to end after its step with a checkpoint; without it, an older one is resumed."""
+    try:
+        if process.stdin is not None:
+            process.stdin.write("stop\n")
+            process.stdin.flush()
+        process.wait(timeout=CHECKPOINT_SECONDS)
+    except (BrokenPipeError, subprocess.TimeoutExpired) as error:
+        log.warning("the training process left no checkpoint of its own: %s", error)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
@@ -136,6 +137,16 @@ def sample(connection: Connection, corpus: str, size: int) -> list[Document]:
         .limit(size)
     )
     return [_document(row) for row in connection.execute(statement).mappings()]
+
+
+def spread(connection: Connection, corpus: str, size: int) -> list[str]:
+    """At most `size` live ids, spread evenly over their order; memory does not grow with the corpus."""
+    live = (documents.c.corpus == corpus, documents.c.live)
+    count = int(connection.execute(select(func.count()).select_from(documents).where(*live)).scalar_one())
+    statement = select(documents.c.document_id).where(*live).order_by(documents.c.document_id)
+    step = max(1, count // size)
+    with connection.execute(statement.execution_options(yield_per=1000)) as rows:
+        return list(islice(rows.scalars(), 0, size * step, step))
 
 
 def live_ids(connection: Connection, corpus: str) -> list[str]:

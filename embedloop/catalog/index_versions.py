@@ -14,7 +14,7 @@ from embedloop.catalog.documents import IDS_PER_STATEMENT
 from embedloop.catalog.tables import apply_failures, documents, index_versions, placements, shards
 from embedloop.errors import Conflict, LeaseLost, NotFound
 from embedloop.policy import Chunking, IndexSettings
-from embedloop.records import IndexState, IndexVersion, Placement
+from embedloop.records import FailedDocument, IndexState, IndexVersion, Placement
 
 FOLLOWING = (IndexState.BUILDING, IndexState.READY, IndexState.SERVING, IndexState.STANDBY)
 
@@ -67,9 +67,14 @@ def in_state(connection: Connection, *states: IndexState) -> list[IndexVersion]:
     return [_index_version(row) for row in connection.execute(statement).mappings()]
 
 
+def views(connection: Connection, corpus: str) -> list[IndexVersion]:
+    """The versions that are not retired: those that follow the log, and one whose shards are being embedded."""
+    return [v for v in of_corpus(connection, corpus) if v.state in FOLLOWING]
+
+
 def followers(connection: Connection, corpus: str) -> list[IndexVersion]:
     """The versions whose applier follows the change log now."""
-    return [v for v in of_corpus(connection, corpus) if v.state in FOLLOWING and v.backfilled]
+    return [v for v in views(connection, corpus) if v.backfilled]
 
 
 def set_fields(connection: Connection, index_version_id: str, **values: Any) -> None:
@@ -239,14 +244,22 @@ def mark_dropped(connection: Connection, index_version_id: str) -> None:
 
 
 def record_failure(
-    connection: Connection, index_version_id: str, document_id: str, rev: int, reason: str
+    connection: Connection,
+    index_version_id: str,
+    document_id: str,
+    rev: int,
+    reason: str,
+    *,
+    attempts: int = 1,
+    passage_ids: Sequence[str] = (),
 ) -> None:
     row = {
         "index_version_id": index_version_id,
         "document_id": document_id,
         "rev": rev,
-        "attempts": 1,
+        "attempts": attempts,
         "reason": reason[:2000],
+        "passage_ids": list(passage_ids),
         "at": now(),
     }
     insert_or_update(connection, apply_failures, [row])
@@ -268,6 +281,66 @@ def failures(connection: Connection, index_version_id: str) -> dict[str, str]:
         apply_failures.c.index_version_id == index_version_id
     )
     return {row.document_id: row.reason for row in connection.execute(statement)}
+
+
+def failed_documents(
+    connection: Connection, index_version_id: str, document_ids: Sequence[str]
+) -> list[FailedDocument]:
+    """What is known of these failures, in order of id."""
+    statement = (
+        select(apply_failures.c.document_id, apply_failures.c.passage_ids, apply_failures.c.reason)
+        .where(
+            apply_failures.c.index_version_id == index_version_id,
+            apply_failures.c.document_id.in_(document_ids),
+        )
+        .order_by(apply_failures.c.document_id)
+    )
+    return [FailedDocument(row[0], tuple(row[1]), row[2]) for row in connection.execute(statement)]
+
+
+def absent_documents(
+    connection: Connection, index_version_id: str, *, up_to_seq: int, named: int
+) -> tuple[int, list[str]]:
+    """Live documents, not changed after `up_to_seq`, that the version neither holds nor could not embed.
+
+    Returns:
+        How many there are, and the first `named` ids.
+    """
+    source = (
+        index_versions.join(documents, documents.c.corpus == index_versions.c.corpus)
+        .outerjoin(
+            placements,
+            and_(
+                placements.c.index_version_id == index_versions.c.index_version_id,
+                placements.c.document_id == documents.c.document_id,
+                placements.c.rev == documents.c.rev,
+                placements.c.written,
+            ),
+        )
+        .outerjoin(
+            apply_failures,
+            and_(
+                apply_failures.c.index_version_id == index_versions.c.index_version_id,
+                apply_failures.c.document_id == documents.c.document_id,
+            ),
+        )
+    )
+    absent = and_(
+        index_versions.c.index_version_id == index_version_id,
+        documents.c.live,
+        documents.c.rev <= up_to_seq,
+        placements.c.document_id.is_(None),
+        apply_failures.c.document_id.is_(None),
+    )
+    count = int(connection.execute(select(func.count()).select_from(source).where(absent)).scalar_one())
+    first = (
+        select(documents.c.document_id)
+        .select_from(source)
+        .where(absent)
+        .order_by(documents.c.document_id)
+        .limit(named)
+    )
+    return count, list(connection.execute(first).scalars())
 
 
 def _index_version(row: RowMapping) -> IndexVersion:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, case, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from embedloop.catalog.database import clock, now
@@ -16,6 +16,7 @@ from embedloop.errors import Conflict, LeaseLost, NotFound
 from embedloop.records import Job, JobKind, JobState
 
 ACTIVE = (JobState.QUEUED.value, JobState.RUNNING.value)
+UNENDED = (*ACTIVE, JobState.PAUSED.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,45 +41,56 @@ def add(
     """Raises Conflict, naming the job that runs, when the corpus has one that excludes this one."""
     running = None if kind is JobKind.EVALUATE else active(connection, corpus)
     if running is not None:
-        raise Conflict(
-            f"job {running.job_id} ({running.kind.value}, {running.state.value}) is at work on corpus "
-            f"{corpus!r}; wait for it or cancel it",
-            field="corpus",
-        )
+        raise _excluded_by(running)
+    statement = insert(jobs).values(
+        job_id=job_id,
+        kind=kind.value,
+        corpus=corpus,
+        state=JobState.QUEUED.value,
+        stage=stage,
+        progress=0.0,
+        params=dict(params),
+        checkpoint={},
+        cancel_requested=False,
+        attempts=0,
+        idempotency_key=idempotency_key,
+        created_at=now(),
+        updated_at=now(),
+    )
     try:
-        connection.execute(
-            insert(jobs).values(
-                job_id=job_id,
-                kind=kind.value,
-                corpus=corpus,
-                state=JobState.QUEUED.value,
-                stage=stage,
-                progress=0.0,
-                params=dict(params),
-                checkpoint={},
-                cancel_requested=False,
-                attempts=0,
-                idempotency_key=idempotency_key,
-                created_at=now(),
-                updated_at=now(),
-            )
-        )
+        # A savepoint, so that after the refusal the winner can still be read and named.
+        with connection.begin_nested():
+            connection.execute(statement)
     except IntegrityError as error:
-        raise Conflict(f"another job of corpus {corpus!r} was submitted just now", field="corpus") from error
+        winner = None if kind is JobKind.EVALUATE else active(connection, corpus)
+        if winner is None:
+            raise Conflict(
+                f"another job of corpus {corpus!r} was submitted just now; repeat it", field="corpus"
+            ) from error
+        raise _excluded_by(winner) from error
+
+
+def _excluded_by(job: Job) -> Conflict:
+    advice = "resume or cancel it" if job.state is JobState.PAUSED else "wait for it or cancel it"
+    return Conflict(
+        f"job {job.job_id} ({job.kind.value}, {job.state.value}) is at work on corpus {job.corpus!r}; {advice}",
+        field="corpus",
+    )
 
 
 def active(connection: Connection, corpus: str) -> Job | None:
-    """The queued or running job that excludes others on this corpus."""
+    """The job that excludes others on this corpus: queued, running, or paused."""
     statement = select(jobs).where(
-        jobs.c.corpus == corpus, jobs.c.state.in_(ACTIVE), jobs.c.kind != JobKind.EVALUATE.value
+        jobs.c.corpus == corpus, jobs.c.state.in_(UNENDED), jobs.c.kind != JobKind.EVALUATE.value
     )
     row = connection.execute(statement).mappings().first()
     return None if row is None else _job(row)
 
 
-def get(connection: Connection, job_id: str) -> Job:
-    """Raises NotFound."""
-    row = connection.execute(select(jobs).where(jobs.c.job_id == job_id)).mappings().first()
+def get(connection: Connection, job_id: str, *, lock: bool = False) -> Job:
+    """A job; with `lock` nobody changes it until the transaction ends. Raises NotFound."""
+    statement = select(jobs).where(jobs.c.job_id == job_id)
+    row = connection.execute(statement.with_for_update() if lock else statement).mappings().first()
     if row is None:
         raise NotFound(f"there is no job {job_id!r}", field="job_id")
     return _job(row)
@@ -139,19 +151,23 @@ def change(connection: Connection, job_id: str, token: int, **values: Any) -> No
     """Writes to a job under its lease. Raises LeaseLost when the lease is another's or the job ended."""
     statement = (
         update(jobs)
-        .where(jobs.c.job_id == job_id, jobs.c.lease_token == token, jobs.c.state.in_(ACTIVE))
+        .where(jobs.c.job_id == job_id, jobs.c.lease_token == token, jobs.c.state.in_(UNENDED))
         .values(updated_at=now(), **values)
     )
     if connection.execute(statement).rowcount != 1:
         raise LeaseLost(f"another worker holds job {job_id}")
 
 
-def request_cancel(connection: Connection, job_id: str) -> None:
-    connection.execute(
-        update(jobs)
-        .where(jobs.c.job_id == job_id, jobs.c.state.in_(ACTIVE))
-        .values(cancel_requested=True, updated_at=now())
-    )
+def order(connection: Connection, job_id: str, state: JobState, *, cancel: bool = False) -> None:
+    """Writes what somebody asked of a job that has not ended; `cancel` is never taken back."""
+    values: dict[str, Any] = {"state": state.value, "updated_at": now()}
+    if state is JobState.QUEUED:
+        # Its worker may not even have noticed a pause that is over already.
+        held = jobs.c.lease_until > clock()
+        values["state"] = case((held, JobState.RUNNING.value), else_=JobState.QUEUED.value)
+    if cancel:
+        values["cancel_requested"] = True
+    connection.execute(update(jobs).where(jobs.c.job_id == job_id, jobs.c.state.in_(UNENDED)).values(**values))
 
 
 def set_progress(connection: Connection, job_id: str, stage: str, progress: float) -> None:
@@ -161,7 +177,7 @@ def set_progress(connection: Connection, job_id: str, stage: str, progress: floa
         .where(
             jobs.c.job_id == job_id,
             jobs.c.stage == stage,
-            jobs.c.state.in_(ACTIVE),
+            jobs.c.state.in_(UNENDED),
             jobs.c.progress < progress,
         )
         .values(progress=progress, updated_at=now())

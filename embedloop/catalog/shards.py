@@ -80,6 +80,11 @@ def give_back(
         _change(connection, shard, lease_until=clock() + retry_seconds, error=error[:2000])
 
 
+def hand_back(connection: Connection, shard: Shard) -> None:
+    """Puts a shard that was interrupted back as it was before its claim, to be sent next. Raises LeaseLost."""
+    _change(connection, shard, lease_until=0, sent_at=0, attempts=shard.attempts - 1)
+
+
 def counts(connection: Connection, index_version_id: str) -> ShardCounts:
     statement = (
         select(shards.c.state, func.count(), func.sum(shards.c.passages))

@@ -188,6 +188,8 @@ apply_failures = Table(
     Column("rev", BigInteger, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("reason", Text, nullable=False),
+    # Of the document's passages, those that broke the encoder or Milvus, each tried alone.
+    Column("passage_ids", JSON, nullable=False, server_default="[]"),
     Column("at", UtcDateTime, nullable=False),
 )
 
@@ -218,8 +220,8 @@ jobs = Table(
         "uq_jobs_active",
         "corpus",
         unique=True,
-        sqlite_where=text("state IN ('queued','running') AND kind <> 'evaluate'"),
-        postgresql_where=text("state IN ('queued','running') AND kind <> 'evaluate'"),
+        sqlite_where=text("state IN ('queued','running','paused') AND kind <> 'evaluate'"),
+        postgresql_where=text("state IN ('queued','running','paused') AND kind <> 'evaluate'"),
     ),
 )
 

@@ -93,6 +93,8 @@ class Client:
     job = _Method(calls.job)
     jobs = _Method(calls.jobs)
     cancel_job = _Method(calls.cancel_job)
+    pause_job = _Method(calls.pause_job)
+    resume_job = _Method(calls.resume_job)
     models = _Method(calls.models)
     model = _Method(calls.model)
     index_versions = _Method(calls.index_versions)

@@ -189,6 +189,16 @@ def cancel_job(job_id: str) -> Call[Json]:
     return Call("POST", f"{_job(job_id)}/cancel", _json, repeatable=True)
 
 
+def pause_job(job_id: str) -> Call[Json]:
+    """Let a job rest where it is; it still keeps other jobs off its corpus."""
+    return Call("POST", f"{_job(job_id)}/pause", _json, repeatable=True)
+
+
+def resume_job(job_id: str) -> Call[Json]:
+    """Let a paused job go on where it was."""
+    return Call("POST", f"{_job(job_id)}/resume", _json, repeatable=True)
+
+
 def models(corpus: str | None = None) -> Call[list[Json]]:
     """List model versions."""
     return _items("/v1/models", _given(corpus=corpus))

@@ -111,7 +111,7 @@ def delete_corpus(corpus: str, caller: Admin, service: Running) -> Response:
     caller.require_corpus(corpus)
     with service.database.read() as connection:
         corpora.get(connection, corpus)
-        for state in (JobState.QUEUED, JobState.RUNNING):
+        for state in (state for state in JobState if not state.ended):
             for job in job_rows.find(connection, corpora=[corpus], state=state, limit=1):
                 raise Conflict(
                     f"job {job.job_id} ({job.kind.value}) is {job.state.value}; wait for it or cancel it",

@@ -1,4 +1,4 @@
-"""Jobs: submit, list, read, cancel, follow."""
+"""Jobs: submit, list, read, pause, resume, cancel, follow."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from embedloop.catalog import corpora, models
 from embedloop.catalog import jobs as job_rows
 from embedloop.errors import NotFound, TooLittleFeedback, Unavailable
 from embedloop.feedback import count_training_pairs
+from embedloop.orders import Order, give
 from embedloop.queue import deliver
 from embedloop.records import Job, JobKind, JobState
 from service.answers import job_out
@@ -107,22 +108,50 @@ def get_job(job: Annotated[Job, Depends(visible_job)]) -> dict[str, Any]:
     return job_out(job)
 
 
+VisibleJob = Annotated[Job, Depends(visible_job)]
+_ENDED = "The job has ended, or is being cancelled."
+
+
 @router.post(
     "/jobs/{job_id}/cancel",
     status_code=202,
     summary="Cancel a job",
-    responses=answers("The job; it ends at its next look.", JobOut, status=202) | refusals(403, 404, 409),
+    responses=answers("The job; its workers stop within about a second.", JobOut, status=202)
+    | refusals(403, 404, 409),
 )
-def cancel_job(
-    job: Annotated[Job, Depends(visible_job)],
-    caller: Admin,
-    service: Running,
-) -> dict[str, Any]:
+def cancel_job(job: VisibleJob, caller: Admin, service: Running) -> dict[str, Any]:
     """Asks a job to end; one that has ended already stays as it is."""
+    return _ordered(service, job, Order.CANCEL)
+
+
+@router.post(
+    "/jobs/{job_id}/pause",
+    status_code=202,
+    summary="Pause a job",
+    responses=answers("The job, paused; its workers stop within about a second.", JobOut, status=202)
+    | refusals(403, 404, _409=_ENDED),
+)
+def pause_job(job: VisibleJob, caller: Admin, service: Running) -> dict[str, Any]:
+    """Lets a job rest where it is; it keeps other jobs off its corpus. A promotion under way is finished."""
+    return _ordered(service, job, Order.PAUSE)
+
+
+@router.post(
+    "/jobs/{job_id}/resume",
+    status_code=202,
+    summary="Resume a job",
+    responses=answers("The job, queued or running.", JobOut, status=202) | refusals(403, 404, _409=_ENDED),
+)
+def resume_job(job: VisibleJob, caller: Admin, service: Running) -> dict[str, Any]:
+    """Lets a paused job go on where it was; one that is not paused stays as it is."""
+    return _ordered(service, job, Order.RESUME)
+
+
+def _ordered(service: Service, job: Job, order: Order) -> dict[str, Any]:
     with service.database.write() as connection:
-        cancelled, letters = jobs.cancel(connection, job.job_id)
+        present, letters = give(connection, job.job_id, order)
     deliver(service.database, service.queue, letters)
-    return job_out(cancelled)
+    return job_out(present)
 
 
 @router.get(

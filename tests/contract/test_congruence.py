@@ -109,7 +109,7 @@ class Pair:
                 self.collection,
                 vectors,
                 limit,
-                ef_search=512,
+                settings=IndexSettings(ef_search=512),
                 filter_expression="" if node is None else expression(node),
                 strong=True,
             )

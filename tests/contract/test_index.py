@@ -32,7 +32,7 @@ from tests.contract.conftest import MakeEngine, connected
 from tests.servers import Server, free_port, once_it_answers
 
 DIMENSION = 8
-EF = 64
+SETTINGS = IndexSettings(ef_search=64)
 
 
 def passage(
@@ -69,7 +69,7 @@ def find(index: MilvusIndex) -> Iterator[Found]:
             collection,
             unit_vectors(1, seed=9),
             10,
-            ef_search=EF,
+            settings=SETTINGS,
             filter_expression=expression(node),
             strong=True,
         )
@@ -100,7 +100,7 @@ def test_upsert_of_one_key_twice_keeps_one_row_with_the_later_content(
     index.upsert(collection, [passage("a", text="old")], first[None])
     index.upsert(collection, [passage("a", text="new")], second[None])
     assert index.count(collection) == 1
-    ((hit,),) = index.search(collection, second[None], 5, ef_search=EF, strong=True)
+    ((hit,),) = index.search(collection, second[None], 5, settings=SETTINGS, strong=True)
     assert hit.passage.text == "new"
     assert hit.score == pytest.approx(1.0, abs=1e-5)
 
@@ -108,7 +108,7 @@ def test_upsert_of_one_key_twice_keeps_one_row_with_the_later_content(
 def test_a_passage_comes_back_as_it_went_in(index: MilvusIndex, collection: str) -> None:
     stored = passage('ä/"1"', rev=7, ordinal=3, text="Zeile\n漢字 😀", tags=["a", "b"], n=1.5, ok=True)
     index.upsert(collection, [stored], unit_vectors(1))
-    ((hit,),) = index.search(collection, unit_vectors(1), 1, ef_search=EF, strong=True)
+    ((hit,),) = index.search(collection, unit_vectors(1), 1, settings=SETTINGS, strong=True)
     assert hit.passage == stored
 
 
@@ -116,7 +116,7 @@ def test_hits_come_nearest_first_with_their_cosine(index: MilvusIndex, collectio
     vectors = unit_vectors(40)
     index.upsert(collection, [passage(f"d{n}") for n in range(40)], vectors)
     queries = unit_vectors(3, seed=5)
-    answers = index.search(collection, queries, 10, ef_search=EF, strong=True)
+    answers = index.search(collection, queries, 10, settings=SETTINGS, strong=True)
     exact = queries @ vectors.T
     for hits, scores in zip(answers, exact, strict=True):
         assert [hit.passage.document_id for hit in hits] == [f"d{n}" for n in np.argsort(-scores)[:10]]
@@ -237,7 +237,7 @@ def test_an_alias_is_created_moved_and_dropped(index: MilvusIndex, collection: s
 @pytest.mark.parametrize(
     "call",
     [
-        lambda index, name: index.search(name, unit_vectors(1), 1, ef_search=EF),
+        lambda index, name: index.search(name, unit_vectors(1), 1, settings=SETTINGS),
         lambda index, name: index.upsert(name, [passage("a")], unit_vectors(1)),
         lambda index, name: index.delete(name, ["0" * 32]),
         lambda index, name: index.count(name),
@@ -275,7 +275,7 @@ def test_vectors_that_do_not_fit_are_refused(index: MilvusIndex, collection: str
 def test_a_filter_that_milvus_cannot_read_is_invalid_input(index: MilvusIndex, collection: str) -> None:
     index.upsert(collection, [passage("a")], unit_vectors(1))
     with pytest.raises(InvalidInput):
-        index.search(collection, unit_vectors(1), 1, ef_search=EF, filter_expression="document_id > 5")
+        index.search(collection, unit_vectors(1), 1, settings=SETTINGS, filter_expression="document_id > 5")
 
 
 def test_rows_of_more_than_a_message_are_split_and_all_arrive(index: MilvusIndex, collection: str) -> None:
@@ -309,9 +309,11 @@ def test_acknowledged_rows_survive_a_kill_and_are_searched_without_being_loaded(
     index.point_alias("kept_alias", "kept")
     own_server.kill()
     with pytest.raises((DeadlineExceeded, Unavailable)):
-        index.search("kept", vectors[:1], 3, ef_search=EF, timeout_seconds=2)
+        index.search("kept", vectors[:1], 3, settings=SETTINGS, timeout_seconds=2)
     own_server.start()
-    ((hit, *_),) = once_it_answers(lambda: index.search("kept", vectors[25:26], 3, ef_search=EF, strong=True))
+    ((hit, *_),) = once_it_answers(
+        lambda: index.search("kept", vectors[25:26], 3, settings=SETTINGS, strong=True)
+    )
     assert hit.passage.document_id == "d25"
     assert once_it_answers(lambda: index.count("kept")) == 29
     assert index.present("kept", [r.passage_id for r in rows]) == {r.passage_id for r in rows[1:]}
@@ -336,7 +338,7 @@ def test_a_released_collection_is_loaded_by_each_operation_that_needs_it(
     released()
     assert index.present(collection, [rows[0].passage_id]) == {rows[0].passage_id}
     released()
-    ((hit,),) = index.search(collection, vectors[:1], 1, ef_search=EF, strong=True)
+    ((hit,),) = index.search(collection, vectors[:1], 1, settings=SETTINGS, strong=True)
     assert hit.passage.document_id == "a"
     released()
     index.upsert(collection, rows[1:], vectors[1:])
@@ -351,7 +353,7 @@ def test_a_server_that_hangs_is_given_up_by_every_call_after_its_timeout(own_ser
     once_it_answers(lambda: index.create("hung", DIMENSION, IndexSettings()))
     own_server.hang()
     calls: list[Callable[[], object]] = [
-        lambda: index.search("hung", unit_vectors(1), 1, ef_search=EF),
+        lambda: index.search("hung", unit_vectors(1), 1, settings=SETTINGS),
         lambda: index.exists("hung"),
         lambda: index.collections(),
         lambda: index.alias_target("hung_alias"),
@@ -403,7 +405,7 @@ def test_a_creation_that_broke_off_is_taken_up_again(index: MilvusIndex, unique:
     index._create_bare(unique, DIMENSION, IndexSettings())
     index.create(unique, DIMENSION, IndexSettings())
     index.upsert(unique, [passage("a")], unit_vectors(1))
-    ((hit,),) = index.search(unique, unit_vectors(1), 1, ef_search=EF, strong=True)
+    ((hit,),) = index.search(unique, unit_vectors(1), 1, settings=SETTINGS, strong=True)
     index.drop(unique)
     assert hit.passage.document_id == "a"
 
@@ -426,7 +428,7 @@ def test_a_server_builds_every_index_type_that_it_can_and_refuses_the_others_bef
         index.upsert(unique, [passage(f"d{n}") for n in range(300)], vectors)
         index.flush(unique)
         index.load(unique)
-        answers = index.search(unique, vectors[:40], 10, ef_search=128, strong=True)
+        answers = index.search(unique, vectors[:40], 10, settings=settings, strong=True)
         index.drop(unique)
         exact = np.argsort(-(vectors[:40] @ vectors.T), axis=1)[:, :10]
         found = sum(
@@ -459,7 +461,7 @@ def test_bm25_fuses_near_vectors_with_matching_words_where_the_server_can(
     index.upsert(unique, rows, vectors)
 
     def found(**options: Any) -> list[list[str]]:
-        answers = index.search(unique, vectors[[0, 0]], 5, ef_search=EF, strong=True, **options)
+        answers = index.search(unique, vectors[[0, 0]], 5, settings=SETTINGS, strong=True, **options)
         return [[hit.passage.document_id for hit in hits] for hits in answers]
 
     words, other = found(words=["Tophaceous?", "nothing known"])

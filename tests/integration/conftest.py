@@ -6,8 +6,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from starlette.testclient import TestClient
 
 from embedloop import corpus as corpora_rules
 from embedloop import reembed, verification
@@ -22,8 +24,15 @@ from embedloop.promotion import alias_of, promote, rollback
 from embedloop.records import Corpus, Gate, Hit, IndexState, IndexVersion, ModelVersion, NewDocument
 from embedloop.registry import ModelStore, load_encoder
 from embedloop.serving import EncoderCache, Replica
+from embedloop.settings import Settings
 from embedloop.text.chunking import Chunker
 from embedloop.verification import Verification
+from service.app import create_app
+from tests.servers import Server
+from workers.parts import Parts
+
+if TYPE_CHECKING:
+    from tests.integration.bench import Bench
 
 LEASE = 30.0
 CHUNKING = Chunking(max_tokens=16)
@@ -195,7 +204,9 @@ class World:
 
     def ask(self, view: View, query: str, limit: int = 3) -> list[Hit]:
         vectors = view.encoder.encode_queries([query])
-        return self.index.search(view.version.collection, vectors, limit, ef_search=128, strong=True)[0]
+        return self.index.search(
+            view.version.collection, vectors, limit, settings=view.version.index, strong=True
+        )[0]
 
     def failures(self, view: View) -> dict[str, str]:
         with self.database.read() as connection:
@@ -233,6 +244,53 @@ def world(
     made.put(TEXTS)
     yield made
     made.close()
+
+
+@pytest.fixture
+def bench(
+    world: World,
+    milvus_server: Server,
+    valkey_server: Server,
+    model_store: ModelStore,
+    database_url: str,
+    index: MilvusIndex,
+    tiny: ModelVersion,
+    other_tiny: ModelVersion,
+    tmp_path: Path,
+) -> Iterator[Bench]:
+    with world.database.write() as connection:
+        models.add(connection, tiny)
+        models.add(connection, other_tiny)
+    settings = Settings(
+        data_dir=tmp_path,
+        database_url=database_url,
+        milvus_uri=f"http://127.0.0.1:{milvus_server.port}",
+        broker_url=f"redis://127.0.0.1:{valkey_server.port}/3",
+        model_store=str(model_store.fetch(tiny.model_id).parent),
+        shard_documents=2,
+        promotion_timeout_seconds=10,
+        replica_lease_seconds=1.5,
+        embed_threads=1,
+    )
+    # The bench itself is made of the world above.
+    from tests.integration.bench import Bench
+
+    parts = Parts(settings)
+    made = Bench(world, parts)
+    yield made
+    made.versions()
+    parts.queue.close()
+    parts.database.dispose()
+
+
+@pytest.fixture
+def http(bench: Bench) -> Iterator[TestClient]:
+    """The service in this process, over the bench's parts, asked with its admin key."""
+    folder = bench.parts.settings.data_dir / "in-process"
+    app = create_app(bench.parts.settings.model_copy(update={"data_dir": folder}))
+    with TestClient(app) as client:
+        client.headers["Authorization"] = f"Bearer {(folder / 'admin.key').read_text().strip()}"
+        yield client
 
 
 @dataclass

@@ -2,142 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 import redis
 from sqlalchemy import update
 
 from embedloop import jobs
 from embedloop.applier import following
-from embedloop.catalog import corpora, index_versions, models, promotions, shards
-from embedloop.catalog import jobs as job_rows
+from embedloop.catalog import corpora, promotions, shards
 from embedloop.catalog.database import Database
-from embedloop.catalog.tables import jobs as jobs_table
 from embedloop.catalog.tables import shards as shards_table
 from embedloop.errors import Unavailable
-from embedloop.index import MilvusIndex
+from embedloop.orders import Order, give
 from embedloop.policy import Policy
 from embedloop.promotion import alias_of
-from embedloop.records import IndexState, IndexVersion, Job, JobKind, JobState, ModelVersion
+from embedloop.records import IndexState, Job, JobState, ModelVersion
 from embedloop.reembed import MAX_SHARD_ATTEMPTS
-from embedloop.registry import ModelStore
-from embedloop.settings import Settings
-from tests.integration.conftest import CHUNKING, LEASE, TEXTS, ProcessGone, World
+from tests.integration.bench import Bench
+from tests.integration.conftest import CHUNKING, LEASE, TEXTS, ProcessGone
 from tests.servers import Server
+from workers import embed_shard as shard_task
 from workers import promote as promote_stage
 from workers import reembed as reembed_stages
 from workers import upkeep
 from workers.parts import Parts
-
-BODIES: dict[str, Callable[..., jobs.Outcome]] = {
-    "prepare": reembed_stages.prepare,
-    "build": reembed_stages.build,
-    "embed": reembed_stages.embed,
-    "verify": reembed_stages.verify,
-    "promote": promote_stage.promote,
-}
-
-
-class Bench:
-    """Runs a job stage by stage; the shards are embedded when the test says so."""
-
-    def __init__(self, world: World, parts: Parts):
-        self.world = world
-        self.parts = parts
-
-    def submit(self, **params: Any) -> str:
-        with self.world.database.write() as connection:
-            job, _ = jobs.submit(connection, JobKind.REINDEX, self.world.name, params)
-        return job.job_id
-
-    def job(self, job_id: str) -> Job:
-        with self.world.database.read() as connection:
-            return job_rows.get(connection, job_id)
-
-    def run(self, job_id: str, body: Callable[..., jobs.Outcome] | None = None) -> Job:
-        """The stage where the job stands."""
-        from workers.app import _retire_unfinished
-
-        stage = self.job(job_id).stage
-        jobs.run_stage(
-            self.world.database,
-            job_id,
-            stage,
-            lambda job, lease: (body or BODIES[stage])(self.parts, job, lease),
-            lease_seconds=LEASE,
-            on_failure=_retire_unfinished,
-        )
-        return self.job(job_id)
-
-    def run_until(self, job_id: str, stage: str) -> Job:
-        while (job := self.job(job_id)).stage != stage:
-            before = job.stage
-            if self.run(job_id).stage == before == "embed":
-                self.embed_shards(job_id)
-            assert not self.job(job_id).state.ended, self.job(job_id).error
-        return job
-
-    def finish(self, job_id: str) -> Job:
-        self.run_until(job_id, "promote")
-        return self.run(job_id)
-
-    def shard_ids(self, job_id: str) -> list[int]:
-        with self.world.database.read() as connection:
-            rows = connection.execute(
-                shards_table.select().where(shards_table.c.job_id == job_id, shards_table.c.state == "queued")
-            )
-            return [row.shard_id for row in rows]
-
-    def embed_shards(self, job_id: str) -> None:
-        for shard_id in self.shard_ids(job_id):
-            reembed_stages.embed_shard(self.parts, shard_id)
-
-    def versions(self) -> list[IndexVersion]:
-        with self.world.database.read() as connection:
-            found = index_versions.of_corpus(connection, self.world.name)
-        self.world.collections.extend(version.collection for version in found)
-        return found
-
-    def expire(self, job_id: str) -> None:
-        with self.world.database.write() as connection:
-            connection.execute(update(jobs_table).where(jobs_table.c.job_id == job_id).values(lease_until=0))
-
-
-@pytest.fixture
-def bench(
-    world: World,
-    milvus_server: Server,
-    valkey_server: Server,
-    model_store: ModelStore,
-    database_url: str,
-    index: MilvusIndex,
-    tiny: ModelVersion,
-    other_tiny: ModelVersion,
-    tmp_path: Path,
-) -> Iterator[Bench]:
-    with world.database.write() as connection:
-        models.add(connection, tiny)
-        models.add(connection, other_tiny)
-    settings = Settings(
-        data_dir=tmp_path,
-        database_url=database_url,
-        milvus_uri=f"http://127.0.0.1:{milvus_server.port}",
-        broker_url=f"redis://127.0.0.1:{valkey_server.port}/3",
-        model_store=str(model_store.fetch(tiny.model_id).parent),
-        shard_documents=2,
-        promotion_timeout_seconds=10,
-        replica_lease_seconds=1.5,
-        embed_threads=1,
-    )
-    parts = Parts(settings)
-    made = Bench(world, parts)
-    yield made
-    made.versions()
-    parts.queue.close()
-    parts.database.dispose()
 
 
 def test_a_job_builds_verifies_and_promotes_the_first_version(bench: Bench, tiny: ModelVersion) -> None:
@@ -225,7 +112,7 @@ def test_a_cancelled_job_retires_what_it_was_building_and_its_shards_stop(
     job_id = bench.submit(model_version=tiny.model_id)
     bench.run_until(job_id, "embed")
     with bench.world.database.write() as connection:
-        jobs.cancel(connection, job_id)
+        give(connection, job_id, Order.CANCEL)
     job = bench.run(job_id)
     assert job.state is JobState.CANCELLED
     (version,) = bench.versions()
@@ -241,7 +128,7 @@ def test_a_shard_that_kills_every_worker_fails_the_job_in_the_end(bench: Bench, 
     with bench.world.database.write() as connection:
         for _ in range(MAX_SHARD_ATTEMPTS):
             assert shards.claim(connection, deadly, -1) is not None
-    reembed_stages.embed_shard(bench.parts, deadly)
+    shard_task.embed_shard(bench.parts, deadly)
     job = bench.run(job_id)
     assert job.state is JobState.FAILED
     assert job.error is not None
@@ -300,7 +187,7 @@ def test_a_milvus_that_is_away_for_a_while_fails_no_shard(
 ) -> None:
     job_id = bench.submit(model_version=tiny.model_id)
     bench.run_until(job_id, "embed")
-    monkeypatch.setattr(reembed_stages, "SHARD_RETRY_SECONDS", -1.0)
+    monkeypatch.setattr(shard_task, "SHARD_RETRY_SECONDS", -1.0)
 
     def away(*_arguments: object) -> None:
         raise Unavailable("Milvus does not answer")

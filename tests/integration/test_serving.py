@@ -17,7 +17,7 @@ from embedloop.errors import (
     PromotionRefused,
     Unavailable,
 )
-from embedloop.policy import Boost
+from embedloop.policy import Boost, IndexSettings
 from embedloop.promotion import alias_of
 from embedloop.records import IndexState, ModelVersion
 from embedloop.serving import Replica, Serving
@@ -89,7 +89,7 @@ def test_a_replica_that_cannot_load_the_new_keeps_answering_with_the_old(
     serving = replica.serving(world.name)
     assert serving.version.index_version_id == first.version.index_version_id
     vectors = serving.encoder.encode_queries(["nose"])
-    assert world.index.search(serving.version.collection, vectors, 3, ef_search=64)[0]
+    assert world.index.search(serving.version.collection, vectors, 3, settings=IndexSettings())[0]
 
 
 def test_one_corpus_that_cannot_be_loaded_does_not_hold_up_the_others(world: World, tiny: ModelVersion) -> None:
@@ -175,7 +175,7 @@ def test_every_serving_during_swaps_is_wholly_of_one_version(
         encoded = serving.encoder.encode_queries([probe])
         if encoded.shape != vector.shape or not np.allclose(encoded, vector, atol=1e-5):
             wrong.append(f"{serving.version.index_version_id} with the encoder of another model")
-        hits = world.index.search(serving.version.collection, encoded, 3, ef_search=64)[0]
+        hits = world.index.search(serving.version.collection, encoded, 3, settings=IndexSettings())[0]
         if len(hits) != 3:
             wrong.append(f"{serving.version.index_version_id} answered {len(hits)} hits")
         seen.add(serving.version.index_version_id)
@@ -213,11 +213,11 @@ def test_a_dropped_collection_is_told_so_that_a_request_can_refresh(world: World
     world.index.drop(first.version.collection)
     vectors = old.encoder.encode_queries(["nose"])
     with pytest.raises(CollectionNotFound):
-        world.index.search(old.version.collection, vectors, 3, ef_search=64)
+        world.index.search(old.version.collection, vectors, 3, settings=IndexSettings())
     replica.refresh()
     serving = replica.serving(world.name)
     assert serving.version.index_version_id == second.version.index_version_id
-    assert world.index.search(serving.version.collection, vectors, 3, ef_search=64)[0]
+    assert world.index.search(serving.version.collection, vectors, 3, settings=IndexSettings())[0]
 
 
 def test_a_candidate_is_dropped_from_the_replica_when_its_promotion_is_called_off(

@@ -27,6 +27,18 @@ HIT = {
     "metadata": {"topic": "bones", "rank": "major"},
 }
 
+REASON = "1 documents cannot be embedded: document 'd7', passage 5f0c (RuntimeError: no)"
+INDEX_VERSION = {
+    "id": "iv1",
+    "state": "retired",
+    "model_version": "m1",
+    "passages": 2117,
+    "lag": 3,
+    "index": {"index_type": "HNSW", "metric_type": "L2"},
+    "verification": {"passed": False, "reasons": [REASON]},
+    "created_at": "2026-05-04T08:12:31+00:00",
+}
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -93,13 +105,13 @@ class FakeService:
             ("POST", "/v1/corpora/{corpus}/search", self._search),
             ("POST", "/v1/corpora/{corpus}/promote", self._promoted),
             ("POST", "/v1/corpora/{corpus}/rollback", self._promoted),
-            ("GET", "/v1/corpora/{corpus}/index-versions", lambda request: {"items": [{"id": "iv1"}]}),
+            ("GET", "/v1/corpora/{corpus}/index-versions", lambda request: {"items": [INDEX_VERSION]}),
             ("POST", "/v1/feedback", self._feedback),
             ("DELETE", "/v1/feedback/{feedback_id:path}", lambda request: Response(status_code=204)),
             ("POST", "/v1/jobs", lambda request: JSONResponse(self._job(), 202)),
             ("GET", "/v1/jobs", lambda request: {"items": [self._job()]}),
             ("GET", "/v1/jobs/{job_id}", self._next_job),
-            ("POST", "/v1/jobs/{job_id}/cancel", lambda request: JSONResponse(self._job(), 202)),
+            ("POST", "/v1/jobs/{job_id}/{order}", lambda request: JSONResponse(self._job(), 202)),
             ("GET", "/v1/jobs/{job_id}/events", self._events),
             ("GET", "/v1/models", lambda request: {"items": [MODEL]}),
             ("GET", "/v1/models/{model_id}", lambda request: MODEL),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -16,7 +17,7 @@ from embedloop.capabilities import (
     server_of,
 )
 from embedloop.errors import InvalidInput, Misconfigured
-from embedloop.policy import IndexSettings, IndexType
+from embedloop.policy import IndexSettings, IndexType, MetricType
 
 OLD_TYPES = {"FLAT", "HNSW", "IVF_FLAT", "IVF_SQ8", "DISKANN", "AUTOINDEX"}
 
@@ -83,6 +84,22 @@ def test_a_setting_that_the_server_cannot_do_is_refused_by_its_field_with_what_i
         "policy.index.index_type: Milvus 2.3.5 cannot do IVF_RABITQ;"
         " it can do AUTOINDEX, DISKANN, FLAT, HNSW, IVF_FLAT, IVF_SQ8"
     )
+
+
+def test_a_metric_that_the_server_cannot_do_is_refused_by_its_field() -> None:
+    able = replace(reported("v2.6.4"), metric_types=frozenset({"COSINE", "IP"}))
+    able.require(IndexSettings(metric_type="IP"))
+    with pytest.raises(InvalidInput, match=r"Milvus 2\.6\.4 cannot do L2; it can do COSINE, IP") as refusal:
+        able.require(IndexSettings(metric_type="L2"))
+    assert refusal.value.field == "policy.index.metric_type"
+
+
+@pytest.mark.parametrize("metric_type", get_args(MetricType))
+def test_every_server_can_rank_by_each_metric(metric_type: MetricType) -> None:
+    settings = IndexSettings(metric_type=metric_type)
+    assert every_server_can(settings)
+    for oldest in ("milvus_lite-3.2.0", "v2.3.0"):
+        reported(oldest).require(settings)
 
 
 def test_bm25_is_refused_by_its_field_before_milvus_2_5() -> None:

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from embedloop.cli import app
-from tests.unit.embedloop.fake_service import KEY, FakeService
+from tests.unit.embedloop.fake_service import KEY, REASON, FakeService
 
 COMMANDS = [
     *("up", "demo", "keys", "doctor", "ingest", "search", "feedback", "models", "promote", "rollback"),
@@ -187,7 +187,27 @@ def test_waiting_for_a_job_that_fails_ends_with_its_reason_and_1(service: FakeSe
     assert "error: reindex j1 failed: out of memory (field: policy.training.batch_size)" in result.stderr
 
 
-def test_jobs_are_listed_shown_and_cancelled(service: FakeService, run: Run) -> None:
+@pytest.mark.parametrize("order", ["pause", "resume", "cancel"])
+def test_jobs_are_paused_resumed_and_cancelled(service: FakeService, run: Run, order: str) -> None:
+    assert run("jobs", order, "j1").stdout.startswith("reindex j1 of c: ")
+    assert service.paths()[-1] == ("POST", f"/v1/jobs/j1/{order}")
+    assert json.loads(run("jobs", order, "j1", "--json").stdout)["id"] == "j1"
+
+
+def test_a_job_that_failed_is_shown_with_its_reason(service: FakeService, run: Run) -> None:
+    error = {"code": "verification_failed", "message": REASON, "stage": "verify"}
+    service.job_states = [{"state": "failed", "stage": "verify", "error": error}]
+    assert run("jobs", "show", "j1").stdout.splitlines()[1] == f"verification_failed: {REASON}"
+
+
+def test_index_versions_are_listed_with_their_lag_and_why_one_failed(run: Run) -> None:
+    told = run("index-versions", "c").stdout
+    assert all(word in told for word in ("iv1", "retired", "HNSW", "L2", "2,117", "3"))
+    assert told.splitlines()[-1] == f"iv1 failed its verification: {REASON}"
+    assert json.loads(run("index-versions", "c", "--json").stdout)[0]["lag"] == 3
+
+
+def test_jobs_are_listed_and_shown(service: FakeService, run: Run) -> None:
     service.job_states = [{"state": "running", "stage": "embed", "progress": 0.25}]
     assert "reindex" in run("jobs").stdout
     assert (
@@ -195,8 +215,6 @@ def test_jobs_are_listed_shown_and_cancelled(service: FakeService, run: Run) -> 
     )
     assert service.seen[-1].query == "corpus=c&state=running"
     assert run("jobs", "show", "j1").stdout.strip() == "reindex j1 of c: running, embed, 25%"
-    assert run("jobs", "cancel", "j1").exit_code == 0
-    assert service.paths()[-1] == ("POST", "/v1/jobs/j1/cancel")
     assert run("jobs", "show", "j9").exit_code == 1
 
 

@@ -348,10 +348,12 @@ def test_remaining_calls_reach_their_routes(service: FakeService, client: Client
     assert client.jobs("c", limit=5)[0]["id"] == "j1"
     assert service.seen[-1].query == "corpus=c&limit=5"
     assert client.job("j1")["id"] == "j1"
-    assert client.cancel_job("j1")["id"] == "j1"
+    for order in (client.pause_job, client.resume_job, client.cancel_job):
+        assert order("j1")["id"] == "j1"
+    assert [path.rpartition("/")[2] for _, path in service.paths()[-3:]] == ["pause", "resume", "cancel"]
     assert client.models()[0]["id"] == "m1"
     assert client.model("m1")["dimension"] == 384
-    assert client.index_versions("c") == [{"id": "iv1"}]
+    assert client.index_versions("c")[0]["id"] == "iv1"
     assert client.promote("c", "iv2")["serving"] == "iv2"
     assert client.rollback("c")["previous"] == "iv1"
     client.delete_feedback("f/1")

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, update
 
-from embedloop import jobs
-from embedloop.catalog import corpora
 from embedloop.catalog import jobs as catalog
-from embedloop.catalog.database import Database
 from embedloop.catalog.jobs import Letter
-from embedloop.catalog.tables import jobs as jobs_table
 from embedloop.errors import Conflict, InvalidInput, JobCancelled, LeaseLost, Unavailable
 from embedloop.jobs import (
     MAX_STAGE_ATTEMPTS,
@@ -27,68 +21,9 @@ from embedloop.jobs import (
     next_stage,
     overall_progress,
 )
-from embedloop.policy import Policy
 from embedloop.queue import RUN_STAGE
 from embedloop.records import Job, JobKind, JobState
-
-CORPUS = "papers"
-LEASE = 30.0
-
-
-class Machine:
-    """Submits and runs jobs; remembers whose remains were cleaned up."""
-
-    def __init__(self, database: Database):
-        self.database = database
-        self.cleaned: list[str] = []
-
-    def submit(
-        self,
-        kind: JobKind = JobKind.REINDEX,
-        params: Mapping[str, Any] | None = None,
-        key: str | None = None,
-        corpus: str = CORPUS,
-    ) -> tuple[Job, list[Letter]]:
-        with self.database.write() as connection:
-            return jobs.submit(connection, kind, corpus, params or {}, key)
-
-    def run(self, job_id: str, body: Callable[[Job, Lease], Outcome], stage: str | None = None) -> list[Letter]:
-        return jobs.run_stage(
-            self.database,
-            job_id,
-            stage or self.get(job_id).stage,
-            body,
-            lease_seconds=LEASE,
-            on_failure=self._clean,
-        )
-
-    def cancel(self, job_id: str) -> tuple[Job, list[Letter]]:
-        with self.database.write() as connection:
-            return jobs.cancel(connection, job_id)
-
-    def get(self, job_id: str) -> Job:
-        with self.database.read() as connection:
-            return catalog.get(connection, job_id)
-
-    def expire(self, job_id: str) -> None:
-        """The lease ran out, as after kill -9 of the worker."""
-        with self.database.write() as connection:
-            connection.execute(update(jobs_table).where(jobs_table.c.job_id == job_id).values(lease_until=0))
-
-    def _clean(self, connection: Connection, job: Job) -> None:
-        self.cleaned.append(job.job_id)
-
-
-@pytest.fixture
-def machine(database: Database) -> Machine:
-    with database.write() as connection:
-        corpora.add(connection, CORPUS, Policy())
-        corpora.add(connection, "other", Policy())
-    return Machine(database)
-
-
-def told(letters: Sequence[Letter]) -> list[tuple[str, ...]]:
-    return [(letter.task, *letter.args) for letter in letters]
+from tests.unit.embedloop.job_machine import Machine, told
 
 
 def test_a_submitted_job_waits_in_its_first_stage_with_a_letter(machine: Machine) -> None:

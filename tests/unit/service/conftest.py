@@ -73,7 +73,7 @@ class FakeIndex:
         vectors: Vectors,
         limit: int,
         *,
-        ef_search: int,
+        settings: IndexSettings,
         filter_expression: str = "",
         strong: bool = False,
         timeout_seconds: float | None = None,

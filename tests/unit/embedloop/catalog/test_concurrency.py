@@ -24,6 +24,7 @@ from embedloop.records import (
     IndexState,
     IndexVersion,
     JobKind,
+    JobState,
     ModelVersion,
     NewDocument,
     Op,
@@ -289,7 +290,7 @@ def test_workers_on_postgresql_pass_over_what_another_is_taking(on_postgresql: D
         assert [[letter.args[0] for letter in taken] for taken in (first, rest)] == [[0, 1], [2, 3, 4]]
         assert len(shards.take_unsent(one, "one", DAY)) == 2
         assert shards.take_unsent(other, "one", DAY) == []
-        jobs.request_cancel(one, "j-1")
+        jobs.order(one, "j-1", JobState.QUEUED, cancel=True)
         assert jobs.nudge(other, DAY) == [("j-2", "build")]
     with on_postgresql.write() as connection:
         assert jobs.take_unsent(connection, DAY) == []

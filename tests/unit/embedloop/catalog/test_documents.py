@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 
 import pytest
 
@@ -28,6 +29,20 @@ def test_a_document_comes_back_as_it_was_put_with_its_rev(catalog: Database) -> 
     )
     assert found.rev == written.rev == written.seq
     assert written.changed
+
+
+@pytest.mark.parametrize(("count", "size", "found"), [(0, 5, 0), (3, 5, 3), (10, 5, 5), (11, 5, 5), (40, 1, 1)])
+def test_a_spread_of_ids_is_even_over_the_live_ones(
+    catalog: Database, count: int, size: int, found: int
+) -> None:
+    put_documents(catalog, CORPUS, [new(f"d{n:03}") for n in range(count)] + [new("z-dead")])
+    delete_document(catalog, CORPUS, "z-dead")
+    with catalog.read() as connection:
+        ids = documents.spread(connection, CORPUS, size)
+    assert len(ids) == found
+    steps = {int(b[1:]) - int(a[1:]) for a, b in pairwise(ids)}
+    assert len(steps) <= 1
+    assert "z-dead" not in ids
 
 
 def test_seq_grows_with_every_change_over_all_corpora(catalog: Database) -> None:

@@ -10,7 +10,7 @@ from embedloop.catalog import index_versions
 from embedloop.catalog.database import Database
 from embedloop.corpus import delete_document, put_documents
 from embedloop.errors import Conflict, LeaseLost, NotFound
-from embedloop.records import IndexState, IndexVersion, NewDocument, Placement
+from embedloop.records import FailedDocument, IndexState, IndexVersion, NewDocument, Placement
 from tests.unit.embedloop.catalog.conftest import CORPUS
 
 AddVersion = Callable[..., IndexVersion]
@@ -173,3 +173,56 @@ def test_a_retired_version_is_listed_until_its_collection_is_dropped(
         assert index_versions.placements_of(connection, "one", ["a"]) == {}
         assert index_versions.failures(connection, "one") == {}
         assert index_versions.get(connection, "one").index_version_id == "one"
+
+
+def test_failures_tell_their_passages_and_only_those_asked_for(
+    catalog: Database, add_version: AddVersion
+) -> None:
+    add_version("one")
+    with catalog.write() as connection:
+        index_versions.record_failure(connection, "one", "a", 1, "broke", attempts=3, passage_ids=["p1", "p2"])
+        index_versions.record_failure(connection, "one", "b", 2, "other")
+        assert index_versions.failed_documents(connection, "one", ["b", "a", "c"]) == [
+            FailedDocument("a", ("p1", "p2"), "broke"),
+            FailedDocument("b", (), "other"),
+        ]
+        assert index_versions.failed_documents(connection, "one", []) == []
+
+
+def test_absent_are_live_documents_that_are_neither_held_nor_failed_nor_changed_since(
+    catalog: Database, add_version: AddVersion
+) -> None:
+    names = ("held", "half-written", "failed", "older-rev", "absent", "dead")
+    written = put_documents(catalog, CORPUS, [NewDocument(name, "", "text") for name in names])
+    put_documents(catalog, "other", [NewDocument("of-another-corpus", "", "text")])
+    revs = {one.document_id: one.rev for one in written}
+    (changed,) = put_documents(catalog, CORPUS, [NewDocument("older-rev", "", "newer")])
+    dead = delete_document(catalog, CORPUS, "dead")
+    put_documents(
+        catalog, CORPUS, [NewDocument("since", "", "text"), NewDocument("held-then-changed", "", "t")]
+    )
+    add_version("one")
+    with catalog.write() as connection:
+        placed = [("held", True), ("half-written", False), ("older-rev", True)]
+        index_versions.place(connection, "one", [Placement(n, revs[n], 1, w) for n, w in placed])
+        index_versions.record_failure(connection, "one", "failed", revs["failed"], "broke")
+
+        def absent(up_to_seq: int, named: int = 9) -> tuple[int, list[str]]:
+            return index_versions.absent_documents(connection, "one", up_to_seq=up_to_seq, named=named)
+
+        assert absent(dead.seq) == (3, ["absent", "half-written", "older-rev"])
+        assert absent(dead.seq, named=1) == (3, ["absent"])
+        assert absent(changed.seq - 1) == (2, ["absent", "half-written"])
+
+
+def test_a_version_that_is_still_embedded_is_a_view_but_follows_nothing_yet(
+    catalog: Database, add_version: AddVersion
+) -> None:
+    add_version("building")
+    for state in (IndexState.READY, IndexState.SERVING, IndexState.STANDBY, IndexState.RETIRED):
+        add_version(state.value, state=state, backfilled=True)
+    with catalog.read() as connection:
+        views = {v.index_version_id for v in index_versions.views(connection, CORPUS)}
+        following = {v.index_version_id for v in index_versions.followers(connection, CORPUS)}
+    assert views == {"building", "ready", "serving", "standby"}
+    assert following == views - {"building"}

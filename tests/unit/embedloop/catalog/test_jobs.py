@@ -60,22 +60,24 @@ def test_an_ended_job_makes_room(catalog: Database) -> None:
 
 def test_of_two_submits_at_once_one_wins(catalog: Database) -> None:
     together = threading.Barrier(2)
-    outcomes: list[str] = []
+    added: list[str] = []
+    told: list[str] = []
 
     def submit(job_id: str) -> None:
         together.wait(timeout=30)
         try:
             add(catalog, job_id)
-            outcomes.append("added")
-        except Conflict:
-            outcomes.append("conflict")
+            added.append(job_id)
+        except Conflict as conflict:
+            told.append(conflict.message)
 
     threads = [threading.Thread(target=submit, args=(f"j-{n}",)) for n in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(timeout=60)
-    assert sorted(outcomes) == ["added", "conflict"]
+    assert len(added) == len(told) == 1
+    assert f"job {added[0]} (reindex, queued) is at work" in told[0]
 
 
 def test_a_stage_is_claimed_by_one_worker_and_only_where_the_job_stands(catalog: Database) -> None:
@@ -110,7 +112,7 @@ def test_an_ended_job_is_not_written_to_again(catalog: Database) -> None:
         claimed = jobs.claim(connection, "j-1", "build", 30)
         assert claimed is not None
         jobs.change(connection, "j-1", claimed[1], state=JobState.SUCCEEDED.value)
-        jobs.request_cancel(connection, "j-1")
+        jobs.order(connection, "j-1", JobState.QUEUED, cancel=True)
         jobs.set_progress(connection, "j-1", "build", 0.1)
         assert jobs.claim(connection, "j-1", "build", 30) is None
         assert not jobs.get(connection, "j-1").cancel_requested

@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, inspect
 
-from embedloop.catalog import corpora, documents
+from embedloop.catalog import corpora, documents, jobs
 from embedloop.catalog.database import Database
 from embedloop.catalog.migrate import check, downgrade, upgrade
 from embedloop.catalog.tables import metadata
 from embedloop.errors import Unavailable
+from embedloop.jobs import submit
+from embedloop.orders import Order, give
 from embedloop.policy import Policy
+from embedloop.records import JobKind, JobState
 
 
 def tables(engine: Engine) -> set[str]:
@@ -66,3 +69,17 @@ def test_a_block_that_raises_writes_nothing(database: Database) -> None:
         add_and_fail()
     with database.read() as connection:
         assert corpora.every(connection) == []
+
+
+def test_a_paused_job_goes_on_under_a_schema_that_knows_no_pause(database: Database, database_url: str) -> None:
+    with database.write() as connection:
+        corpora.add(connection, "papers", Policy())
+        job, _ = submit(connection, JobKind.REINDEX, "papers", {})
+        give(connection, job.job_id, Order.PAUSE)
+    downgrade(database_url, "0001")
+    with database.read() as connection:
+        assert jobs.get(connection, job.job_id).state is JobState.QUEUED
+    upgrade(database_url)
+    check(database_url)
+    with database.write() as connection:
+        give(connection, job.job_id, Order.PAUSE)

@@ -108,6 +108,31 @@ def test_a_shard_given_back_is_sent_again_when_its_pause_is_over(
         assert shards.errors(connection, "one") == []
 
 
+def test_a_shard_handed_back_is_the_next_to_be_sent_and_has_used_no_attempt(
+    catalog: Database, two_shards: list[int]
+) -> None:
+    with catalog.write() as connection:
+        for _ in range(10):
+            shard = shards.claim(connection, two_shards[0], 60)
+            assert shard is not None
+            assert shard.attempts == 1
+            shards.hand_back(connection, shard)
+            assert not shards.is_at_work(connection, "one")
+            assert shards.take_unsent(connection, "one", RESEND) == [two_shards[0]]
+
+
+def test_a_shard_that_another_worker_has_is_not_handed_back(catalog: Database, two_shards: list[int]) -> None:
+    with catalog.write() as connection:
+        paused = shards.claim(connection, two_shards[0], -1)
+        taken = shards.claim(connection, two_shards[0], 60)
+        assert paused is not None
+        assert taken is not None
+    with pytest.raises(LeaseLost), catalog.write() as connection:
+        shards.hand_back(connection, paused)
+    with catalog.write() as connection:
+        shards.renew(connection, taken, 60)
+
+
 def test_a_failed_shard_says_why_and_is_never_taken_again(catalog: Database, two_shards: list[int]) -> None:
     with catalog.write() as connection:
         shard = shards.claim(connection, two_shards[1], 60)

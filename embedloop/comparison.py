@@ -1,0 +1,199 @@
+"""What an index version holds beside what the catalog says, in memory that does not grow with the corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedloop.applier import View
+from embedloop.catalog import documents, index_versions
+from embedloop.corpus import passages_of
+from embedloop.index_rows import passage_id
+from embedloop.records import Passage, Placement
+
+_PARTS = 256
+_MODULUS = 1 << 128
+
+
+@dataclass
+class Checksum:
+    """An order-free checksum over keys of 16 bytes: their sum, in parts by the first byte of the key.
+
+    The parts that differ say where to look for what differs. Sums of hashes as in Bellare and Micciancio 1997,
+    "A New Paradigm for Collision-Free Hashing"; here it guards against accidents, not against an adversary.
+    """
+
+    counts: list[int] = field(default_factory=lambda: [0] * _PARTS)
+    sums: list[int] = field(default_factory=lambda: [0] * _PARTS)
+
+    def add(self, key: bytes) -> None:
+        self.counts[key[0]] += 1
+        self.sums[key[0]] = (self.sums[key[0]] + int.from_bytes(key)) % _MODULUS
+
+    @property
+    def count(self) -> int:
+        return sum(self.counts)
+
+    def hex(self) -> str:
+        """The whole in 32 hexadecimal digits."""
+        return f"{sum(self.sums) % _MODULUS:032x}"
+
+    def differing(self, other: Checksum) -> set[int]:
+        """The parts in which the two differ."""
+        return {
+            part
+            for part in range(_PARTS)
+            if (self.counts[part], self.sums[part]) != (other.counts[part], other.sums[part])
+        }
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the catalog says of a version, up to its cursor.
+
+    Attributes:
+        checksum: Over the keys that must be there.
+        in_motion: Keys of documents that changed after the cursor: their rows may be of either rev.
+        moving: Those documents.
+        missing: How many live documents are neither held nor failed.
+        first_missing: The first ids of them.
+        failed: Documents that could not be embedded.
+    """
+
+    checksum: Checksum
+    in_motion: set[bytes]
+    moving: set[str]
+    missing: int
+    first_missing: Sequence[str]
+    failed: set[str]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Keys that the catalog expects and Milvus lacks, or the other way round, and rows of a key seen before."""
+
+    absent: int
+    unexpected: int
+    repeated: int
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """A query's exact nearest: how many there are, and the cosine of the last of them."""
+
+    count: int
+    lowest: float
+
+
+def wanted(view: View, *, named: int) -> Wanted:
+    """Reads the catalog; `named` bounds how many missing documents are named."""
+    identity, corpus = view.version.index_version_id, view.version.corpus
+    with view.database.read() as connection:
+        cursor = index_versions.get(connection, identity).applied_seq
+        failed = set(index_versions.failures(connection, identity))
+        moving = documents.changed_after(connection, corpus, cursor)
+        placed = index_versions.placements_of(connection, identity, sorted(moving))
+        missing, first = index_versions.absent_documents(connection, identity, up_to_seq=cursor, named=named)
+    in_motion = {key for group in placed.values() for one in group for key in _keys(one)}
+    checksum = Checksum()
+    for key in _expected(view, in_motion):
+        checksum.add(key)
+    return Wanted(checksum, in_motion, moving, missing, first, failed)
+
+
+def scan(
+    view: View, expected: Wanted, queries: NDArray[np.float32], nearest: int
+) -> tuple[Checksum, int, list[Nearest]]:
+    """One pass over all rows.
+
+    Args:
+        view: The version.
+        expected: What the catalog says.
+        queries: (q, dim) float32, L2-normalised.
+        nearest: How many exact nearest to find of each query.
+
+    Returns:
+        The checksum over the keys, how many rows are of documents in motion, and each query's exact nearest.
+    """
+    seen, moving = Checksum(), 0
+    best = np.empty((len(queries), 0), dtype=np.float32)
+    for page in view.index.scan(view.version.collection, with_vectors=True):
+        view.check()
+        for row in page:
+            key = bytes.fromhex(row.passage_id)
+            if key in expected.in_motion:
+                moving += 1
+            else:
+                seen.add(key)
+        vectors = np.stack([row.vector for row in page if row.vector is not None])
+        best = -np.sort(-np.hstack([best, queries @ vectors.T]), axis=1)[:, :nearest]
+    return seen, moving, [Nearest(len(scores), float(scores[-1])) for scores in best if len(scores)]
+
+
+def difference(view: View, expected: Wanted, seen: Checksum) -> Difference:
+    """Looks again, at the parts of the keys in which the checksums differ."""
+    parts = expected.checksum.differing(seen)
+    if not parts:
+        return Difference(0, 0, 0)
+    keys = {key for key in _expected(view, expected.in_motion) if key[0] in parts}
+    found: set[bytes] = set()
+    rows = 0
+    for page in view.index.scan(view.version.collection):
+        view.check()
+        for row in page:
+            key = bytes.fromhex(row.passage_id)
+            if key[0] in parts and key not in expected.in_motion:
+                found.add(key)
+                rows += 1
+    return Difference(len(keys - found), len(found - keys), rows - len(found))
+
+
+def altered_passages(view: View, expected: Wanted, sample: int) -> tuple[int, list[str]]:
+    """Compares what Milvus holds of documents spread over the corpus with what is cut from the catalog now.
+
+    Returns:
+        How many passages were compared, and in words those that are not there as they should be.
+    """
+    with view.database.read() as connection:
+        ids = documents.spread(connection, view.version.corpus, sample)
+        found = documents.get_many(connection, view.version.corpus, ids)
+    compared, altered = 0, []
+    for identity, document in found.items():
+        if identity in expected.moving or identity in expected.failed:
+            continue
+        view.check()
+        passages = passages_of(document, view.chunker)[:sample]
+        stored = view.index.passages(view.version.collection, [p.passage_id for p in passages])
+        compared += len(passages)
+        altered += [
+            f"document {identity!r} passage {p.passage_id}: {what}"
+            for p in passages
+            if (what := _alteration(p, stored)) is not None
+        ]
+    return compared, altered
+
+
+def _alteration(passage: Passage, stored: Mapping[str, Passage]) -> str | None:
+    held = stored.get(passage.passage_id)
+    if held is None:
+        return "absent"
+    names = ("document_id", "rev", "ordinal", "title", "text", "metadata")
+    wrong = [name for name in names if getattr(held, name) != getattr(passage, name)]
+    return f"{', '.join(wrong)} differs" if wrong else None
+
+
+def _expected(view: View, in_motion: set[bytes]) -> Iterator[bytes]:
+    with view.database.read() as connection:
+        for page in index_versions.iterate_placements(connection, view.version.index_version_id):
+            view.check()
+            for placed, live in page:
+                if live and placed.written:
+                    yield from (key for key in _keys(placed) if key not in in_motion)
+
+
+def _keys(placed: Placement) -> Iterator[bytes]:
+    for ordinal in range(placed.passages):
+        yield bytes.fromhex(passage_id(placed.document_id, placed.rev, ordinal))
