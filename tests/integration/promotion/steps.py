@@ -1,4 +1,4 @@
-"""Every step of a promotion at which its process can die, and who is in charge then; docs/operations.md has the same."""
+"""Every step of a promotion at which its process can die, and who is in charge then; see docs/operations.md."""
 
 from __future__ import annotations
 
