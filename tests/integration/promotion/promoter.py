@@ -1,8 +1,8 @@
 """A process that promotes what it is told to, and at a step that it is told of dies as by kill -9.
 
 It reads one JSON object a line, `{"candidate": ..., "timeout_seconds": ..., "die_at": step or null}`, and
-answers each with a line, `{"promoted": bool, "code": ..., "message": ...}`. What it watches are its own calls to
-the catalog and to Milvus: the product knows nothing of it, and nothing of the product runs after the end.
+answers each with a line, `{"promoted": bool, "code": ..., "message": ...}`. What it watches are its own calls
+to the catalog and to Milvus: the product knows nothing of it, and nothing of the product runs after the end.
 """
 
 from __future__ import annotations
