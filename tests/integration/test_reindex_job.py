@@ -17,7 +17,7 @@ from embedloop.catalog import jobs as job_rows
 from embedloop.catalog.database import Database
 from embedloop.catalog.tables import jobs as jobs_table
 from embedloop.catalog.tables import shards as shards_table
-from embedloop.errors import Unavailable
+from embedloop.errors import PromotionRefused, Unavailable
 from embedloop.index import MilvusIndex
 from embedloop.policy import Policy
 from embedloop.promotion import alias_of
@@ -203,6 +203,39 @@ def test_a_promote_that_was_killed_after_it_published_ends_well(bench: Bench, ti
     assert job.state is JobState.SUCCEEDED
     assert job.result is not None
     assert job.result["promoted"] is True
+
+
+def test_a_promote_that_was_killed_while_it_prepared_is_taken_over_at_once(
+    bench: Bench, tiny: ModelVersion
+) -> None:
+    job_id = bench.submit(model_version=tiny.model_id)
+    candidate = bench.run_until(job_id, "promote").checkpoint["index_version"]
+
+    def killed(parts: Parts, job: Job, lease: jobs.Lease) -> jobs.Outcome:
+        with parts.database.write() as connection:
+            promotions.open_promotion(
+                connection,
+                promotion_id="p-dead",
+                corpus=job.corpus,
+                candidate=candidate,
+                replaces=None,
+                token=corpora.next_promotion_token(connection, job.corpus),
+                timeout_seconds=3600,
+                actor=f"job {job.job_id}",
+            )
+        raise ProcessGone
+
+    with pytest.raises(ProcessGone):
+        bench.run(job_id, killed)
+    bench.expire(job_id)
+    job = bench.run(job_id)
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert bench.world.corpus().serving == candidate
+    with (
+        bench.world.database.write() as connection,
+        pytest.raises(PromotionRefused, match="another worker took the job over"),
+    ):
+        promotions.publish(connection, "p-dead")
 
 
 def test_an_applier_at_work_makes_the_verification_wait_without_using_an_attempt(
