@@ -43,6 +43,7 @@ def promote(
     actor: str,
     timeout_seconds: float,
     pause: Callable[[float], None] = time.sleep,
+    check: Callable[[], None] = lambda: None,
 ) -> Corpus:
     """Moves a corpus to `candidate`: prepare in every replica, publish in the catalog, move the alias.
 
@@ -54,6 +55,7 @@ def promote(
         actor: Who asked, for the record.
         timeout_seconds: How long the replicas have to load the candidate and the candidate to catch up.
         pause: Waits between two looks; replaced in tests.
+        check: Asked before each wait until the candidate is published; what it raises calls the promotion off.
 
     Raises:
         PromotionRefused: unverified, against the gate, behind the serving version, or a replica was not ready
@@ -75,10 +77,15 @@ def promote(
             timeout_seconds=timeout_seconds,
             actor=actor,
         )
+
+    def wait(seconds: float) -> None:
+        check()
+        pause(seconds)
+
     try:
         deadline = time.monotonic() + timeout_seconds
-        _wait_prepared(database, corpus, candidate, deadline, pause)
-        _publish(database, promotion_id, corpus, candidate, deadline, pause)
+        _wait_prepared(database, corpus, candidate, deadline, wait)
+        _publish(database, promotion_id, corpus, candidate, deadline, wait)
     except BaseException as error:
         _call_off(database, promotion_id, error)
         raise

@@ -30,5 +30,6 @@ def promote(parts: Parts, job: Job, lease: Lease) -> Outcome:
             candidate,
             actor=actor,
             timeout_seconds=parts.settings.promotion_timeout_seconds,
+            check=lease.check,
         )
     return Advance({"promoted": True})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from embedloop.records import IndexState, IndexVersion, Job, JobKind, JobState, 
 from embedloop.reembed import MAX_SHARD_ATTEMPTS
 from embedloop.registry import ModelStore
 from embedloop.settings import Settings
-from tests.integration.conftest import CHUNKING, LEASE, TEXTS, ProcessGone, World
+from tests.integration.conftest import CHUNKING, LEASE, TEXTS, ProcessGone, World, preparing, until
 from tests.servers import Server
 from workers import promote as promote_stage
 from workers import reembed as reembed_stages
@@ -236,6 +237,24 @@ def test_a_promote_that_was_killed_while_it_prepared_is_taken_over_at_once(
         pytest.raises(PromotionRefused, match="another worker took the job over"),
     ):
         promotions.publish(connection, "p-dead")
+
+
+def test_a_job_cancelled_while_its_promotion_waits_for_a_replica_calls_it_off(
+    bench: Bench, tiny: ModelVersion
+) -> None:
+    job_id = bench.submit(model_version=tiny.model_id)
+    bench.run_until(job_id, "promote")
+    with bench.world.database.write() as connection:
+        promotions.hold(connection, "r-1", bench.world.name, serving=None, prepared=None, lease_seconds=300)
+    running = threading.Thread(target=bench.run, args=(job_id,))
+    running.start()
+    until(lambda: preparing(bench.world) is not None, "the promotion prepares")
+    with bench.world.database.write() as connection:
+        jobs.cancel(connection, job_id)
+    running.join(60)
+    assert bench.job(job_id).state is JobState.CANCELLED
+    assert preparing(bench.world) is None
+    assert bench.world.corpus().serving is None
 
 
 def test_an_applier_at_work_makes_the_verification_wait_without_using_an_attempt(
