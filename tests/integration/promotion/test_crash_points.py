@@ -70,7 +70,7 @@ def die_at(promoter: Promoter, world: World, replicas: list[Replica], new: View,
     promoter.ask(identity(new), timeout_seconds=2 if is_called_off else 60, die_at=step.name)
     until(lambda: promoter.is_gone or preparing(world) is not None, "the promotion prepares")
     for replica in replicas[: step.acknowledge]:
-        replica.refresh()
+        until(lambda replica=replica: acknowledged(world, replica, new), "the replica acknowledges")  # type: ignore[misc]
     until(lambda: promoter.is_gone or world.corpus().serving == identity(new), "the promotion is published")
     for replica in replicas[: step.follow]:
         replica.refresh()
@@ -78,6 +78,14 @@ def die_at(promoter: Promoter, world: World, replicas: list[Replica], new: View,
     assert promoter.was_killed
     with world.database.write() as connection:
         promotions.leave(connection, "r-slow")
+
+
+def acknowledged(world: World, replica: Replica, new: View) -> bool:
+    """Looks once; a candidate is loaded beside that, and told at a later look."""
+    replica.refresh()
+    with world.database.read() as connection:
+        held = {r.replica_id: r.prepared for r in promotions.holders(connection, world.name)}
+    return held[replica.replica_id] == identity(new)
 
 
 def hold(world: World, replica_id: str) -> None:
