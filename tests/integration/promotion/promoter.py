@@ -100,7 +100,7 @@ class MortalDatabase(Database):
     @contextmanager
     def write(self) -> Iterator[Connection]:
         with super().write() as connection:
-            if self._state(connection) == "preparing" and self._candidate_is_everywhere(connection):
+            if self._candidate_is_everywhere(connection):
                 self._death.at("all replicas have acknowledged")
             yield connection
             commit = _COMMITS[self._state(connection)]
@@ -113,9 +113,11 @@ class MortalDatabase(Database):
         return connection.execute(newest.limit(1)).scalar_one_or_none() or "none"
 
     def _candidate_is_everywhere(self, connection: Connection) -> bool:
-        candidate = promotions.preparing(connection)[self._corpus].candidate
+        under_way = promotions.preparing(connection).get(self._corpus)
+        if under_way is None:
+            return False
         heard = promotions.heard(connection, self._corpus, HEARD_WITHIN_SECONDS)
-        return [r.prepared for r in heard] == [candidate] * REPLICAS
+        return [r.prepared for r in heard] == [under_way.candidate] * REPLICAS
 
 
 class MortalIndex(MilvusIndex):
