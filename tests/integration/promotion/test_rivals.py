@@ -36,6 +36,8 @@ def test_of_two_processes_that_promote_at_once_one_wins_every_round(
         (loser,) = told
         assert loser != winner
         hold(world, serving, winner)
+        until(lambda winner=winner: world.corpus().serving == winner, "it is published")  # type: ignore[misc]
+        hold(world, winner, None)
         for listener in listeners:
             listener.join(timeout=60)
         assert told[str(winner)]["promoted"], told
