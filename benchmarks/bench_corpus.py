@@ -29,7 +29,6 @@ JOB_SECONDS = 3600.0
 FOUND_SECONDS = 300.0
 JOB_LOOK_SECONDS = 0.1
 FOUND_LOOK_SECONDS = 0.05
-OWN = ("service", "apply", "default", "embed-1", "train", "beat", "valkey")
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Bench:
     def pids(self) -> dict[str, int]:
         """The process of each part that runs now; children of theirs are not listed."""
         found = dict(self.servers) | {"milvus": self.engine.pid}
-        for name in OWN:
+        for name in self.stack.names:
             try:
                 found[name] = self.stack.pid(name)
             except Unavailable:
@@ -152,6 +151,7 @@ def running(
     broker: str | None = None,
     servers: Mapping[str, int] | None = None,
     policy: Mapping[str, Any] | None = None,
+    with_corpus: bool = True,
 ) -> Iterator[Bench]:
     """Starts a stack in a temporary folder on a Milvus, with an empty corpus that has its index version.
 
@@ -161,13 +161,15 @@ def running(
         broker: A Valkey; None starts one.
         servers: Processes of the servers given.
         policy: Of the corpus.
+        with_corpus: False leaves making corpora to the caller.
     """
     with tempfile.TemporaryDirectory(prefix="embedloop-bench-") as folder:
         say("starting the stack")
         stack = Stack(Path(folder), milvus=engine.uri, database=database, broker=broker)
         with stack, Client(stack.url, stack.admin_key, timeout_seconds=60.0) as client:
-            created = client.create_corpus(CORPUS, policy=policy)
-            check_succeeded(client.wait_for_job(created["job"], JOB_SECONDS))
+            if with_corpus:
+                created = client.create_corpus(CORPUS, policy=policy)
+                check_succeeded(client.wait_for_job(created["job"], JOB_SECONDS))
             yield Bench(stack, client, engine, servers or {})
             say("stopping the stack")
 

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bench_corpus, command, engines, soak_checks, soak_figures, soak_picture
+from benchmarks import command, parts, soak_checks, soak_figures, soak_picture
 from benchmarks.bench_corpus import CORPUS, Bench
 from benchmarks.plan import SoakPlan
 from benchmarks.progress import say, show
@@ -26,7 +24,6 @@ from embedloop.client import AsyncClient, Client
 from embedloop.demo.ontology import Term, Vocabulary
 from embedloop.errors import EmbedloopError
 from embedloop.records import JobKind, Split
-from tests import servers
 
 CYCLE_AT = 1 / 3
 # The gate is open and no cycle starts by itself: one cycle, and its promotion under load, is what is looked at.
@@ -53,7 +50,7 @@ def run(plan: SoakPlan, folder: Path) -> None:
     vocabulary = command.vocabulary(plan.terms)
     settings = command.settings_of(vocabulary) | {"plan": asdict(plan)}
     report = Report("soak", folder, settings, soak_picture.draw)
-    with _production_parts() as bench:
+    with parts.running(parts.PRODUCTION, policy=POLICY) as bench:
         bench.ingest(vocabulary.terms)
         _label(bench.client, vocabulary, plan)
         asyncio.run(_soak(bench, vocabulary, plan, report))
@@ -89,33 +86,6 @@ async def _start_cycle(client: AsyncClient, watch: Watch, after_seconds: float) 
     await asyncio.sleep(after_seconds)
     say("starting a cycle")
     watch.follow(await client.submit_job(JobKind.CYCLE.value, CORPUS))
-
-
-@contextmanager
-def _production_parts() -> Iterator[Bench]:
-    """A stack on a PostgreSQL and a Valkey that are started for it, and on the Milvus engine."""
-    with (
-        tempfile.TemporaryDirectory(prefix="embedloop-soak-postgres-") as postgres_folder,
-        tempfile.TemporaryDirectory(prefix="embedloop-soak-valkey-") as valkey_folder,
-        engines.running(engines.ENGINE) as engine,
-    ):
-        postgres = servers.postgres(Path(postgres_folder))
-        valkey = servers.valkey(Path(valkey_folder))
-        say("starting PostgreSQL and Valkey")
-        try:
-            postgres.start()
-            valkey.start()
-            with bench_corpus.running(
-                engine,
-                database=servers.postgres_url(postgres),
-                broker=f"redis://127.0.0.1:{valkey.port}/0",
-                servers={"postgres": postgres.pid, "valkey": valkey.pid},
-                policy=POLICY,
-            ) as bench:
-                yield bench
-        finally:
-            valkey.stop()
-            postgres.stop()
 
 
 def _label(client: Client, vocabulary: Vocabulary, plan: SoakPlan) -> None:
