@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,9 +105,7 @@ class Bench:
         say(f"ingesting {len(terms)} terms")
         begin = time.perf_counter()
         documents = (term.document for term in terms)
-        for line in self.client.bulk_documents(CORPUS, documents, wait_applied=True):
-            if line.get("status") == "refused":
-                raise EmbedloopError(f"every term must be stored, line {line['line']}: {line['error']}")
+        check_stored(self.client.bulk_documents(CORPUS, documents, wait_applied=True))
         applied = time.perf_counter() - begin
         self._wait_until_found(terms[-1])
         return {"applied": applied, "found": time.perf_counter() - begin}
@@ -135,12 +133,12 @@ class Bench:
             pause.wait(FOUND_LOOK_SECONDS)
 
 
-def serving(client: Client) -> Json:
+def serving(client: Client, corpus: str = CORPUS) -> Json:
     """The index version that serves. Raises NotFound when none does."""
-    for version in client.index_versions(CORPUS):
+    for version in client.index_versions(corpus):
         if version["state"] == IndexState.SERVING.value:
             return version
-    raise NotFound(f"corpus {CORPUS!r} must be served by an index version, none serves")
+    raise NotFound(f"corpus {corpus!r} must be served by an index version, none serves")
 
 
 @contextmanager
@@ -172,6 +170,13 @@ def running(
                 check_succeeded(client.wait_for_job(created["job"], JOB_SECONDS))
             yield Bench(stack, client, engine, servers or {})
             say("stopping the stack")
+
+
+def check_stored(lines: Iterable[Json]) -> None:
+    """Raises EmbedloopError for the first line of a bulk request that was refused."""
+    for line in lines:
+        if line.get("status") == "refused":
+            raise EmbedloopError(f"every line must be stored, line {line['line']}: {line['error']}")
 
 
 def check_succeeded(job: Json) -> None:
