@@ -69,7 +69,7 @@ def run(plan: SwapPlan, kind: str, folder: Path) -> None:
         )
         for part in prepared:
             measured[part.corpus] = asyncio.run(_measure(bench, urls, part, vocabulary, plan))
-            report.keep("measured", measured)
+            report.keep("under_load", measured)
     report.keep("verdicts", swap_figures.judged(measured))
     report.finish()
     _show(report.content)
@@ -185,13 +185,13 @@ def _judge(bench: Bench, part: Part, searchers: Searchers) -> dict[str, Any]:
 
 def _show(found: dict[str, Any]) -> None:
     rows: list[list[object]] = []
-    for name, part in found["measured"].items():
+    for name, part in found["under_load"].items():
         for phase, figures in part["latency_ms"].items():
             shares = [figures.get(share) for share in ("p50", "p95", "p99", "max")]
             rows.append([f"{name}, {phase}", figures["searches"], *shares])
     show("Latency in ms", ["part, phase", "searches", "p50", "p95", "p99", "max"], rows)
     rows = []
-    for name, part in found["measured"].items():
+    for name, part in found["under_load"].items():
         rows += [[f"{name}, swaps, {kind}", count] for kind, count in part["swaps"].items()]
         rows.append([f"{name}, s of a swap, median", part["swap_seconds"]["median"]])
         rows.append([f"{name}, s of a re-embed, median", part["build_seconds"]["median"]])

@@ -24,7 +24,7 @@ SHADES = {"calm": "#9aa5b1", "building": "#6ba3b8", "swapping": "#1f6f8b"}
 
 def draw(report: Mapping[str, Any], path: Path) -> None:
     """Draws the whole report."""
-    measured = report["measured"]
+    measured = report["under_load"]
     figure, panels = figure_of(len(measured) + 1, 2, height=4.0 * (len(measured) + 1))
     for row, (name, part) in enumerate(measured.items()):
         _over_time(wide(figure, panels, row), name, part, report["settings"]["plan"])
