@@ -8,7 +8,6 @@ import string
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks.plan import SEED
@@ -19,11 +18,14 @@ WORDS = 5000
 WORDS_PER_TEXT = 12
 WEIGHTS = "model.safetensors"
 TABLE = "embeddings.word_embeddings.weight"
-# Texts of people have some twenty degrees of freedom; in 384 no graph index finds the nearest ones.
-FREEDOM = 24
+# Far greater than the vectors of positions and token types, which all texts share.
+WEIGHT_OF_WORDS = 20.0
+# A text has words of one topic: without topics all are equally far, and no index finds the nearest.
+TOPICS = 200
 DESCRIPTION = (
-    f"BERT without layers: {WORDS} words with random vectors of a {FREEDOM}-dimensional subspace, mean-pooled "
-    "and normalised; registered, exported to ONNX and hashed by the service like every base model"
+    f"BERT without layers: {WORDS} words with random vectors, mean-pooled and normalised; registered, exported "
+    "to ONNX and hashed by the service like every base model. "
+    f"A text has {WORDS_PER_TEXT} words of one of {TOPICS} topics"
 )
 
 
@@ -36,16 +38,12 @@ def words() -> list[str]:
 def build(folder: Path) -> Path:
     """A folder that is registered, exported to ONNX and hashed like every other model.
 
-    It is a BERT without layers: a text's vector is the normalised mean of its words' vectors, which are random
-    ones of a subspace of `FREEDOM` dimensions: (384,) float32.
+    It is a BERT without layers: a text's vector is the normalised mean of random vectors of its words, (384,)
+    float32.
     """
     build_tiny_model(folder, dimension=DIMENSION, seed=SEED, words=words(), layers=0)
     weights = load_file(folder / WEIGHTS)
-    generator = torch.Generator().manual_seed(SEED)
-    size, width = weights[TABLE].shape
-    narrow = torch.randn(size, FREEDOM, generator=generator)
-    # Far greater than the vectors of positions and token types, which all texts share.
-    weights[TABLE] = narrow @ torch.randn(FREEDOM, width, generator=generator)
+    weights[TABLE] *= WEIGHT_OF_WORDS
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
     return folder
 
@@ -54,5 +52,6 @@ def documents(count: int) -> Iterator[dict[str, str]]:
     """Documents of one passage each, seeded: more of them begin with the same ones."""
     rng, known = random.Random(SEED), words()
     for number in range(count):
-        title, *text = rng.choices(known, k=1 + WORDS_PER_TEXT)
+        topic = known[rng.randrange(TOPICS) :: TOPICS]
+        title, *text = rng.choices(topic, k=1 + WORDS_PER_TEXT)
         yield {"id": f"d{number:06}", "title": title, "text": " ".join(text)}
