@@ -27,6 +27,7 @@ from benchmarks.swap_models import Part
 from benchmarks.swap_moves import Mover
 from benchmarks.swap_oracle import TOLERANCE, Oracle
 from benchmarks.swap_traffic import Searchers
+from benchmarks.swap_watch import LagWatch
 from benchmarks.writing import Writer, at_times
 from embedloop.client import AsyncClient
 from embedloop.demo.ontology import Term, Vocabulary
@@ -98,9 +99,10 @@ async def _measure(
             [writer.ledger for writer in writers],
         )
         mover = Mover(clients, part, plan.calm_seconds)
+        lag = LagWatch(bench, clients[0], part.corpus)
         say(f"{part.corpus}: {plan.clients} clients, {part.writes:g} writes/s")
         begin = time.perf_counter()
-        await _under_load(searchers, writers, part.writes, mover, begin)
+        await _under_load(searchers, writers, part.writes, mover, lag, begin)
         end = time.perf_counter()
     failed.update(f"search: {one.error}" for one in searchers.searches if one.error is not None)
     written = sum((writer.done for writer in writers), Counter())
@@ -121,17 +123,24 @@ async def _measure(
         "latency_ms": swap_figures.latencies(
             searchers.searches, mover.swaps, begin + swap_figures.WARM_UP_SECONDS
         ),
+        "most": lag.most(),
         "each_swap": swaps,
+        "lag": lag.columns,
         "windows": swap_figures.windows(searchers.searches, begin, end),
     }
 
 
 async def _under_load(
-    searchers: Searchers, writers: Sequence[Writer], writes: float, mover: Mover, begin: float
+    searchers: Searchers,
+    writers: Sequence[Writer],
+    writes: float,
+    mover: Mover,
+    lag: LagWatch,
+    begin: float,
 ) -> None:
     """Ends when the last swap has."""
     async with asyncio.TaskGroup() as group:
-        going_on = [group.create_task(searchers.go_on())]
+        going_on = [group.create_task(searchers.go_on()), group.create_task(lag.go_on())]
         for number, writer in enumerate(writers):
             schedule = poisson_schedule(writes / len(writers), LONGEST_SECONDS, SEED + number)
             going_on.append(group.create_task(_write(writer, begin, schedule)))
@@ -198,6 +207,7 @@ def _show(found: dict[str, Any]) -> None:
         rows.append([f"{name}, answers checked", part["oracle"]["checked"]])
         rows.append([f"{name}, ambiguous", part["oracle"]["ambiguous"]])
         rows.append([f"{name}, writes/s", part["writes"]["a_second"]])
+        rows += [[f"{name}, most of {what}", count] for what, count in part["most"].items()]
         rows += [[f"{name}, error, {kind}", count] for kind, count in part["errors"].items()]
         rows += [[f"{name}, wrong, {kind}", count] for kind, count in part["wrong"].items()]
     show("Swaps", ["what", "value"], rows)
