@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,13 +84,11 @@ async def _measure(
     spare = command.spare_terms(vocabulary)
     failed: Counter[str] = Counter()
     async with AsyncExitStack() as stack:
-        clients = [
-            await stack.enter_async_context(
-                AsyncClient(url, bench.stack.admin_key, timeout_seconds=CALL_SECONDS, retries=0)
-            )
-            for url in urls
-        ]
-        writers = _writers(clients, part, spare, failed)
+        connect = partial(AsyncClient, api_key=bench.stack.admin_key, timeout_seconds=CALL_SECONDS)
+        # What people do is not repeated, so that each failure is seen.
+        people = [await stack.enter_async_context(connect(url, retries=0)) for url in urls]
+        operators = [await stack.enter_async_context(connect(url)) for url in urls]
+        writers = _writers(people, part, spare, failed)
         searchers = Searchers(
             urls,
             bench.stack.admin_key,
@@ -98,8 +97,8 @@ async def _measure(
             plan,
             [writer.ledger for writer in writers],
         )
-        mover = Mover(clients, part, plan.calm_seconds)
-        lag = LagWatch(bench, clients[0], part.corpus)
+        mover = Mover(operators, part, plan.calm_seconds)
+        lag = LagWatch(bench, operators[0], part.corpus)
         say(f"{part.corpus}: {plan.clients} clients, {part.writes:g} writes/s")
         begin = time.perf_counter()
         await _under_load(searchers, writers, part.writes, mover, lag, begin)

@@ -16,7 +16,7 @@ from embedloop.client import AsyncClient
 from embedloop.errors import DeadlineExceeded
 from embedloop.records import IndexState, JobKind, JobState
 
-LOOK_SECONDS = 0.05
+LOOK_SECONDS = 0.1
 REEMBED, PROMOTE, ROLLBACK = "re-embed", "promote", "rollback"
 
 

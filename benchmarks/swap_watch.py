@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.bench_corpus import Bench
 from benchmarks.soak_watch import broker_of, queued
 from embedloop.client import AsyncClient
+from embedloop.errors import EmbedloopError
 from embedloop.records import IndexState
 
 LOOK_SECONDS = 1.0
@@ -29,7 +30,10 @@ class LagWatch:
         """Looks until it is cancelled."""
         begin = time.perf_counter()
         while True:
-            versions = await self._client.index_versions(self._corpus)
+            try:
+                versions = await self._client.index_versions(self._corpus)
+            except EmbedloopError:
+                versions = []
             # The newest of a state: older standbys are about to be retired.
             lags = {one["state"]: one["lag"] for one in reversed(versions) if one["state"] in FOLLOWING}
             tasks = None if self._broker is None else await asyncio.to_thread(queued, self._broker)
