@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks import swap_figures
+from benchmarks import swap_figures, swap_load
 from benchmarks.swap_figures import BUILDING, CALM, SWAPPING, phase_of
 from benchmarks.swap_moves import Swap
 from benchmarks.swap_oracle import Answer
 from benchmarks.swap_traffic import Search
+from embedloop.demo.ontology import Case, Term, Vocabulary
 from embedloop.errors import InvalidInput
 
 ANSWER = Answer(0, "iv", "m", ((0, 1.0),))
@@ -108,3 +109,10 @@ def test_latency_during_swaps_is_told_beside_that_without() -> None:
     told = swap_figures.judged({"real": part(latency_ms=during)})
     assert told["real_p50_swapping_to_calm"] == {"value": 1.5}
     assert told["real_p99_swapping_to_calm"] == {"value": 2.5}
+
+
+def test_queries_ask_for_documents_that_stay_and_for_those_that_are_written() -> None:
+    terms = tuple(Term(f"T{n}", f"name {n}", "definition", ()) for n in range(20))
+    cases = tuple(Case(f"synonym {n}", f"T{n}") for n in range(20))
+    queries = swap_load.queries_of(Vocabulary(terms, cases, (), (), "release"), terms[10:], 8)
+    assert queries == [*(f"synonym {n}" for n in range(6)), "name 10", "name 11"]
