@@ -11,7 +11,7 @@ TEST_PROCESSES ?= 2
 PLAIN := $(VENV)/plain-service
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit check format plain-service bench soak clean
+.PHONY: help setup demo test test-unit check format plain-service bench bench-swap bench-scale soak clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,6 +59,12 @@ bench: setup plain-service  ## measure search, re-embedding and training; writes
 	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.reembed
 	$(BIN)/python -m benchmarks.training
+
+bench-swap: setup  ## 40 swaps under load on two replicas, every answer checked; writes benchmarks/results/
+	$(BIN)/python -m benchmarks.swap
+
+bench-scale: setup  ## re-embed 100,000 rows beside bare insertion; writes benchmarks/results/
+	$(BIN)/python -m benchmarks.scale
 
 soak: setup  ## 30 minutes of mixed load on Milvus, PostgreSQL and Valkey; writes benchmarks/results/
 	$(BIN)/python -m benchmarks.soak

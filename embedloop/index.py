@@ -38,6 +38,8 @@ MAX_WINDOW = 16_384
 SCAN_ROWS = 1000
 SEAL_SECONDS = 300.0
 SEAL_LOOK_SECONDS = 0.25
+# Without vectors. A server reads all keys for each page, so that few large pages cost less.
+SCAN_KEYS = 10_000
 _CHANNEL_OPTIONS = {
     # pymilvus pings every 10 s; a gRPC server takes that for an attack and closes the connection.
     "grpc.keepalive_time_ms": 300_000,
@@ -290,7 +292,7 @@ class MilvusIndex:
         """All rows in pages, in no set order and no snapshot: rows written meanwhile may be missing."""
         fields = ["passage_id", "document_id", "rev"] + (["vector"] if with_vectors else [])
         pages = self._iterated if self.capabilities().iterator_timestamps else self._paged
-        for page in pages(collection, fields):
+        for page in pages(collection, fields, SCAN_ROWS if with_vectors else SCAN_KEYS):
             yield [
                 Row(
                     row["passage_id"],
@@ -301,12 +303,12 @@ class MilvusIndex:
                 for row in page
             ]
 
-    def _iterated(self, collection: str, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
+    def _iterated(self, collection: str, fields: list[str], size: int) -> Iterator[list[dict[str, Any]]]:
         iterator = self._loaded(
             collection,
             lambda: self._client.query_iterator(
                 collection,
-                batch_size=SCAN_ROWS,
+                batch_size=size,
                 output_fields=fields,
                 timeout=max(30.0, self._timeout),
             ),
@@ -317,19 +319,19 @@ class MilvusIndex:
         finally:
             iterator.close()
 
-    def _paged(self, collection: str, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
+    def _paged(self, collection: str, fields: list[str], size: int) -> Iterator[list[dict[str, Any]]]:
         """What an iterator does, without a time to read at: it would be this machine's, and miss late rows."""
         last = ""
-        while page := self._loaded(collection, partial(self._page_after, collection, last, fields)):
+        while page := self._loaded(collection, partial(self._page_after, collection, last, fields, size)):
             yield page
             last = page[-1]["passage_id"]
 
-    def _page_after(self, collection: str, last: str, fields: list[str]) -> list[dict[str, Any]]:
+    def _page_after(self, collection: str, last: str, fields: list[str], size: int) -> list[dict[str, Any]]:
         """The rows that follow a key, in the order of keys."""
         rows: list[dict[str, Any]] = self._client.query(
             collection,
             filter=f'passage_id > "{last}"',
-            limit=SCAN_ROWS,
+            limit=size,
             output_fields=fields,
             timeout=max(30.0, self._timeout),
             # Without these, a server may answer with any rows that follow.

@@ -64,10 +64,10 @@ def plan(
 def embed_shard(view: View, shard: Shard) -> int:
     """Embeds the live documents of a shard; doing it twice changes nothing. Returns its passages."""
     with view.database.read() as connection:
-        found = documents.in_range(
+        ids = documents.ids_in_range(
             connection, view.version.corpus, shard.first_document_id, shard.last_document_id
         )
-    return apply_documents(view, [d.document_id for d in found])
+    return apply_documents(view, ids)
 
 
 def finish_backfill(database: Database, index_version_id: str) -> None:

@@ -138,7 +138,7 @@ def test_a_job_cancelled_while_its_promotion_waits_for_a_replica_calls_it_off(
     running.start()
     until(lambda: preparing(bench.world) is not None, "the promotion prepares")
     with bench.world.database.write() as connection:
-        jobs.cancel(connection, job_id)
+        give(connection, job_id, Order.CANCEL)
     running.join(60)
     assert bench.job(job_id).state is JobState.CANCELLED
     assert preparing(bench.world) is None
