@@ -83,13 +83,32 @@ class Documents:
     def acknowledge(self, document_id: str, state: State) -> None:
         """The write was acknowledged: nothing before it is possible any more."""
         with self._lock:
-            self._possible[document_id] = (state,)
+            later = [s for s in self._possible[document_id] if s.number > state.number]
+            self._possible[document_id] = (state, *later)
+
+    def repeat(self, document_id: str) -> State | None:
+        """The state to write once more; None when it is in doubt or deleted."""
+        states = self.states(document_id)
+        return states[0] if len(states) == 1 and states[0].is_live else None
 
     def withdraw(self, document_id: str, state: State) -> None:
         """The write was refused: it changed nothing."""
         with self._lock:
             left = tuple(s for s in self._possible[document_id] if s != state)
             self._possible[document_id] = left
+
+    def missing(self, document_id: str, state: State) -> bool:
+        """A delete was refused, for there is no such document: it changed nothing.
+
+        Returns:
+            Whether that was possible; when it was not, an acknowledged write has been lost.
+        """
+        with self._lock:
+            others = [s for s in self._possible[document_id] if s != state]
+            gone = [s for s in others if not s.is_live and s.number < state.number]
+            later = [s for s in others if s.number > state.number]
+            self._possible[document_id] = (*(gone[-1:] or [State(state.number, None)]), *later)
+            return bool(gone)
 
     def pin(self, document_id: str, number: int | None) -> bool:
         """Takes what the service shows now (None: no such document) for true.
@@ -176,6 +195,10 @@ class Serving:
         self.targets.append(target)
         self.acknowledged += 1
 
+    def refuse(self) -> None:
+        """It was never tried."""
+        self.begun -= 1
+
     def doubt(self, targets: Iterable[str]) -> None:
         self.targets.extend(targets)
 
@@ -183,6 +206,19 @@ class Serving:
         if self.begun == self.acknowledged == 1:
             return {self.targets[0]}
         return {self.before, *self.targets}
+
+    def missing(self, document_id: str, state: State) -> bool:
+        """A delete was refused, for there is no such document: it changed nothing.
+
+        Returns:
+            Whether that was possible; when it was not, an acknowledged write has been lost.
+        """
+        with self._lock:
+            others = [s for s in self._possible[document_id] if s != state]
+            gone = [s for s in others if not s.is_live and s.number < state.number]
+            later = [s for s in others if s.number > state.number]
+            self._possible[document_id] = (*(gone[-1:] or [State(state.number, None)]), *later)
+            return bool(gone)
 
     def pin(self, serving: str | None) -> None:
         """Takes what serves now for true; a new round begins."""

@@ -135,7 +135,7 @@ class Round:
 # What happens beside the light steps; every second round or so moves the corpus.
 _ROUNDS: Sequence[tuple[Event, ...]] = (
     (Reembed(1, True, True),),
-    (Zombie("embed"),),
+    (Reembed(1, False, True), Zombie("embed")),
     (Reembed(2, False, False), Promote()),
     (Rollback(),),
     (),

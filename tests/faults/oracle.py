@@ -1,0 +1,104 @@
+"""What an index version must answer, computed from its own model and chunking and not from what it claims."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedloop.client.results import SearchResult
+from embedloop.encoder import TOKENIZER_FILE, OnnxEncoder
+from embedloop.index_rows import passage_id
+from embedloop.records import IndexVersion
+from embedloop.text.chunking import Chunker, embedding_text
+from tests.faults.cluster import Cluster
+from tests.faults.model import NUMBER, Documents
+from tests.servers import once_it_answers
+
+# Milvus and ONNX Runtime add up in another order for batches of other lengths.
+TOLERANCE = 1e-3
+MAX_TOKENS = 64
+
+
+@dataclass(frozen=True)
+class Judge:
+    """One index version's encoder and chunker, with what they gave before."""
+
+    model_id: str
+    encoder: OnnxEncoder
+    chunker: Chunker
+    vectors: dict[str, NDArray[np.float32]]
+    pieces: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+
+    def vector(self, text: str) -> NDArray[np.float32]:
+        """(dim,) float32, L2-normalised; queries and passages have the same prompt here, none."""
+        if text not in self.vectors:
+            self.vectors[text] = self.encoder.encode_passages([text])[0]
+        return self.vectors[text]
+
+    def chunks(self, title: str, text: str) -> list[str]:
+        if (title, text) not in self.pieces:
+            self.pieces[title, text] = [chunk.text for chunk in self.chunker.split(title, text)]
+        return self.pieces[title, text]
+
+
+@dataclass
+class Oracle:
+    """Judges answers; safe to share between threads."""
+
+    cluster: Cluster
+    documents: Documents
+    _judges: dict[str, Judge] = field(default_factory=dict)
+    _encoders: dict[str, tuple[OnnxEncoder, dict[str, NDArray[np.float32]]]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def faults(self, query: str, answer: SearchResult) -> list[str]:
+        """Why this cannot be an answer wholly of the index version that it names; empty when it can."""
+        with self._lock:
+            judge = self._judge(answer.index_version)
+            found = []
+            if answer.model_version != judge.model_id:
+                found.append(f"{answer.index_version} is of {judge.model_id}, not of {answer.model_version}")
+            if len({hit.passage_id for hit in answer.results}) < len(answer.results):
+                found.append("a passage is there twice")
+            wanted = judge.vector(query)
+            for hit in answer.raw["results"]:
+                found += self._faults_of_hit(judge, wanted, hit)
+            return found
+
+    def _faults_of_hit(
+        self, judge: Judge, wanted: NDArray[np.float32], hit: Mapping[str, Any]
+    ) -> Sequence[str]:
+        document_id, explain = hit["document_id"], hit["explain"]
+        content = self.documents.content(document_id, hit["metadata"].get(NUMBER, 0))
+        if content is None:
+            return [f"{document_id!r} was never written with {hit['metadata']}"]
+        chunks = judge.chunks(content.title, content.text)
+        ordinal = explain["ordinal"]
+        if hit["title"] != content.title or ordinal >= len(chunks) or hit["text"] != chunks[ordinal]:
+            return [f"{document_id!r} passage {ordinal} is {hit['text']!r}, of {chunks!r}"]
+        if hit["passage_id"] != passage_id(document_id, explain["rev"], ordinal):
+            return [f"{document_id!r} passage {ordinal} has the key {hit['passage_id']}"]
+        cosine = float(judge.vector(embedding_text(content.title, chunks[ordinal])) @ wanted)
+        if abs(cosine - hit["score"]) > TOLERANCE:
+            return [f"{document_id!r} scores {hit['score']:.5f}, its own model says {cosine:.5f}"]
+        return []
+
+    def _judge(self, index_version: str) -> Judge:
+        if index_version not in self._judges:
+            versions = {v.index_version_id: v for v in once_it_answers(self.cluster.versions)}
+            self._judges[index_version] = self._made(versions[index_version])
+        return self._judges[index_version]
+
+    def _made(self, version: IndexVersion) -> Judge:
+        model = version.model_id
+        folder = self.cluster.stack.data_dir / "models" / model
+        if model not in self._encoders:
+            self._encoders[model] = (OnnxEncoder(folder, max_tokens=MAX_TOKENS, threads=1), {})
+        encoder, vectors = self._encoders[model]
+        chunker = Chunker.from_tokenizer_file(folder / TOKENIZER_FILE, version.chunking, MAX_TOKENS)
+        return Judge(model, encoder, chunker, vectors)
