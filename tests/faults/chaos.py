@@ -9,9 +9,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import psutil
-from sqlalchemy import and_, select
+from sqlalchemy import ColumnElement, Select, select
 
 from embedloop.catalog.database import clock
 from embedloop.catalog.tables import index_versions, placements, shards
@@ -22,11 +23,12 @@ from tests.faults.cluster import CORPUS, HEAL_SECONDS, Cluster
 from tests.faults.plan import Kill, Zombie
 from tests.faults.record import Record
 from tests.integration.stack.conftest import eventually
+from tests.servers import family_of
 
 # How long a moment in mid-write is looked for, and how long another worker has to take over.
-CATCH_SECONDS = 20.0
+CATCH_SECONDS = 10.0
 TAKE_OVER_SECONDS = 60.0
-TRIES = 5
+TRIES = 4
 LOOK_SECONDS = 0.002
 WORKERS = {"embed": ("embed-1", "embed-2"), "apply": ("apply", "apply-2")}
 MOST_ATTACKED = 8
@@ -34,14 +36,19 @@ MOST_ATTACKED = 8
 
 @dataclass
 class Chaos:
-    """Threads that kill and stop; the driver asks for `targets` and writes to those documents meanwhile."""
+    """Threads that kill and stop.
+
+    Attributes:
+        targets: Documents that a stopped worker is about to write: the driver writes to them meanwhile.
+        wants_writes: Set while a worker is waited for to write, or is stopped.
+    """
 
     cluster: Cluster
     record: Record
     seed: int
     targets: queue.SimpleQueue[list[str]] = field(default_factory=queue.SimpleQueue)
+    wants_writes: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
-    _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, step: Kill | Zombie) -> None:
         self.record.note(str(step))
@@ -82,11 +89,16 @@ class Chaos:
     def _stop(self, step: Kill | Zombie) -> None:
         assert isinstance(step, Zombie)
         for number in range(TRIES):
-            with self._turn:
-                made = _Stopped(self.cluster, self.record, step.queue, random.Random(self.seed + number))
-                if made.try_once(self.targets):
+            one = _Stopped(self.cluster, self.record, step.queue, random.Random(self.seed + number))
+            self.wants_writes.set()
+            try:
+                if one.try_once(self.targets):
                     self.record.count(f"zombies, {step.queue}")
                     return
+            except (Unavailable, psutil.NoSuchProcess) as error:
+                self.record.note(f"no zombie: {error}")
+            finally:
+                self.wants_writes.clear()
         self.record.count(f"zombies, {step.queue}, not caught in mid-write")
 
 
@@ -100,41 +112,37 @@ class _Stopped:
     chance: random.Random
 
     def try_once(self, targets: queue.SimpleQueue[list[str]]) -> bool:
+        """Whether a worker lost its lease while it was stopped in mid-write; at the end both go on."""
+        # Found first: between the moment in mid-write and the signal there is no time to look for processes.
+        families = {part: family_of(self.cluster.pid(part)) for part in WORKERS[self.queue]}
         if not self._wait(self._is_writing, CATCH_SECONDS):
             return False
-        stopped: dict[str, list[psutil.Process]] = {}
         try:
-            for part in WORKERS[self.queue]:
-                stopped[part] = self.cluster.stop(part)
+            for family in families.values():
+                _signal(family, signal.SIGSTOP)
             if not self._is_writing() or self._blocks_the_catalog():
                 return False
-            tokens = self._tokens()
+            held = self._tokens()
             targets.put(self._being_written())
-            _resume(stopped.pop(self.chance.choice(WORKERS[self.queue])))
-            if self._wait(lambda: self._taken_over(tokens), TAKE_OVER_SECONDS):
-                self.record.note(f"the {self.queue} worker lost its lease while it was stopped")
-                return True
-            return False
-        except (Unavailable, psutil.NoSuchProcess) as error:
-            self.record.note(f"no zombie: {error}")
-            return False
+            _signal(families.pop(self.chance.choice(WORKERS[self.queue])), signal.SIGCONT)
+            if not self._wait(lambda: self._taken_over(held), TAKE_OVER_SECONDS):
+                return False
+            self.record.note(f"the {self.queue} worker lost its lease while it was stopped")
+            return True
         finally:
-            for family in stopped.values():
-                _resume(family)
+            for family in families.values():
+                _signal(family, signal.SIGCONT)
 
     def _is_writing(self) -> bool:
         """Whether rows are on their way: recorded before they are sent, and not yet as written."""
-        return bool(self._being_written()) and bool(self._held())
+        return bool(self._being_written()) and bool(self._tokens())
 
     def _being_written(self) -> list[str]:
         building = self.queue == "embed"
         state = index_versions.c.state
         statement = (
             select(placements.c.document_id)
-            .join(
-                index_versions,
-                and_(index_versions.c.index_version_id == placements.c.index_version_id),
-            )
+            .join(index_versions, index_versions.c.index_version_id == placements.c.index_version_id)
             .where(
                 index_versions.c.corpus == CORPUS,
                 state == IndexState.BUILDING.value if building else state != IndexState.BUILDING.value,
@@ -145,39 +153,27 @@ class _Stopped:
         with self.cluster.database.read() as connection:
             return list(connection.execute(statement).scalars())
 
-    def _held(self) -> list[int]:
-        """Tokens of the leases that are held now."""
-        if self.queue == "embed":
-            statement = select(shards.c.token).where(shards.c.state == "queued", shards.c.lease_until > clock())
-        else:
-            statement = select(index_versions.c.applier_token).where(
-                index_versions.c.applier_lease_until > clock()
-            )
-        with self.cluster.database.read() as connection:
-            return list(connection.execute(statement).scalars())
-
     def _tokens(self) -> dict[str, int]:
-        """Tokens of what is held now, by what it is of."""
-        if self.queue == "embed":
-            statement = select(shards.c.shard_id, shards.c.token).where(
-                shards.c.state == "queued", shards.c.lease_until > clock()
-            )
-        else:
-            statement = select(index_versions.c.index_version_id, index_versions.c.applier_token).where(
-                index_versions.c.applier_lease_until > clock()
-            )
-        with self.cluster.database.read() as connection:
-            return {str(row[0]): int(row[1]) for row in connection.execute(statement)}
+        """The leases that are held now: what they are of -> their fencing token."""
+        name, token, until = self._lease()
+        return self._read(select(name, token).where(until > clock()))
 
     def _taken_over(self, before: dict[str, int]) -> bool:
         """Whether another worker has taken one of these leases since."""
+        name, token, _ = self._lease()
+        now = self._read(select(name, token))
+        return any(now.get(one, held) > held for one, held in before.items())
+
+    def _lease(self) -> tuple[ColumnElement[Any], ColumnElement[int], ColumnElement[float]]:
+        """What a lease of this queue is of, its token, and until when it is held."""
         if self.queue == "embed":
-            statement = select(shards.c.shard_id, shards.c.token)
-        else:
-            statement = select(index_versions.c.index_version_id, index_versions.c.applier_token)
+            return shards.c.shard_id, shards.c.token, shards.c.lease_until
+        columns = index_versions.c
+        return columns.index_version_id, columns.applier_token, columns.applier_lease_until
+
+    def _read(self, statement: Select[Any]) -> dict[str, int]:
         with self.cluster.database.read() as connection:
-            now = {str(row[0]): int(row[1]) for row in connection.execute(statement)}
-        return any(now.get(name, token) > token for name, token in before.items())
+            return {str(row[0]): int(row[1]) for row in connection.execute(statement)}
 
     def _blocks_the_catalog(self) -> bool:
         """Stopped inside a transaction on SQLite a worker stops every writer: no other could take over."""
@@ -200,10 +196,10 @@ class _Stopped:
         return False
 
 
-def _resume(family: list[psutil.Process]) -> None:
+def _signal(family: list[psutil.Process], number: signal.Signals) -> None:
     for process in family:
         try:
-            process.send_signal(signal.SIGCONT)
+            process.send_signal(number)
         except psutil.NoSuchProcess:
             # Killed meanwhile, by another step.
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -10,8 +9,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from embedloop import supervisor
 from embedloop.catalog import index_versions, models
@@ -27,7 +24,7 @@ from tests import servers
 from tests.faults.plan import PARTS, STORES
 from tests.integration.stack import clinic
 from tests.integration.stack.conftest import eventually
-from tests.servers import Server, family_of, kill_family
+from tests.servers import Server, kill_family
 from tests.tiny_model import build_tiny_model
 
 CORPUS = "faults"
@@ -132,6 +129,11 @@ class Cluster:
         with self.database.read() as connection:
             return index_versions.of_corpus(connection, CORPUS)
 
+    def model(self, model_id: str) -> ModelVersion:
+        """Raises Unavailable."""
+        with self.database.read() as connection:
+            return models.get(connection, model_id)
+
     def kill(self, part: str) -> None:
         """kill -9; the supervisor, or this call, starts it again."""
         if part in self.servers:
@@ -139,13 +141,6 @@ class Cluster:
             self.servers[part].start()
         else:
             kill_family(self.pid(part))
-
-    def stop(self, part: str) -> list[psutil.Process]:
-        """SIGSTOP of a part and everything that it started."""
-        family = family_of(self.pid(part))
-        for process in family:
-            process.send_signal(signal.SIGSTOP)
-        return family
 
     def close(self) -> None:
         for client in self.clients:

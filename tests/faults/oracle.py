@@ -21,7 +21,6 @@ from tests.servers import once_it_answers
 
 # Milvus and ONNX Runtime add up in another order for batches of other lengths.
 TOLERANCE = 1e-3
-MAX_TOKENS = 64
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,8 @@ class Oracle:
         """Why this cannot be an answer wholly of the index version that it names; empty when it can."""
         with self._lock:
             judge = self._judge(answer.index_version)
+            if judge is None:
+                return [f"the catalog knows no index version {answer.index_version}"]
             found = []
             if answer.model_version != judge.model_id:
                 found.append(f"{answer.index_version} is of {judge.model_id}, not of {answer.model_version}")
@@ -88,17 +89,19 @@ class Oracle:
             return [f"{document_id!r} scores {hit['score']:.5f}, its own model says {cosine:.5f}"]
         return []
 
-    def _judge(self, index_version: str) -> Judge:
+    def _judge(self, index_version: str) -> Judge | None:
         if index_version not in self._judges:
             versions = {v.index_version_id: v for v in once_it_answers(self.cluster.versions)}
+            if index_version not in versions:
+                return None
             self._judges[index_version] = self._made(versions[index_version])
         return self._judges[index_version]
 
     def _made(self, version: IndexVersion) -> Judge:
-        model = version.model_id
-        folder = self.cluster.stack.data_dir / "models" / model
-        if model not in self._encoders:
-            self._encoders[model] = (OnnxEncoder(folder, max_tokens=MAX_TOKENS, threads=1), {})
-        encoder, vectors = self._encoders[model]
-        chunker = Chunker.from_tokenizer_file(folder / TOKENIZER_FILE, version.chunking, MAX_TOKENS)
-        return Judge(model, encoder, chunker, vectors)
+        model = once_it_answers(lambda: self.cluster.model(version.model_id))
+        folder = self.cluster.stack.data_dir / "models" / model.model_id
+        if model.model_id not in self._encoders:
+            self._encoders[model.model_id] = OnnxEncoder(folder, max_tokens=model.max_tokens, threads=1), {}
+        encoder, vectors = self._encoders[model.model_id]
+        chunker = Chunker.from_tokenizer_file(folder / TOKENIZER_FILE, version.chunking, model.max_tokens)
+        return Judge(model.model_id, encoder, chunker, vectors)

@@ -43,6 +43,7 @@ class Record:
     findings: list[str] = field(default_factory=list)
     last: deque[str] = field(default_factory=lambda: deque(maxlen=LAST))
     step: int = 0
+    _said: str = ""
     _begin: float = field(default_factory=time.monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -51,9 +52,11 @@ class Record:
         return time.monotonic() - self._begin
 
     def note(self, text: str) -> None:
-        """Remembers one operation in words."""
+        """Remembers one operation in words; what is said again and again is kept once."""
         with self._lock:
-            self.last.append(f"{self.seconds:8.2f} s  step {self.step:5}  {text[:200]}")
+            if text != self._said:
+                self.last.append(f"{self.seconds:8.2f} s  step {self.step:5}  {text[:200]}")
+            self._said = text
 
     def count(self, name: str, number: int = 1) -> None:
         with self._lock:

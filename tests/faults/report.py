@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class Options:
         milvus: `lite` (with SQLite) or `engine` (with PostgreSQL).
         folder: For data and logs.
         out: Folder of the report.
+        collected: Whether to wait, at the end, until every retired version is dropped.
     """
 
     steps: int
@@ -38,7 +39,8 @@ class Options:
     seed: int
     milvus: str
     folder: Path
-    out: Path
+    out: Path = RESULTS
+    collected: bool = True
 
     def rounds(self) -> list[Round]:
         """The plan, the same for the same options."""
@@ -87,7 +89,7 @@ def run(options: Options) -> int:
     return 0
 
 
-def carry_out(options: Options, rounds: list[Round], known: Record, keep: Any) -> None:
+def carry_out(options: Options, rounds: list[Round], known: Record, keep: Callable[[], None]) -> None:
     """Starts the processes and carries out the plan; says after each round how far it is."""
 
     def told(number: int) -> None:
@@ -100,7 +102,27 @@ def carry_out(options: Options, rounds: list[Round], known: Record, keep: Any) -
 
     say(f"data and logs: {options.folder}")
     with running(options.folder, options.milvus) as cluster:
-        Run(cluster, options.seed, known).carry_out(rounds, told)
+        one = Run(cluster, options.seed, known)
+        one.carry_out(rounds, told)
+        if options.collected:
+            one.checks.compare_collections()
+
+
+def check(options: Options) -> Record:
+    """Runs a short plan for the test suite.
+
+    Raises:
+        AssertionError: something was found, or the parts did not come to rest; with all that helps.
+    """
+    rounds, known = options.rounds(), Record()
+    try:
+        carry_out(options, rounds, known, lambda: None)
+        assert not known.findings, f"{len(known.findings)} findings"
+    except BaseException as error:
+        error.add_note(last_words(options, known))
+        raise
+    shutil.rmtree(options.folder)
+    return known
 
 
 def last_words(options: Options, known: Record) -> str:
@@ -111,7 +133,7 @@ def last_words(options: Options, known: Record) -> str:
             *known.last,
             "findings:",
             *known.findings,
-            f"logs: {options.folder / 'stack' / 'logs'}",
+            f"logs and data: {options.folder}",
             f"once more: {options.command()}",
         )
     )

@@ -13,15 +13,15 @@ from tests.faults import record
 from tests.faults.chaos import Chaos
 from tests.faults.checks import Checks
 from tests.faults.cluster import Cluster
-from tests.faults.model import Documents, Ledger
+from tests.faults.model import Content, Documents, Ledger
 from tests.faults.moves import Moves
 from tests.faults.oracle import Oracle
-from tests.faults.plan import Kill, Promote, Reembed, Rollback, Round, Step, Zombie
+from tests.faults.plan import SLOTS, Kill, Promote, Reembed, Rollback, Round, Step, Zombie
 from tests.faults.record import Record
 from tests.faults.steps import EVERYTHING, Steps, ask
 from tests.integration.stack import clinic
 
-SEARCH_SECONDS = 0.2
+SEARCH_SECONDS = 0.3
 LOOK_SECONDS = 0.05
 
 
@@ -57,21 +57,29 @@ class Run:
         Raises:
             AssertionError: the parts did not come to rest in time; what was found otherwise is in `record`.
         """
-        with self._searching():
-            for number, one in enumerate(rounds):
-                for step, pause_ms in zip(one.steps, one.pauses_ms, strict=True):
-                    self.record.step += 1
-                    self._carry_out(step)
-                    self._pause.wait(pause_ms / 1000)
-                self.settle()
-                on_round(number)
-        self.checks.compare_rows()
+        self._fill()
+        try:
+            with self._searching():
+                for number, one in enumerate(rounds):
+                    for step, pause_ms in zip(one.steps, one.pauses_ms, strict=True):
+                        self.record.step += 1
+                        self._carry_out(step)
+                        self._pause.wait(pause_ms / 1000)
+                    self.settle()
+                    on_round(number)
+            self.checks.compare_rows()
+        finally:
+            # Whatever was stopped goes on, so that it can end.
+            self.chaos.join()
 
     def settle(self) -> None:
         """Waits until everything is back and at rest, then compares it with the dictionary."""
         self.record.note("settle")
         while self.chaos.is_busy() or self.moves.is_busy():
             self._attack()
+            if self.chaos.wants_writes.is_set():
+                content = Content("", f"written while a worker is waited for {self._chance.random()}")
+                self.steps.put(self._chance.choice(SLOTS), content)
             self._pause.wait(LOOK_SECONDS)
         self.chaos.join()
         self._attack()
@@ -80,6 +88,12 @@ class Run:
         self.checks.wait_for_level()
         self.checks.compare()
         self.record.note("settled")
+
+    def _fill(self) -> None:
+        """Every document once, so that the first re-embed has something to do."""
+        phrases = [f"{term} {asked}" for term, (asked, *_) in clinic.TERMS.items()]
+        contents = [Content(phrases[n % len(phrases)], f"number {n}") for n in range(len(SLOTS))]
+        self.steps.bulk(list(zip(SLOTS, contents, strict=True)))
 
     def _carry_out(self, step: Step) -> None:
         match step:
