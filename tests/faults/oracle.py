@@ -44,6 +44,35 @@ class Judge:
             self.pieces[title, text] = [chunk.text for chunk in self.chunker.split(title, text)]
         return self.pieces[title, text]
 
+    def faults(self, query: str, answer: SearchResult, documents: Documents) -> list[str]:
+        """Why this is no answer of this version; empty when it is."""
+        found = []
+        if answer.model_version != self.model_id:
+            found.append(f"{answer.index_version} is of {self.model_id}, not of {answer.model_version}")
+        if len({hit.passage_id for hit in answer.results}) < len(answer.results):
+            found.append("a passage is there twice")
+        wanted = self.vector(query)
+        for hit in answer.raw["results"]:
+            found += self._faults_of_hit(wanted, hit, documents)
+        return found
+
+    def _faults_of_hit(
+        self, wanted: NDArray[np.float32], hit: Mapping[str, Any], documents: Documents
+    ) -> Sequence[str]:
+        document_id, ordinal = hit["document_id"], hit["explain"]["ordinal"]
+        content = documents.content(document_id, hit["metadata"].get(NUMBER, 0))
+        if content is None:
+            return [f"{document_id!r} was never written with {hit['metadata']}"]
+        chunks = self.chunks(content.title, content.text)
+        if hit["title"] != content.title or ordinal >= len(chunks) or hit["text"] != chunks[ordinal]:
+            return [f"{document_id!r} passage {ordinal} is {hit['text']!r}, of {chunks!r}"]
+        if hit["passage_id"] != passage_id(document_id, hit["explain"]["rev"], ordinal):
+            return [f"{document_id!r} passage {ordinal} has the key {hit['passage_id']}"]
+        cosine = float(self.vector(embedding_text(content.title, chunks[ordinal])) @ wanted)
+        if abs(cosine - hit["score"]) > TOLERANCE:
+            return [f"{document_id!r} scores {hit['score']:.5f}, its own model says {cosine:.5f}"]
+        return []
+
 
 @dataclass
 class Oracle:
@@ -61,33 +90,7 @@ class Oracle:
             judge = self._judge(answer.index_version)
             if judge is None:
                 return [f"the catalog knows no index version {answer.index_version}"]
-            found = []
-            if answer.model_version != judge.model_id:
-                found.append(f"{answer.index_version} is of {judge.model_id}, not of {answer.model_version}")
-            if len({hit.passage_id for hit in answer.results}) < len(answer.results):
-                found.append("a passage is there twice")
-            wanted = judge.vector(query)
-            for hit in answer.raw["results"]:
-                found += self._faults_of_hit(judge, wanted, hit)
-            return found
-
-    def _faults_of_hit(
-        self, judge: Judge, wanted: NDArray[np.float32], hit: Mapping[str, Any]
-    ) -> Sequence[str]:
-        document_id, explain = hit["document_id"], hit["explain"]
-        content = self.documents.content(document_id, hit["metadata"].get(NUMBER, 0))
-        if content is None:
-            return [f"{document_id!r} was never written with {hit['metadata']}"]
-        chunks = judge.chunks(content.title, content.text)
-        ordinal = explain["ordinal"]
-        if hit["title"] != content.title or ordinal >= len(chunks) or hit["text"] != chunks[ordinal]:
-            return [f"{document_id!r} passage {ordinal} is {hit['text']!r}, of {chunks!r}"]
-        if hit["passage_id"] != passage_id(document_id, explain["rev"], ordinal):
-            return [f"{document_id!r} passage {ordinal} has the key {hit['passage_id']}"]
-        cosine = float(judge.vector(embedding_text(content.title, chunks[ordinal])) @ wanted)
-        if abs(cosine - hit["score"]) > TOLERANCE:
-            return [f"{document_id!r} scores {hit['score']:.5f}, its own model says {cosine:.5f}"]
-        return []
+            return judge.faults(query, answer, self.documents)
 
     def _judge(self, index_version: str) -> Judge | None:
         if index_version not in self._judges:
