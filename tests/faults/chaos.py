@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 from sqlalchemy import ColumnElement, Select, select
 
+from embedloop.catalog import jobs, promotions
 from embedloop.catalog.database import clock
 from embedloop.catalog.tables import index_versions, placements, shards
 from embedloop.errors import EmbedloopError, Unavailable
@@ -75,9 +76,23 @@ class Chaos:
     def _kill(self, step: Kill | Zombie) -> None:
         assert isinstance(step, Kill)
         threading.Event().wait(step.delay_ms / 1000)
+        middle = self._under_way()
         # One that is just being restarted after another kill is waited for.
         eventually(lambda: self._killed(step.part), HEAL_SECONDS, f"a {step.part} to kill")
         self.record.killed(step.part)
+        self.record.count(f"kills during {middle}")
+
+    def _under_way(self) -> str:
+        """What a kill falls into the middle of, by the catalog."""
+        try:
+            with self.cluster.database.read() as connection:
+                job = jobs.active(connection, CORPUS)
+                moving = promotions.preparing(connection).get(CORPUS)
+        except Unavailable:
+            return "another outage"
+        if moving is not None:
+            return "a promotion"
+        return "no move" if job is None else f"stage {job.stage}"
 
     def _killed(self, part: str) -> bool:
         try:
@@ -108,13 +123,13 @@ class _Stopped:
 
     cluster: Cluster
     record: Record
-    queue: str
+    worker: str
     chance: random.Random
 
     def try_once(self, targets: queue.SimpleQueue[list[str]]) -> bool:
         """Whether a worker lost its lease while it was stopped in mid-write; at the end both go on."""
         # Found first: between the moment in mid-write and the signal there is no time to look for processes.
-        families = {part: family_of(self.cluster.pid(part)) for part in WORKERS[self.queue]}
+        families = {part: family_of(self.cluster.pid(part)) for part in WORKERS[self.worker]}
         if not self._wait(self._is_writing, CATCH_SECONDS):
             return False
         try:
@@ -124,10 +139,10 @@ class _Stopped:
                 return False
             held = self._tokens()
             targets.put(self._being_written())
-            _signal(families.pop(self.chance.choice(WORKERS[self.queue])), signal.SIGCONT)
+            _signal(families.pop(self.chance.choice(WORKERS[self.worker])), signal.SIGCONT)
             if not self._wait(lambda: self._taken_over(held), TAKE_OVER_SECONDS):
                 return False
-            self.record.note(f"the {self.queue} worker lost its lease while it was stopped")
+            self.record.note(f"the {self.worker} worker lost its lease while it was stopped")
             return True
         finally:
             for family in families.values():
@@ -138,7 +153,7 @@ class _Stopped:
         return bool(self._being_written()) and bool(self._tokens())
 
     def _being_written(self) -> list[str]:
-        building = self.queue == "embed"
+        building = self.worker == "embed"
         state = index_versions.c.state
         statement = (
             select(placements.c.document_id)
@@ -166,7 +181,7 @@ class _Stopped:
 
     def _lease(self) -> tuple[ColumnElement[Any], ColumnElement[int], ColumnElement[float]]:
         """What a lease of this queue is of, its token, and until when it is held."""
-        if self.queue == "embed":
+        if self.worker == "embed":
             return shards.c.shard_id, shards.c.token, shards.c.lease_until
         columns = index_versions.c
         return columns.index_version_id, columns.applier_token, columns.applier_lease_until

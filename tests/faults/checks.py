@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import select
@@ -92,7 +93,7 @@ class Checks:
             if job_id in self._ended:
                 continue
             try:
-                job = self._answered(lambda job_id=job_id: self.cluster.clients[0].job(job_id))
+                job = self._answered(partial(self.cluster.clients[0].job, job_id))
             except NotFound:
                 self.record.find(record.LOST_JOB, f"{job_id} {params}")
                 continue
@@ -121,7 +122,7 @@ class Checks:
 
     def _check_documents(self) -> None:
         for document_id in self.documents.ids():
-            self._answered(lambda document_id=document_id: self._is_read(document_id))
+            self._answered(partial(self._is_read, document_id))
 
     def _is_read(self, document_id: str) -> bool:
         errors = self.record.errors.total()

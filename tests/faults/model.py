@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 # Metadata field that holds the number of the write.
 NUMBER = "number"
@@ -170,8 +171,8 @@ class Ledger:
     """
 
     feedback: set[str] = field(default_factory=set)
-    jobs: dict[str, Mapping[str, object]] = field(default_factory=dict)
-    jobs_in_doubt: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    jobs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    jobs_in_doubt: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     serving: Serving = field(default_factory=lambda: Serving())
 
 
@@ -206,19 +207,6 @@ class Serving:
         if self.begun == self.acknowledged == 1:
             return {self.targets[0]}
         return {self.before, *self.targets}
-
-    def missing(self, document_id: str, state: State) -> bool:
-        """A delete was refused, for there is no such document: it changed nothing.
-
-        Returns:
-            Whether that was possible; when it was not, an acknowledged write has been lost.
-        """
-        with self._lock:
-            others = [s for s in self._possible[document_id] if s != state]
-            gone = [s for s in others if not s.is_live and s.number < state.number]
-            later = [s for s in others if s.number > state.number]
-            self._possible[document_id] = (*(gone[-1:] or [State(state.number, None)]), *later)
-            return bool(gone)
 
     def pin(self, serving: str | None) -> None:
         """Takes what serves now for true; a new round begins."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -62,7 +63,7 @@ class Moves:
             "promote": step.promote,
         }
 
-    def _submit(self, key: str, params: dict[str, Any], *, again: bool = False) -> None:
+    def _submit(self, key: str, params: Mapping[str, Any], *, again: bool = False) -> None:
         """The same key never starts a second job, so that a lost acknowledgement may be asked for again."""
         try:
             job = self.cluster.clients[0].submit_job("reindex", CORPUS, params, key)

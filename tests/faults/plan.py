@@ -33,7 +33,10 @@ SIGNALS = ("up", "down", "click", "none_relevant")
 PARTS = ("service", "service-2", "apply", "apply-2", "default", "train", "embed-1", "embed-2", "beat")
 STORES = ("milvus", "valkey")
 _OPERATIONS_PER_DRAW = 20
+# A re-embed takes some seconds: kills fall anywhere into it.
 LONGEST_DELAY_MS = 4000
+# A promotion or a rollback alone takes about a second.
+MOVE_MS = 1000
 LONGEST_PAUSE_MS = 400
 
 
@@ -211,7 +214,9 @@ def plan(seed: int, steps: int, kills: int, *, round_steps: int, parts: Sequence
     ]
     for n, part in enumerate(_turns(parts, kills, chance)):
         # Spread evenly, so that each round has its share.
-        events[n * len(sizes) // kills].append(Kill(part, chance.randrange(LONGEST_DELAY_MS)))
+        beside = events[n * len(sizes) // kills]
+        longest = LONGEST_DELAY_MS if any(isinstance(e, Reembed) for e in beside) else MOVE_MS
+        beside.append(Kill(part, chance.randrange(longest)))
     light = iter(drawn(operation, seed, steps))
     return [_round(size, made, light, chance) for size, made in zip(sizes, events, strict=True)]
 
