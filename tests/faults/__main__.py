@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import sys
 import tempfile
@@ -22,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--milvus", choices=("lite", "engine"), default="lite")
     parser.add_argument("--out", type=Path, default=report.RESULTS, help="folder of the report")
     parser.add_argument("--folder", type=Path, default=None, help="data and logs; kept when something is found")
+    # Its every refused call, and there are hundreds on purpose, would stand between the lines of progress.
+    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
     told = parser.parse_args(arguments)
     for name in ("steps", "kills"):
         if getattr(told, name) < (name == "steps"):

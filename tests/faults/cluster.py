@@ -136,11 +136,10 @@ class Cluster:
 
     def kill(self, part: str) -> None:
         """kill -9; the supervisor, or this call, starts it again."""
+        kill_family(self.pid(part))
         if part in self.servers:
             self.servers[part].kill()
             self.servers[part].start()
-        else:
-            kill_family(self.pid(part))
 
     def close(self) -> None:
         for client in self.clients:
