@@ -84,27 +84,21 @@ class Cluster:
     Attributes:
         stack: The supervised processes.
         servers: Those that the stack did not start: part -> server.
-        milvus_uri: Of the Milvus.
+        database: The catalog.
+        index: The Milvus.
         model_ids: Model versions in the order of `TINY`.
     """
 
     stack: FaultStack
     servers: Mapping[str, Server]
-    milvus_uri: str
+    database: Database
+    index: MilvusIndex
     model_ids: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[str, ...]:
         """Everything that can be killed."""
         return (*PARTS, *dict.fromkeys((*STORES, *self.servers)))
-
-    @cached_property
-    def database(self) -> Database:
-        return Database(self.stack._database_url)
-
-    @cached_property
-    def index(self) -> MilvusIndex:
-        return MilvusIndex(self.milvus_uri)
 
     @cached_property
     def clients(self) -> tuple[Client, ...]:
@@ -171,7 +165,7 @@ def running(folder: Path, milvus: str) -> Iterator[Cluster]:
         )
         stack.enter_context(fault_stack)
         uri = milvus_uri or f"http://127.0.0.1:{fault_stack._milvus_port}"
-        cluster = Cluster(fault_stack, own, uri)
+        cluster = Cluster(fault_stack, own, Database(fault_stack._database_url), MilvusIndex(uri))
         stack.callback(cluster.close)
         _make_corpus(cluster, folder)
         yield cluster
