@@ -14,7 +14,7 @@ from embedloop.catalog import tables
 from embedloop.client.results import SearchResult
 from embedloop.errors import DeadlineExceeded, EmbedloopError, NotFound, Unavailable
 from embedloop.promotion import alias_of
-from embedloop.records import IndexState, IndexVersion
+from embedloop.records import IndexState
 from tests.faults import record
 from tests.faults.cluster import CORPUS, HEAL_SECONDS, Cluster
 from tests.faults.model import NUMBER, Documents, Ledger
@@ -80,13 +80,8 @@ class Checks:
             return False
 
     def _is_level(self) -> bool:
-        try:
-            with self.cluster.database.read() as connection:
-                head = document_rows.head(connection, CORPUS)
-            return all(v.applied_seq >= head for v in self.cluster.versions() if v.state in IN_CHARGE)
-        except Unavailable as error:
-            self.record.note(f"the catalog is away: {error.message}")
-            return False
+        head = self.cluster.ask_catalog(lambda connection: document_rows.head(connection, CORPUS))
+        return all(v.applied_seq >= head for v in self.cluster.versions() if v.state in IN_CHARGE)
 
     def _check_jobs(self) -> None:
         for job_id, params in self.ledger.jobs.items():
@@ -164,9 +159,9 @@ class Checks:
         return f"{len(waiting)} wait, first {waiting[:3]}" if waiting else None
 
     def _feedback(self) -> dict[str, bool]:
-        with self.cluster.database.read() as connection:
-            rows = connection.execute(select(tables.feedback.c.feedback_id, tables.feedback.c.pending))
-            return {row.feedback_id: row.pending for row in rows}
+        statement = select(tables.feedback.c.feedback_id, tables.feedback.c.pending)
+        rows = self.cluster.ask_catalog(lambda connection: list(connection.execute(statement)))
+        return {row.feedback_id: row.pending for row in rows}
 
     def _check_index(self) -> None:
         for version in self.cluster.versions():
@@ -188,17 +183,15 @@ class Checks:
         versions = self.cluster.versions()
         there = set(self.cluster.index.collections())
         wanted = {v.collection for v in versions if v.state in IN_CHARGE}
-        may_be = wanted | self._not_dropped(versions)
+        may_be = wanted | self._not_dropped()
         if wanted <= there <= may_be:
             return None
         return f"missing {sorted(wanted - there)}, orphans {sorted(there - may_be)}"
 
-    def _not_dropped(self, versions: list[IndexVersion]) -> set[str]:
-        with self.cluster.database.read() as connection:
-            statement = select(tables.index_versions.c.collection).where(
-                tables.index_versions.c.dropped_at.is_(None)
-            )
-            return set(connection.execute(statement).scalars())
+    def _not_dropped(self) -> set[str]:
+        columns = tables.index_versions.c
+        statement = select(columns.collection).where(columns.dropped_at.is_(None))
+        return self.cluster.ask_catalog(lambda connection: set(connection.execute(statement).scalars()))
 
     def _is_collected(self) -> str | None:
         versions = self.cluster.versions()
@@ -207,9 +200,9 @@ class Checks:
         return f"{sorted(there - kept)} are still there" if there - kept else None
 
     def _rows_agree(self) -> str | None:
-        with self.cluster.database.read() as connection:
-            ids = document_rows.live_ids(connection, CORPUS)
-            live = set(document_rows.live_revs(connection, CORPUS, ids).items())
+        ids = self.cluster.ask_catalog(lambda connection: document_rows.live_ids(connection, CORPUS))
+        revs = self.cluster.ask_catalog(lambda connection: document_rows.live_revs(connection, CORPUS, ids))
+        live = set(revs.items())
         for version in self.cluster.versions():
             if version.state not in IN_CHARGE:
                 continue

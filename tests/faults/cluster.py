@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
 
 from embedloop import supervisor
 from embedloop.catalog import index_versions, models
@@ -24,8 +26,10 @@ from tests import servers
 from tests.faults.plan import PARTS, STORES
 from tests.integration.stack import clinic
 from tests.integration.stack.conftest import eventually
-from tests.servers import Server, kill_family
+from tests.servers import Server, kill_family, once_it_answers
 from tests.tiny_model import build_tiny_model
+
+T = TypeVar("T")
 
 CORPUS = "faults"
 REPLICA_TWO = "replica-two"
@@ -119,14 +123,20 @@ class Cluster:
             raise Unavailable(str(error)) from error
 
     def versions(self) -> list[IndexVersion]:
-        """What the catalog says of every index version, the newest first. Raises Unavailable."""
-        with self.database.read() as connection:
-            return index_versions.of_corpus(connection, CORPUS)
+        """What the catalog says of every index version, the newest first."""
+        return self.ask_catalog(lambda connection: index_versions.of_corpus(connection, CORPUS))
 
     def model(self, model_id: str) -> ModelVersion:
-        """Raises Unavailable."""
-        with self.database.read() as connection:
-            return models.get(connection, model_id)
+        return self.ask_catalog(lambda connection: models.get(connection, model_id))
+
+    def ask_catalog(self, question: Callable[[Connection], T]) -> T:
+        """One read of the catalog, once it answers: after a restart the connections of the pool are broken."""
+
+        def ask() -> T:
+            with self.database.read() as connection:
+                return question(connection)
+
+        return once_it_answers(ask)
 
     def kill(self, part: str) -> None:
         """kill -9; the supervisor, or this call, starts it again."""

@@ -17,7 +17,6 @@ from embedloop.records import IndexVersion
 from embedloop.text.chunking import Chunker, embedding_text
 from tests.faults.cluster import Cluster
 from tests.faults.model import NUMBER, Documents
-from tests.servers import once_it_answers
 
 # Milvus and ONNX Runtime add up in another order for batches of other lengths.
 TOLERANCE = 1e-3
@@ -94,14 +93,14 @@ class Oracle:
 
     def _judge(self, index_version: str) -> Judge | None:
         if index_version not in self._judges:
-            versions = {v.index_version_id: v for v in once_it_answers(self.cluster.versions)}
+            versions = {v.index_version_id: v for v in self.cluster.versions()}
             if index_version not in versions:
                 return None
             self._judges[index_version] = self._made(versions[index_version])
         return self._judges[index_version]
 
     def _made(self, version: IndexVersion) -> Judge:
-        model = once_it_answers(lambda: self.cluster.model(version.model_id))
+        model = self.cluster.model(version.model_id)
         folder = self.cluster.stack.data_dir / "models" / model.model_id
         if model.model_id not in self._encoders:
             self._encoders[model.model_id] = OnnxEncoder(folder, max_tokens=model.max_tokens, threads=1), {}
