@@ -10,8 +10,13 @@ TEST_PROCESSES ?= 2
 # The plain service of the benchmarks wants an older pymilvus, so its packages lie apart.
 PLAIN := $(VENV)/plain-service
 
+# Of `make test-faults`; without SEED a random one is taken and printed.
+STEPS ?= 2000
+KILLS ?= 200
+MILVUS ?= lite
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit check format plain-service bench bench-swap bench-scale soak clean
+.PHONY: help setup demo test test-unit test-faults check format plain-service bench bench-swap bench-scale soak clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,6 +42,9 @@ test: setup  ## all tests, against real servers started by the tests, in two pro
 
 test-unit: setup  ## the tests that need no server
 	$(BIN)/python -m pytest tests/unit
+
+test-faults: setup  ## the long fault run, STEPS= KILLS= SEED= MILVUS=lite|engine; writes benchmarks/results/
+	$(BIN)/python -m tests.faults --steps $(STEPS) --kills $(KILLS) --milvus $(MILVUS) $(if $(SEED),--seed $(SEED))
 
 check: setup  ## lint, format, types, import rules
 	$(BIN)/ruff check .
