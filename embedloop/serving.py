@@ -162,7 +162,7 @@ class Replica:
             Unavailable: the replica's lease ended while the catalog was away, or the version in charge could
                 never be loaded here.
         """
-        if time.monotonic() - self._renewed_at > self._lease_seconds:
+        if self._is_lapsed():
             raise Unavailable("this replica lost touch with the catalog", retry_after_seconds=5)
         if corpus not in self._servings:
             self._look()
@@ -200,6 +200,9 @@ class Replica:
                 # In this order: a promotion published between the two reads is seen by at least one of them.
                 candidates = {name: p.candidate for name, p in promotions.preparing(connection).items()}
                 wanted = corpora.every(connection)
+            if self._is_lapsed():
+                # What it held may have been dropped: nothing but what serves now is answered from again.
+                self._servings = {c.name: self._held_as(c.name, c.serving) for c in wanted}
             loads: dict[str, Future[Serving]] = {}
             faults: list[str] = []
             self._servings = {c.name: self._moved(c, loads, faults) for c in wanted}
@@ -254,7 +257,10 @@ class Replica:
                 "replica %s cannot prepare %s: %s", self.replica_id, candidate, told, exc_info=_foreign(error)
             )
 
-    def _held_as(self, corpus: str, index_version_id: str) -> Serving | None:
+    def _is_lapsed(self) -> bool:
+        return time.monotonic() - self._renewed_at > self._lease_seconds
+
+    def _held_as(self, corpus: str, index_version_id: str | None) -> Serving | None:
         """This version, if the replica has it already."""
         for held in (self._servings.get(corpus), self._prepared.get(corpus)):
             if held is not None and self._held(held) == index_version_id:

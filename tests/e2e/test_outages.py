@@ -18,7 +18,7 @@ from tests.integration.stack.outages import HEAL_SECONDS, Caller
 from tests.tiny_model import build_tiny_model
 
 CORPUS = "patient"
-WORKERS = ("worker-apply", "worker-default", "worker-embed", "beat")
+WORKERS = ("worker-apply", "worker-default", "worker-embed", "worker-train", "beat")
 
 
 @pytest.fixture(scope="module")

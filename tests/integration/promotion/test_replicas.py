@@ -16,7 +16,7 @@ from embedloop.catalog import corpora, promotions
 from embedloop.catalog.database import Database
 from embedloop.catalog.tables import replicas as replicas_table
 from embedloop.encoder import Encoder
-from embedloop.errors import PromotionRefused, Unavailable
+from embedloop.errors import NotReady, PromotionRefused, Unavailable
 from embedloop.policy import Policy
 from embedloop.records import IndexState, ModelVersion
 from embedloop.serving import EncoderCache, Replica
@@ -169,6 +169,7 @@ def test_replica_cut_off_from_the_catalog_answers_by_the_old_version_until_its_l
     cut_off._database.dispose()
     cut_off._database = world.database
     until(lambda: not refuses(cut_off, world.name), "it is back")
+    # Not for a moment by the old one, whose collection is gone.
     assert cut_off.serving(world.name).version.index_version_id == identity(second)
     assert cut_off.fault is None
     cut_off.stop()
@@ -205,6 +206,6 @@ def answered_by(world: World, replica: Replica, view: View) -> bool:
 def refuses(replica: Replica, corpus: str) -> bool:
     try:
         replica.serving(corpus)
-    except Unavailable:
+    except (NotReady, Unavailable):
         return True
     return False
