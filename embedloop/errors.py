@@ -40,6 +40,18 @@ class TooLarge(EmbedloopError):
     code = "too_large"
 
 
+class DocumentRejected(EmbedloopError):
+    """The corpus' policy keeps such documents out: an error page, filler, garbled text, another language."""
+
+    code = "document_rejected"
+
+
+class NearDuplicate(EmbedloopError):
+    """The corpus' policy keeps near duplicates out; the message names the document that is there already."""
+
+    code = "near_duplicate"
+
+
 class NotFound(EmbedloopError):
     """The thing named does not exist, or the caller may not know that it does."""
 

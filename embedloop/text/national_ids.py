@@ -47,7 +47,7 @@ _SHAPES: Mapping[str, tuple[str, Callable[[str], bool]]] = {
     "curp": (r"[A-Z]{4}\d{6}[HMX][A-Z]{5}[A-Z0-9]\d", curp.is_valid),
 }
 NATIONAL_ID = re.compile(
-    r"(?<![\w.-])(?:" + "|".join(f"(?P<{name}>{form})" for name, (form, _) in _SHAPES.items()) + r")(?![\w-]|\.\d)"
+    r"(?<![\w.-])(?=\d|[A-Z]{4}|[XYZ][\d-])(?:" + "|".join(f"(?P<{name}>{form})" for name, (form, _) in _SHAPES.items()) + r")(?![\w-]|\.\d)"
 )
 
 # Bare digits: any number has a check digit that fits now and then, so a word before it must say what it is.
@@ -58,6 +58,11 @@ _CUE = re.compile(
     r"|tax(?:payer)? (?:id|file|identification)|social (?:insurance|security)|steuer-?id|personnummer|f[øo]dselsnummer)|आधार))"
     r"(?i: ?(?:number|no|nr|card|code|id|नंबर)\b)*[ .:#=]{0,3}$"
 )
+# One of these, in lower case, is in every cue.
+CUE_WORDS = (
+    "nhs", "sin", "bsn", "pesel", "tfn", "cpf", "nir", "cnp", "egn", "ssn", "itin", "nino", "idnr", "kimlik", "aadha",
+    "national i", "identity", "id card", "tax", "social", "steuer", "personnummer", "dselsnummer", "आधार",
+)  # fmt: skip
 _CUE_CHARS = 60
 _BARE: tuple[Callable[[str], bool], ...] = (
     nhs.is_valid, sin.is_valid, bsn.is_valid, pesel.is_valid, tfn.is_valid, aadhaar.is_valid, cpf.is_valid,

@@ -11,13 +11,14 @@ import hmac
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from stdnum import iban, luhn
 
 from embedloop.text.national_ids import (
+    CUE_WORDS,
     CUED_NUMBER,
     NATIONAL_ID,
     end_of_cued_number,
@@ -119,11 +120,19 @@ class Redacted:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """`end` gives where the data ends that begins with the match; its start for a match that is none."""
+    """`end` gives where the data ends that begins with the match; its start for a match that is none.
+
+    A rule can only match in a text with seven digits in a row and little between them (`dense`), with `signs`
+    times `sign`, and with one of the `words` (lower case), where it names any.
+    """
 
     kind: str
     pattern: re.Pattern[str]
     end: Callable[[re.Match[str]], int]
+    dense: bool = False
+    sign: str = ""
+    signs: int = 0
+    words: tuple[str, ...] = ()
 
 
 def redact(text: str, mode: Mode = "placeholder", *, key: bytes = b"", names: NameFinder | None = None) -> Redacted:
@@ -165,29 +174,47 @@ def redact(text: str, mode: Mode = "placeholder", *, key: bytes = b"", names: Na
 
     if names is not None:
         text = _replaced("NAME", text, names.spans(text), token)
+    # A rule can only take digits away: those that could match at first are all that ever can.
     for rule in _rules_for(text):
-        text = _replaced(rule.kind, text, _spans(rule, text), token)
+        if spans := _spans(rule, text):
+            text = _replaced(rule.kind, text, spans, token)
     return Redacted(text, dict(counts))
 
 
-def _rules_for(text: str) -> tuple[_Rule, ...]:
-    """The rules that can match at all: most queries hold neither an @ nor four digits."""
-    digits = _FOUR_DIGITS.search(text) is not None
+def _rules_for(text: str) -> Iterator[_Rule]:
+    """The rules that can match at all: most queries hold neither an @ nor digits enough."""
     if "@" in text:
-        return _RULES if digits else _RULES_WITHOUT_NUMBERS
-    if digits:
-        return _RULES[1:]
-    return _RULES_WITHOUT_NUMBERS[1:] if text.count(":") > 1 else ()
+        yield _ADDRESS
+    if _FOUR_DIGITS.search(text) is None:
+        if text.count(":") > 1:
+            yield _IP_VERSION_6
+        return
+    lower = text.lower()
+    for rule in _NUMBERS if _SEVEN_DIGITS.search(text) else _SPARSE_NUMBERS:
+        if rule.signs and text.count(rule.sign) < rule.signs:
+            continue
+        if not rule.words or _holds_one(lower, rule.words):
+            yield rule
+
+
+def _holds_one(text: str, words: tuple[str, ...]) -> bool:
+    # On the path of every search: a loop costs a third of any() over a generator.
+    for word in words:  # noqa: SIM110
+        if word in text:
+            return True
+    return False
 
 
 def _spans(rule: _Rule, text: str) -> list[tuple[int, int]]:
-    found = ((match.start(), rule.end(match)) for match in rule.pattern.finditer(text))
-    return [(start, end) for start, end in found if end > start]
+    spans = []
+    for match in rule.pattern.finditer(text):
+        start, end = match.start(), rule.end(match)
+        if end > start:
+            spans.append((start, end))
+    return spans
 
 
 def _replaced(kind: str, text: str, spans: list[tuple[int, int]], token: Callable[[str, str], str]) -> str:
-    if not spans:
-        return text
     pieces, done = [], 0
     for start, end in spans:
         pieces += [text[done:start], token(kind, text[start:end])]
@@ -256,18 +283,23 @@ def _is_address(text: str, form: Callable[[str], object]) -> bool:
 
 
 _FOUR_DIGITS = re.compile(r"(?:\d\D*){4}")
-_RULES = (
-    _Rule("EMAIL", _EMAIL, _whole),
+_SEVEN_DIGITS = re.compile(r"\d(?:[ ()./-]{0,2}\d){6}")
+_ADDRESS = _Rule("EMAIL", _EMAIL, _whole)
+_IP_VERSION_6 = _Rule("IP", _IPV6, _whole_if(_is_ipv6), sign=":", signs=2)
+_BIRTH_WORDS = ("born", "birth", "dob", "d.o.b", "d.ob", "do.b", "geb", "née", "né ", "nacim", "nascit", "nascim", "जन्म")
+_RECORD_WORDS = ("mrn", "medical", "patient", "hospital", "chart", "health", "case file")
+_PHONE_WORDS = ("phone", "tel", "mobile", "cell", "fax", "whatsapp", "call", "फ़ोन", "फोन", "मोबाइल")
+_NUMBERS = (
     _Rule("IBAN", _IBAN, _end_of_iban),
-    _Rule("CARD", _CARD, _whole_if(_is_card)),
-    _Rule("SSN", _SSN, _whole_if(is_social_security_number)),
+    _Rule("CARD", _CARD, _whole_if(_is_card), dense=True),
+    _Rule("SSN", _SSN, _whole_if(is_social_security_number), dense=True),
     _Rule("ID", NATIONAL_ID, _whole_if(is_national_id)),
-    _Rule("ID", CUED_NUMBER, end_of_cued_number),
-    _Rule("DOB", _BIRTH_DATE, _whole_after(_BIRTH_CUE)),
-    _Rule("MRN", _RECORD, _whole_after(_RECORD_CUE)),
-    _Rule("IP", _IPV4, _whole_if(_is_ipv4)),
-    _Rule("IP", _IPV6, _whole_if(_is_ipv6)),
-    *(_Rule("PHONE", pattern, _whole) for pattern in _PHONES),
-    _Rule("PHONE", _PHONE_NUMBER, _whole_after(_PHONE_CUE)),
+    _Rule("ID", CUED_NUMBER, end_of_cued_number, dense=True, words=CUE_WORDS),
+    _Rule("DOB", _BIRTH_DATE, _whole_after(_BIRTH_CUE), words=_BIRTH_WORDS),
+    _Rule("MRN", _RECORD, _whole_after(_RECORD_CUE), words=_RECORD_WORDS),
+    _Rule("IP", _IPV4, _whole_if(_is_ipv4), sign=".", signs=3),
+    _IP_VERSION_6,
+    *(_Rule("PHONE", pattern, _whole, dense=True) for pattern in _PHONES),
+    _Rule("PHONE", _PHONE_NUMBER, _whole_after(_PHONE_CUE), dense=True, words=_PHONE_WORDS),
 )
-_RULES_WITHOUT_NUMBERS = (_RULES[0], *(rule for rule in _RULES if rule.pattern is _IPV6))
+_SPARSE_NUMBERS = tuple(rule for rule in _NUMBERS if not rule.dense)
