@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection
-
 from embedloop.catalog import documents, duplicates, index_versions
 from embedloop.catalog.database import Database
 from embedloop.errors import DeadlineExceeded, InvalidInput, NotFound
@@ -46,8 +44,8 @@ def put_documents(
 ) -> list[Written]:
     """Stores documents with their change rows in one transaction; returning means acknowledged.
 
-    Of several documents with one id in the batch the last one wins, each in its turn. Keys of near duplicates are
-    given by id, where the policy looks for them.
+    Of several documents with one id in the batch the last one wins, each in its turn. Keys of near duplicates
+    are given by id, where the policy looks for them.
     """
     with database.write() as connection:
         duplicates.replace(connection, corpus, near_duplicate_keys or {})
@@ -65,25 +63,6 @@ def put_documents(
     return written
 
 
-def foresee_put(database: Database, corpus: str, batch: Sequence[NewDocument]) -> list[bool]:
-    """Whether each document would be a change, were the batch stored; stores nothing."""
-    with database.read() as connection:
-        known = documents.hashes(connection, corpus, [d.document_id for d in batch])
-    digests = {document_id: digest for document_id, (_, digest) in known.items()}
-    changed = []
-    for document in batch:
-        digest = content_hash(document.title, document.text, document.metadata)
-        changed.append(digests.get(document.document_id) != digest)
-        digests[document.document_id] = digest
-    return changed
-
-
-def foresee_delete(database: Database, corpus: str, document_id: str) -> None:
-    """Raises NotFound when there is no such live document to delete."""
-    with database.read() as connection:
-        _require_live(connection, corpus, document_id)
-
-
 def delete_document(database: Database, corpus: str, document_id: str) -> Written:
     """Deletes a document with its change row in one transaction.
 
@@ -91,16 +70,12 @@ def delete_document(database: Database, corpus: str, document_id: str) -> Writte
         NotFound: there is no such live document.
     """
     with database.write() as connection:
-        _require_live(connection, corpus, document_id)
+        if document_id not in documents.hashes(connection, corpus, [document_id]):
+            raise NotFound(f"corpus {corpus!r} has no document {document_id!r}", field="document_id")
         duplicates.forget(connection, corpus, document_id)
         seq = documents.append_change(connection, corpus, document_id, Op.DELETE, "")
         documents.bury(connection, corpus, document_id, seq)
     return Written(document_id, seq, seq, True)
-
-
-def _require_live(connection: Connection, corpus: str, document_id: str) -> None:
-    if document_id not in documents.hashes(connection, corpus, [document_id]):
-        raise NotFound(f"corpus {corpus!r} has no document {document_id!r}", field="document_id")
 
 
 def get_document(database: Database, corpus: str, document_id: str) -> Document:

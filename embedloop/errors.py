@@ -41,9 +41,19 @@ class TooLarge(EmbedloopError):
 
 
 class DocumentRejected(EmbedloopError):
-    """The corpus' policy keeps such documents out: an error page, filler, garbled text, another language."""
+    """The corpus' policy keeps such documents out: an error page, filler, garbled text, another language.
+
+    Attributes:
+        reason: Stable name of the rule that it failed.
+        detail: The numbers behind it.
+    """
 
     code = "document_rejected"
+
+    def __init__(self, message: str, *, reason: str = "", detail: str = ""):
+        super().__init__(message, field="text")
+        self.reason = reason
+        self.detail = detail
 
 
 class NearDuplicate(EmbedloopError):

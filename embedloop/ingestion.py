@@ -56,7 +56,8 @@ def prepare(
         names: Finds names of persons, where the policy wants them redacted.
 
     Raises:
-        DocumentRejected: it is not worth keeping and the policy refuses such documents, or nothing is left of it.
+        DocumentRejected: it is not worth keeping and the policy refuses such documents, or nothing is left of
+        it.
         InvalidInput: a mail without headers.
         MissingExtra: a library of the extra `ingest` is not installed.
     """
@@ -94,4 +95,4 @@ def _check(document_id: str, cleaned: Cleaned, *, refuse: bool) -> None:
     nothing_left = not cleaned.title.strip() and not cleaned.text.strip()
     if rejection is not None and (refuse or nothing_left):
         message = f"document {document_id!r} is kept out ({rejection.code}): {rejection.detail}"
-        raise DocumentRejected(message, field="text")
+        raise DocumentRejected(message, reason=rejection.code, detail=rejection.detail)

@@ -23,8 +23,8 @@ class Frozen(BaseModel):
 class Chunking(Frozen):
     """How a document becomes passages; tokens are those of the model's own tokenizer.
 
-    A passage ends at a paragraph, sentence or word end, the highest that fits; `by: markdown` puts headings, lists,
-    tables and code blocks above these.
+    A passage ends at a paragraph, sentence or word end, the highest that fits; `by: markdown` puts headings,
+    lists, tables and code blocks above these.
     """
 
     by: Literal["text", "markdown"] = "text"
@@ -43,11 +43,11 @@ class Chunking(Frozen):
 class Cleaning(Frozen):
     """What happens to documents on their way in.
 
-    `markup` cleans HTML, mail and Markdown and stores plain text as it was sent; `all` cleans plain text too; `off`
-    stores every text as it was sent, whatever its `content_type`. What is not worth keeping (an error page, filler,
-    garbled text, fewer than `min_words` words, a language that is not among `languages`) is refused, or stored and
-    only told. A near duplicate shares at least `similarity` of its runs of three words with a live document of
-    another id; an update is never refused as one.
+    `markup` cleans HTML, mail and Markdown and stores plain text as it was sent; `all` cleans plain text too;
+    `off` stores every text as it was sent, whatever its `content_type`. What is not worth keeping (an error
+    page, filler, garbled text, fewer than `min_words` words, a language that is not among `languages`) is
+    refused, or stored and only told. A near duplicate shares at least `similarity` of its runs of three words
+    with a live document of another id; an update is never refused as one.
     """
 
     documents: Literal["off", "markup", "all"] = "markup"
@@ -143,8 +143,9 @@ class Boost(Frozen):
 class Policy(Frozen):
     """Everything that a corpus lets its owner decide.
 
-    `redaction` is what becomes of personal data in documents; queries in the log and training text never hold it.
-    With `redact_names`, names of persons are redacted in documents and training text, where Presidio is installed.
+    `redaction` is what becomes of personal data in documents; queries in the log and training text never hold
+    it. With `redact_names`, names of persons are redacted in documents and training text, where Presidio is
+    installed.
     """
 
     base_model: Annotated[str, Field(min_length=1, max_length=1024)] = DEFAULT_BASE_MODEL

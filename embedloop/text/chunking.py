@@ -29,7 +29,8 @@ class Chunk:
 class Chunker:
     """Splits at paragraph, sentence or word ends, the highest that fits (semantic-text-splitter).
 
-    With `chunking.by` "markdown", a chunk ends at a heading, list item or block before it ends within a paragraph.
+    With `chunking.by` "markdown", a chunk ends at a heading, list item or block before it ends within a
+    paragraph.
 
     The budget of a text is `chunking.max_tokens`, but never more than what the model has left beside the
     title and its special tokens, and never less than 16 tokens.

@@ -39,7 +39,8 @@ def shingles(text: str) -> Shingles:
 def band_keys(of: Shingles) -> list[str]:
     """Name the buckets in which a text meets its near duplicates (MinHash, Broder 1997; banding as in LSH).
 
-    Two texts of similarity s share a key with probability 1 - (1 - s^8)^16: 0.95 at 0.81, 0.999 at 0.9, 0.02 at 0.4.
+    Two texts of similarity s share a key with probability 1 - (1 - s^8)^16: 0.95 at 0.81, 0.999 at 0.9, 0.02
+    at 0.4.
 
     Returns:
         16 keys of 18 characters; none for a text without words.
@@ -72,5 +73,7 @@ def _blank_sketch() -> Any:
     try:
         from datasketch import MinHash
     except ImportError as error:
-        raise MissingExtra("finding near duplicates needs datasketch: pip install 'embedloop[ingest]'") from error
+        raise MissingExtra(
+            "finding near duplicates needs datasketch: pip install 'embedloop[ingest]'"
+        ) from error
     return MinHash(num_perm=BANDS * ROWS, seed=SEED)

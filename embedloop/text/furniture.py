@@ -14,7 +14,8 @@ _LINES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     for rule, pattern in (
         (
             "cookie notice",
-            r"(?:this (?:web)?site|our (?:web)?site|we|they) uses? cookies\b.*|(?:accept|reject|allow)(?: all)?(?: cookies)?"
+            r"(?:this (?:web)?site|our (?:web)?site|we|they) uses? cookies\b.*|(?:accept"
+            r"|reject|allow)(?: all)?(?: cookies)?"
             r"|manage (?:cookie )?(?:preferences|settings)|cookie (?:policy|settings|preferences)"
             r"|.*\bwhich cookies\b.*\b(?:store|set|allow)\b.*",
         ),
@@ -22,23 +23,28 @@ _LINES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         (
             "sharing and subscribing",
             r"(?:share|print|e-?mail|bookmark) (?:this|the) (?:page|article|post|story)\W*|follow us\b.*"
-            r"|(?:subscribe|sign up) (?:to|for) (?:our|the)\b.*|was this (?:page|article|information|answer) (?:helpful|useful)\b.*",
+            r"|(?:subscribe|sign up) (?:to|for) (?:our|the)\b.*|was this (?:page|article"
+            r"|information|answer) (?:helpful|useful)\b.*",
         ),
         (
             "related links",
-            r"(?:you (?:may|might) also (?:like|be interested)|related (?:articles?|posts?|pages?|links?|content|topics)"
+            r"(?:you (?:may|might) also (?:like|be interested)|related (?:articles?|posts?"
+            r"|pages?|links?|content|topics)"
             r"|(?:most|more) (?:read|popular|viewed)|recommended for you|see also)(?: this week| today)?\W*",
         ),
         (
             "copyright and legal links",
             r"(?:©|\(c\)|copyright\b).{0,80}|.*\ball rights reserved\W*"
-            r"|(?:privacy(?: policy| notice)?|terms(?: of (?:use|service))?|accessibility|site ?map|imprint|legal notice|contact us"
+            r"|(?:privacy(?: policy| notice)?|terms(?: of (?:use|service))?|accessibility"
+            r"|site ?map|imprint|legal notice|contact us"
             r"|disclaimer)(?:\s*[|·•/]\s*(?:[\w ]{2,30}))*\W*",
         ),
         (
             "page controls",
-            r"(?:please )?(?:enable|turn on) javascript\b.*|skip to (?:main )?content\W*|(?:back|return) to (?:the )?top\W*"
-            r"|(?:log|sign) ?(?:in|out|up)\W*|(?:edit|improve) (?:this|on) (?:page|github)\W*|table of contents\W*|toggle navigation\W*"
+            r"(?:please )?(?:enable|turn on) javascript\b.*|skip to (?:main )?content\W*"
+            r"|(?:back|return) to (?:the )?top\W*"
+            r"|(?:log|sign) ?(?:in|out|up)\W*|(?:edit|improve) (?:this|on) (?:page|github)\W*"
+            r"|table of contents\W*|toggle navigation\W*"
             r"|(?:previous|next)(?: page| article)?\s*[«»<>→←]*",
         ),
     )

@@ -28,7 +28,7 @@ _TAGS = {
 }
 # Words in a class, id or role, whole or at the end of one (leftnav, topmenu).
 _WORDS = {
-    "navigation": "nav navbar navigation menu menubar topbar breadcrumb breadcrumbs pagination pager toolbar skip",
+    "navigation": "nav navbar navigation menu menubar topbar breadcrumb breadcrumbs pagination pager toolbar",
     "cookie notice": "cookie cookies consent gdpr",
     "footer": "footer colophon contentinfo",
     "sidebar": "sidebar complementary masthead",
@@ -49,8 +49,8 @@ _MENU_TAGS = frozenset({"ul", "ol", "div", "td", "tr", "table", "section", "p", 
 def text_from_html(html: str, removals: Removals | None = None) -> tuple[str, str]:
     """Take the title and the main text out of a page; navigation, scripts and boilerplate are left behind.
 
-    Elements that are named or shaped like page furniture are cut out first, unless they hold most of the page's
-    text; then trafilatura finds the content; then lines that are furniture by their words are dropped.
+    Elements named or shaped like page furniture are cut out first, unless they hold most of the page's text;
+    then trafilatura finds the content; then lines that are furniture by their words are dropped.
 
     Args:
         html: The page's source, or a fragment.
@@ -100,7 +100,7 @@ def _title(tree: Any) -> str:
 
 
 def _mark_content(tree: Any) -> None:
-    """Where no element says that it is the content, all that is left is: trafilatura would guess, and lose headings."""
+    """Where no element says that it is the content, all that is left is; a guess could lose headings."""
     body = tree.find("body")
     if body is None or next(body.iter("article", "main"), None) is not None:
         return
@@ -168,11 +168,13 @@ def _rule_of(element: Any, size: _Size) -> str:
         return "navigation"
     if element.tag in _CONTENT_TAGS:
         return ""
-    if element.tag in _MENU_TAGS and size.links >= _LINKS_OF_A_MENU:
-        # A list of links is told by its share of text that is linked; prose with links has less.
-        if size.linked >= _LINK_SHARE_OF_A_MENU * size.chars:
-            return "navigation"
-    return _rule_of_names(element)
+    return "navigation" if _is_menu(element, size) else _rule_of_names(element)
+
+
+def _is_menu(element: Any, size: _Size) -> bool:
+    """Tell a list of links by the share of its text that is linked; prose with links in it has less."""
+    linked = size.linked >= _LINK_SHARE_OF_A_MENU * size.chars
+    return element.tag in _MENU_TAGS and size.links >= _LINKS_OF_A_MENU and linked
 
 
 def _rule_of_names(element: Any) -> str:

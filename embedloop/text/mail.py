@@ -17,18 +17,24 @@ _GREETING_WORDS = 8
 
 _PREFIX = re.compile(r"^(?:\s*(?:re|fwd?|aw|wg|sv|vs|tr|rv)\s*(?:\[\d+\])?\s*:)+\s*", re.IGNORECASE)
 _GREETING = re.compile(
-    r"(?:dear|hi|hello|hey|good (?:morning|afternoon|evening)|greetings|namaste|hallo|liebe[rs]?|sehr geehrte[rs]?"
+    r"(?:dear|hi|hello|hey|good (?:morning|afternoon|evening)|greetings|namaste|hallo"
+    r"|liebe[rs]?|sehr geehrte[rs]?"
     r"|bonjour|cher|chère|hola|estimad[oa]s?|querid[oa]s?|ol[áa]|caro|cara|ciao|नमस्ते)\b[^.?:]{0,80}[,!:]?",
     re.IGNORECASE,
 )
 _CLOSING = re.compile(
-    r"(?:(?:(?:kind|best|warm|many)(?:est)? )?(?:regards|wishes)|best|cheers|(?:many )?thanks(?: (?:again|in advance|a lot))?"
-    r"|thank you|(?:yours )?(?:sincerely|truly|faithfully)(?: yours)?|respectfully|mit freundlichen gr[üu](?:ß|ss)en"
-    r"|(?:viele|liebe|beste) gr[üu](?:ß|ss)e|cordialement|bien à vous|saludos(?: cordiales)?|atentamente|cordiali saluti"
+    r"(?:(?:(?:kind|best|warm|many)(?:est)? )?(?:regards|wishes)|best|cheers"
+    r"|(?:many )?thanks(?: (?:again|in advance|a lot))?"
+    r"|thank you|(?:yours )?(?:sincerely|truly|faithfully)(?: yours)?|respectfully"
+    r"|mit freundlichen gr[üu](?:ß|ss)en"
+    r"|(?:viele|liebe|beste) gr[üu](?:ß|ss)e|cordialement|bien à vous"
+    r"|saludos(?: cordiales)?|atentamente|cordiali saluti"
     r"|atenciosamente|धन्यवाद)[,.!]?",
     re.IGNORECASE,
 )
-_DEVICE = re.compile(r"(?:sent|gesendet|envoyé|enviado|inviato) (?:from|von|depuis|desde|da|via)\b.{0,80}", re.IGNORECASE)
+_DEVICE = re.compile(
+    r"(?:sent|gesendet|envoyé|enviado|inviato) (?:from|von|depuis|desde|da|via)\b.{0,80}", re.IGNORECASE
+)
 _DISCLAIMER_CUES = tuple(
     re.compile(cue, re.IGNORECASE)
     for cue in (
@@ -139,7 +145,7 @@ def _without_disclaimers(body: str, removals: Removals) -> str:
     first = next((n for n in range(max(0, last - SIGNATURE_LINES), last + 1) if is_disclaimer(lines[n])), None)
     if first is None:
         return body
-    return "\n".join(lines[:first] + [_dropped(lines[first:], is_disclaimer, "disclaimer", removals)])
+    return "\n".join([*lines[:first], _dropped(lines[first:], is_disclaimer, "disclaimer", removals)])
 
 
 def _without_signature(body: str, removals: Removals) -> str:

@@ -17,6 +17,7 @@ _FRONT_TITLE = re.compile(r"^title[ \t]*:[ \t]*(.+?)[ \t]*$", re.MULTILINE | re.
 _ANCHOR = re.compile(r"<a\s+(?:name|id)=[^>]{0,200}>(?:\s*</a>)?|</a>|<br\s*/?>", re.IGNORECASE)
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _LINKS_OF_A_MENU = 2
+_SEPARATORS = " \t\n|·•-/,"
 _HEADING_TEXT = re.compile(r"[*_`]+|\[([^\]]*)\]\([^)]*\)")
 
 
@@ -68,9 +69,7 @@ def _rule_of(children: Sequence[Token]) -> str | None:
             depth -= 1
         elif child.type == "image":
             images += 1
-        elif depth == 0 and child.type == "text" and child.content.strip(" \t|·•-/,"):
-            return None
-        elif depth == 0 and child.type not in ("text", "softbreak", "hardbreak", "html_inline"):
+        elif depth == 0 and child.content.strip(_SEPARATORS) and child.type != "html_inline":
             return None
     if images:
         return "images and badges"

@@ -47,7 +47,9 @@ _SHAPES: Mapping[str, tuple[str, Callable[[str], bool]]] = {
     "curp": (r"[A-Z]{4}\d{6}[HMX][A-Z]{5}[A-Z0-9]\d", curp.is_valid),
 }
 NATIONAL_ID = re.compile(
-    r"(?<![\w.-])(?=\d|[A-Z]{4}|[XYZ][\d-])(?:" + "|".join(f"(?P<{name}>{form})" for name, (form, _) in _SHAPES.items()) + r")(?![\w-]|\.\d)"
+    r"(?<![\w.-])(?=\d|[A-Z]{4}|[XYZ][\d-])(?:"
+    + "|".join(f"(?P<{name}>{form})" for name, (form, _) in _SHAPES.items())
+    + r")(?![\w-]|\.\d)"
 )
 
 # Bare digits: any number has a check digit that fits now and then, so a word before it must say what it is.
@@ -55,13 +57,15 @@ CUED_NUMBER = re.compile(r"(?<![\w.-])\d(?:[ .-]?\d){7,14}(?!\w)")
 _CUE = re.compile(
     r"(?:\b(?:NHS|SIN|BSN|PESEL|TFN|CPF|NIR|CNP|EGN|SSN|ITIN|NINO|IdNr|T\.?C\.? ?Kimlik)"
     r"|(?i:\b(?:aadhaa?r|national (?:id|identity|insurance)|identity (?:card|document)|id card"
-    r"|tax(?:payer)? (?:id|file|identification)|social (?:insurance|security)|steuer-?id|personnummer|f[øo]dselsnummer)|आधार))"
+    r"|tax(?:payer)? (?:id|file|identification)|social (?:insurance|security)|steuer-?id|personnummer"
+    r"|f[øo]dselsnummer)|आधार))"
     r"(?i: ?(?:number|no|nr|card|code|id|नंबर)\b)*[ .:#=]{0,3}$"
 )
 # One of these, in lower case, is in every cue.
 CUE_WORDS = (
-    "nhs", "sin", "bsn", "pesel", "tfn", "cpf", "nir", "cnp", "egn", "ssn", "itin", "nino", "idnr", "kimlik", "aadha",
-    "national i", "identity", "id card", "tax", "social", "steuer", "personnummer", "dselsnummer", "आधार",
+    "nhs", "sin", "bsn", "pesel", "tfn", "cpf", "nir", "cnp", "egn", "ssn", "itin", "nino", "idnr",
+    "kimlik", "aadha", "national i", "identity", "id card", "tax", "social", "steuer", "personnummer",
+    "dselsnummer", "आधार",
 )  # fmt: skip
 _CUE_CHARS = 60
 _BARE: tuple[Callable[[str], bool], ...] = (
@@ -82,7 +86,7 @@ def is_social_security_number(match: re.Match[str]) -> bool:
 
 
 def end_of_cued_number(match: re.Match[str]) -> int:
-    """Find where a number after its cue ends, within a match of `CUED_NUMBER` that may have run into the next."""
+    """Find where a number after its cue ends; a match of `CUED_NUMBER` may have run into the next one."""
     before = match.string[max(0, match.start() - _CUE_CHARS) : match.start()]
     if _CUE.search(before) is None:
         return match.start()

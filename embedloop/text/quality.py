@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import pairwise
 
 from embedloop.text.cleaned import Rejection
 
@@ -17,13 +18,16 @@ SHORT_WORDS = 40
 
 _MAGIC = ("%PDF-", "PK\x03\x04", "\x89PNG", "GIF8", "\x7fELF", "{\\rtf", "\xff\xd8\xff", "\xd0\xcf\x11\xe0")
 _PLACEHOLDER = re.compile(
-    r"(?:todo|tbd|tba|fixme|n/?a|lorem ipsum\b.*|loading|please wait|untitled|test|coming soon|under construction|no content"
+    r"(?:todo|tbd|tba|fixme|n/?a|lorem ipsum\b.*|loading|please wait|untitled|test"
+    r"|coming soon|under construction|no content"
     r"|placeholder|insert text here)\W*",
     re.IGNORECASE,
 )
 _ERROR_PAGE = re.compile(
-    r"\b(?:(?:page|file|document) (?:you requested |you are looking for )?(?:was |could )?not (?:be )?found|error (?:40[0-9]|50[0-9])"
-    r"|(?:40[034]|50[0234]) (?:error|not found|forbidden|bad request|internal server error|bad gateway|service unavailable)"
+    r"\b(?:(?:page|file|document) (?:you requested |you are looking for )?(?:was "
+    r"|could )?not (?:be )?found|error (?:40[0-9]|50[0-9])"
+    r"|(?:40[034]|50[0234]) (?:error|not found|forbidden|bad request"
+    r"|internal server error|bad gateway|service unavailable)"
     r"|access (?:is )?denied|internal server error|service unavailable|session (?:has )?expired)\b",
     re.IGNORECASE,
 )
@@ -84,7 +88,7 @@ def _repetitive(whole: str, words: list[str]) -> Rejection | None:
     char, count = letters.most_common(1)[0]
     if letters.total() >= 2 * REPETITION_FROM_WORDS and count > MAX_CHARACTER_SHARE * letters.total():
         return Rejection("repetitive", f"{count} of {letters.total()} characters are {char!r}")
-    pairs = len(set(zip(words, words[1:], strict=False)))
+    pairs = len(set(pairwise(words)))
     if len(words) >= REPETITION_FROM_WORDS and pairs < MIN_DISTINCT_PAIRS * len(words):
         return Rejection("repetitive", f"{len(words)} words hold only {pairs} different pairs of words")
     return None

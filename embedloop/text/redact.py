@@ -56,14 +56,17 @@ _BIRTH_DATE = re.compile(
     re.IGNORECASE,
 )
 _BIRTH_CUE = re.compile(
-    r"(?:\b(?:born(?: on)?|birth ?da(?:te|y)|date of birth|d\.?o\.?b\.?|geb(?:oren|urtsdatum|\.)(?: am)?|née? le"
-    r"|fecha de nacimiento|data di nascita|data de nascimento)|जन्म ?(?:तिथि|तारीख)?)(?: (?:is|was))?[ :,=(-]{0,3}$",
+    r"(?:\b(?:born(?: on)?|birth ?da(?:te|y)|date of birth|d\.?o\.?b\.?|geb(?:oren"
+    r"|urtsdatum|\.)(?: am)?|née? le"
+    r"|fecha de nacimiento|data di nascita|data de nascimento)|जन्म ?(?:तिथि"
+    r"|तारीख)?)(?: (?:is|was))?[ :,=(-]{0,3}$",
     re.IGNORECASE,
 )
 
 _RECORD = re.compile(r"(?<![\w.-])#?[A-Z]{0,3}-?\d(?:-?[\dA-Z]){4,13}(?![\w-])")
 _RECORD_CUE = re.compile(
-    r"\b(?:MRN|(?i:medical record|patient (?:id|identifier|number|no|file)|hospital (?:id|number|no)|chart (?:number|no)"
+    r"\b(?:MRN|(?i:medical record|patient (?:id|identifier|number|no|file)"
+    r"|hospital (?:id|number|no)|chart (?:number|no)"
     r"|health record|case file))(?i:(?: (?:number|no|nr|id))?(?: is)?)[ .:#=]{0,3}$"
 )
 
@@ -135,12 +138,14 @@ class _Rule:
     words: tuple[str, ...] = ()
 
 
-def redact(text: str, mode: Mode = "placeholder", *, key: bytes = b"", names: NameFinder | None = None) -> Redacted:
+def redact(
+    text: str, mode: Mode = "placeholder", *, key: bytes = b"", names: NameFinder | None = None
+) -> Redacted:
     """Replace e-mail and IP addresses, IBANs, cards, national ids, phones, birth dates and record numbers.
 
-    Cards must pass Luhn's check and an issuer's length, IBANs and national ids their check digits, social security
-    numbers the ranges that are issued; birth dates and record numbers follow a word that says so. Doing it twice
-    changes nothing.
+    Cards must pass Luhn's check and an issuer's length, IBANs and national ids their check digits, social
+    security numbers the ranges that are issued; birth dates and record numbers follow a word that says so.
+    Doing it twice changes nothing.
 
     Args:
         text: Any text.
@@ -286,7 +291,21 @@ _FOUR_DIGITS = re.compile(r"(?:\d\D*){4}")
 _SEVEN_DIGITS = re.compile(r"\d(?:[ ()./-]{0,2}\d){6}")
 _ADDRESS = _Rule("EMAIL", _EMAIL, _whole)
 _IP_VERSION_6 = _Rule("IP", _IPV6, _whole_if(_is_ipv6), sign=":", signs=2)
-_BIRTH_WORDS = ("born", "birth", "dob", "d.o.b", "d.ob", "do.b", "geb", "née", "né ", "nacim", "nascit", "nascim", "जन्म")
+_BIRTH_WORDS = (
+    "born",
+    "birth",
+    "dob",
+    "d.o.b",
+    "d.ob",
+    "do.b",
+    "geb",
+    "née",
+    "né ",
+    "nacim",
+    "nascit",
+    "nascim",
+    "जन्म",
+)
 _RECORD_WORDS = ("mrn", "medical", "patient", "hospital", "chart", "health", "case file")
 _PHONE_WORDS = ("phone", "tel", "mobile", "cell", "fax", "whatsapp", "call", "फ़ोन", "फोन", "मोबाइल")
 _NUMBERS = (

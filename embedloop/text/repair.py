@@ -30,7 +30,11 @@ def repaired(text: str, removals: Removals, *, collapse: bool) -> str:
     except ImportError as error:
         raise MissingExtra("repairing Unicode needs ftfy: pip install 'embedloop[ingest]'") from error
     config = TextFixerConfig(
-        unescape_html=False, uncurl_quotes=False, fix_latin_ligatures=False, fix_character_width=False, explain=False
+        unescape_html=False,
+        uncurl_quotes=False,
+        fix_latin_ligatures=False,
+        fix_character_width=False,
+        explain=False,
     )
     fixed = text
     # One repair can uncover another; the bound is for texts made to never end.
