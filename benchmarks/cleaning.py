@@ -1,4 +1,4 @@
-"""`python -m benchmarks.cleaning`: cleaning, redaction, near duplicates on a stream of raw documents with a key.
+"""`python -m benchmarks.cleaning`: cleaning, redaction, duplicates on a stream of raw documents with a key.
 
 Writes `cleaning.json` and `cleaning.png`.
 """

@@ -11,7 +11,7 @@ from typing import Any
 from lxml import html as lxml_html
 
 _WORD = re.compile(r"\w+")
-_PLACEHOLDER = re.compile(r"\[(?:EMAIL|IBAN|CARD|SSN|ID|DOB|MRN|IP|PHONE|NAME)\]")
+_PLACEHOLDER = re.compile(r"\[(EMAIL|IBAN|CARD|SSN|ID|DOB|MRN|IP|PHONE|NAME)\]")
 _TYPES = {"person": "NAME"}
 
 
@@ -94,18 +94,14 @@ def replaced(before: str, after: str) -> Iterator[tuple[str, str]]:
     >>> list(replaced("mail a@b.org now", "mail [EMAIL] now"))
     [('EMAIL', 'a@b.org')]
     """
-    place, end = 0, 0
-    pending: str | None = None
-    for match in [*_PLACEHOLDER.finditer(after), None]:
-        literal = after[end : match.start() if match else len(after)]
-        found = before.index(literal, place) if literal or match else len(before)
-        if match is None and pending is not None:
-            found = len(before) - len(literal)
-        if pending is not None:
-            yield pending, before[place:found]
+    first, *rest = _PLACEHOLDER.split(after)
+    place = len(first)
+    for number in range(0, len(rest), 2):
+        kind, literal = rest[number : number + 2]
+        last = number + 2 == len(rest)
+        found = len(before) - len(literal) if last else before.index(literal, place)
+        yield kind, before[place:found]
         place = found + len(literal)
-        if match:
-            pending, end = match[0].strip("[]"), match.end()
 
 
 def personal_data(

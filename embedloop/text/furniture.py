@@ -34,7 +34,7 @@ _LINES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ),
         (
             "copyright and legal links",
-            r"(?:©|\(c\)|copyright\b).{0,80}|.*\ball rights reserved\W*"
+            r"(?:©|\(c\)|copyright\b).{0,10}\d{4}.{0,70}|.*\ball rights reserved\W*"
             r"|(?:privacy(?: policy| notice)?|terms(?: of (?:use|service))?|accessibility"
             r"|site ?map|imprint|legal notice|contact us"
             r"|disclaimer)(?:\s*[|·•/]\s*(?:[\w ]{2,30}))*\W*",

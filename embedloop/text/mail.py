@@ -16,6 +16,7 @@ SIGNATURE_LINES = 15
 _GREETING_WORDS = 8
 
 _PREFIX = re.compile(r"^(?:\s*(?:re|fwd?|aw|wg|sv|vs|tr|rv)\s*(?:\[\d+\])?\s*:)+\s*", re.IGNORECASE)
+_FORWARDED = re.compile(r"\s*(?:fwd?|wg|tr|rv|vs|enc|doorst)\s*:", re.IGNORECASE)
 _GREETING = re.compile(
     r"(?:dear|hi|hello|hey|good (?:morning|afternoon|evening)|greetings|namaste|hallo"
     r"|liebe[rs]?|sehr geehrte[rs]?"
@@ -70,7 +71,8 @@ def text_from_mail(raw: str, removals: Removals) -> tuple[str, str]:
     for name, value in message.items():
         removals.note("mail headers", f"{name}: {value}")
     body = _body(message, removals)
-    body = _without_quotes(body.replace("\r\n", "\n"), removals)
+    is_forwarded = _FORWARDED.match(str(message.get("Subject", ""))) is not None
+    body = _without_quotes(body.replace("\r\n", "\n"), is_forwarded, removals)
     body = _without_disclaimers(body, removals)
     body = _without_signature(body, removals)
     return subject, _without_greeting(body, removals)
@@ -114,13 +116,14 @@ def _content(part: Message) -> str:
     return data.decode("utf-8", "replace")
 
 
-def _without_quotes(body: str, removals: Removals) -> str:
+def _without_quotes(body: str, is_forwarded: bool, removals: Removals) -> str:
+    """Mail programs introduce a reply and a forwarded message alike: the subject tells, or nothing above it."""
     try:
         import quotequail
     except ImportError as error:
         raise MissingExtra("reading mail needs quotequail: pip install 'embedloop[ingest]'") from error
     found = quotequail.unwrap(body)
-    if found is not None and found["type"] == "forward":
+    if found is not None and found["type"] == "forward" and (is_forwarded or not found.get("text_top")):
         parts = (found.get("text_top"), found.get("text"), found.get("text_bottom"))
         return "\n\n".join(part for part in parts if part)
     if found is not None:

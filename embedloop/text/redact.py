@@ -103,6 +103,8 @@ Mode = Literal["placeholder", "mask", "pseudonym"]
 # Digits of a pseudonym as letters: no rule for numbers can ever take a pseudonym for personal data.
 _LETTERS = str.maketrans("0123456789abcdef", "ghjkmnpqrstvwxyz")
 _PSEUDONYM_HEX = 16
+_GLUED = re.compile(r"[\]*][-./:+(]{0,2}\w|\w[-./:+(]{0,2}[\[*]")
+_MAX_PASSES = 10
 _CUE_CHARS = 40
 
 
@@ -179,11 +181,21 @@ def redact(
 
     if names is not None:
         text = _replaced("NAME", text, names.spans(text), token)
+    for _ in range(_MAX_PASSES):
+        found = counts.total()
+        text = _pass(text, token)
+        # What stood right beside a piece may have been hidden by it.
+        if counts.total() == found or _GLUED.search(text) is None:
+            break
+    return Redacted(text, dict(counts))
+
+
+def _pass(text: str, token: Callable[[str, str], str]) -> str:
     # A rule can only take digits away: those that could match at first are all that ever can.
     for rule in _rules_for(text):
         if spans := _spans(rule, text):
             text = _replaced(rule.kind, text, spans, token)
-    return Redacted(text, dict(counts))
+    return text
 
 
 def _rules_for(text: str) -> Iterator[_Rule]:
