@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from embedloop.cli import app
 from embedloop.client import Client
-from embedloop.errors import Conflict, NotFound
+from embedloop.errors import DocumentRejected, NearDuplicate, NotFound
 from embedloop.supervisor import Stack
 from tests.integration.stack.conftest import NewCorpus
 
@@ -57,7 +57,7 @@ def test_reject_is_refused_and_the_earlier_content_stays(client: Client, new_cor
     corpus = new_corpus(wait=False, filled=False)
     client.put_document(corpus, "page", text=PAGE, content_type="text/html")
     error = "<h1>404</h1><p>The page you requested could not be found.</p>"
-    with pytest.raises(Exception, match=r"kept out \(error page\)"):
+    with pytest.raises(DocumentRejected, match=r"kept out \(error page\)"):
         client.put_document(corpus, "page", text=error, content_type="text/html")
     assert client.get_document(corpus, "page")["text"] == SENTENCE
 
@@ -66,7 +66,7 @@ def test_near_duplicate_is_refused_and_an_update_is_not(client: Client, new_corp
     corpus = new_corpus(wait=False, filled=False, cleaning={"near_duplicates": "refuse"})
     text = " ".join(f"word{number}" for number in range(80))
     client.put_document(corpus, "a", text=text)
-    with pytest.raises(Conflict, match=r"'b' repeats 9[0-9]% of document 'a'"):
+    with pytest.raises(NearDuplicate, match=r"'b' repeats 9[0-9]% of document 'a'"):
         client.put_document(corpus, "b", text=f"{text} more")
     assert client.put_document(corpus, "a", text=f"{text} more")["changed"]
     with pytest.raises(NotFound):
