@@ -63,10 +63,11 @@ $(PLAIN)/.installed: benchmarks/requirements-plain.txt | setup
 	$(BIN)/pip install --quiet --no-deps --target $(PLAIN) -r benchmarks/requirements-plain.txt
 	touch $@
 
-bench: setup plain-service  ## measure search, re-embedding and training; writes benchmarks/results/
+bench: setup plain-service  ## measure search, re-embedding, training and cleaning; writes benchmarks/results/
 	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.reembed
 	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.cleaning
 
 bench-swap: setup  ## 40 swaps under load on two replicas, every answer checked; writes benchmarks/results/
 	$(BIN)/python -m benchmarks.swap

@@ -41,6 +41,8 @@ STATUS: Mapping[type[EmbedloopError], int] = {
     errors.JobCancelled: 409,
     errors.LeaseLost: 409,
     errors.JobPaused: 409,
+    errors.DocumentRejected: 409,
+    errors.NearDuplicate: 409,
     errors.TooLarge: 413,
     errors.QueueFull: 429,
     errors.NotReady: 503,
