@@ -22,6 +22,7 @@ from transformers import PrinterCallback
 from embedloop.errors import JobCancelled
 from embedloop.policy import TrainingSettings
 from embedloop.records import Split, TrainingPair
+from training import ranks
 from training.batches import PlannedBatchSampler, Row, make_rows, plan_batches
 from training.checkpoints import CURVE_FILE, open_checkpoints, sha256_of
 from training.general import read_general_sets
@@ -109,7 +110,8 @@ def finetune(
     """Trains with the loss of the policy, then merges with the base so that little is forgotten.
 
     Checkpoints go to `out/checkpoints`; a later call with the same configuration resumes from the last one
-    and ends with the weights that an uninterrupted run would have had.
+    and ends with the weights that an uninterrupted run would have had. Where `training.ranks.command` started
+    several processes, each calls this with the same configuration; only the first merges and saves.
 
     Args:
         config: What to train.
@@ -124,6 +126,7 @@ def finetune(
     """
     settings = config.settings
     hardware = hardware_here(settings.precision)
+    ranks.join(hardware.device)
     model = load_model(config.base, device=hardware.device)
     before = {name: one.detach().clone() for name, one in model.state_dict().items()}
     train, held_out = _pairs(config.training_set)
@@ -131,7 +134,7 @@ def finetune(
     rows, table, sampler = _planned(train, settings)
 
     folder = config.out / "checkpoints"
-    last = open_checkpoints(folder, _identity(config))
+    last = ranks.from_first(lambda: open_checkpoints(folder, _identity(config)))
     curve = Curve.read(last / CURVE_FILE) if last else Curve()
 
     def tell(progress: Progress) -> None:
@@ -151,11 +154,13 @@ def finetune(
         if watch.stopped_by == "cancelled":
             step = trainer.state.global_step
             raise JobCancelled(f"fine-tuning was stopped at step {step}; it can be resumed")
+        ranks.leave()
         watch.restore_best()
         merged = _merged(config, model, before, dev, watch, on_progress, should_stop)
     result = _result(config, watch, trainer.state, rows, merged, hardware)
-    save(model, config.out, config.to_json(), result, hardware)
-    shutil.rmtree(folder)
+    if ranks.is_first():
+        save(model, config.out, config.to_json(), result, hardware)
+        shutil.rmtree(folder)
     return result
 
 
@@ -175,6 +180,8 @@ def _planned(
     rows = make_rows(train, most, settings.seed, at_least=fewest)
     batches = plan_batches(rows, settings.batch_size, settings.seed)
     table, lines = table_of(settings.loss, rows, batches)
+    # Each process takes one batch a step, so that none waits for another at the end.
+    lines += lines[: -len(lines) % ranks.count()]
     return rows, table, PlannedBatchSampler(lines, settings.seed)
 
 
@@ -214,8 +221,7 @@ def _dataset(table: Table, config: FinetuneConfig) -> Dataset:
 def _arguments(
     settings: TrainingSettings, folder: Path, sampler: PlannedBatchSampler, hardware: Hardware
 ) -> SentenceTransformerTrainingArguments:
-    batches = math.ceil(len(sampler) / settings.processes)
-    steps = max(1, math.ceil(settings.epochs * batches))
+    steps = max(1, math.ceil(settings.epochs * len(sampler) / ranks.count()))
     if settings.max_steps is not None:
         steps = min(steps, settings.max_steps)
     return SentenceTransformerTrainingArguments(
@@ -265,7 +271,7 @@ def _merged(
     alphas = config.settings.merge_alphas
     general = [] if config.general is None else read_general_sets(config.general)
     best = watch.curve.best
-    if not alphas or (best is None and not general):
+    if not ranks.is_first() or not alphas or (best is None and not general):
         return None
     last = watch.last
 
