@@ -28,6 +28,7 @@ from training.checkpoints import CURVE_FILE, open_checkpoints, sha256_of
 from training.general import read_general_sets
 from training.hardware import Hardware, hardware_here
 from training.layers import prepared
+from training.lengths import token_lengths
 from training.losses import Table, make_loss, negatives_wanted, table_of
 from training.merging import Sweep
 from training.model_files import load_model
@@ -131,7 +132,8 @@ def finetune(
     before = {name: one.detach().clone() for name, one in model.state_dict().items()}
     train, held_out = _pairs(config.training_set)
     dev = DevSet(held_out, train, config.query_prompt, config.passage_prompt) if held_out else None
-    rows, table, sampler = _planned(train, settings)
+    with _window(model, settings.max_tokens):
+        rows, table, sampler = _planned(train, model, config)
 
     folder = config.out / "checkpoints"
     last = ranks.from_first(lambda: open_checkpoints(folder, _identity(config)))
@@ -174,11 +176,13 @@ def _pairs(path: Path) -> tuple[list[TrainingPair], list[TrainingPair]]:
 
 
 def _planned(
-    train: list[TrainingPair], settings: TrainingSettings
+    train: list[TrainingPair], model: SentenceTransformer, config: FinetuneConfig
 ) -> tuple[list[Row], Table, PlannedBatchSampler]:
+    settings = config.settings
     fewest, most = negatives_wanted(settings)
     rows = make_rows(train, most, settings.seed, at_least=fewest)
-    batches = plan_batches(rows, settings.batch_size, settings.seed)
+    lengths = token_lengths(model, rows, config.query_prompt, config.passage_prompt)
+    batches = plan_batches(rows, settings.batch_size, settings.seed, lengths)
     table, lines = table_of(settings.loss, rows, batches)
     # Each process takes one batch a step, so that none waits for another at the end.
     lines += lines[: -len(lines) % ranks.count()]
