@@ -34,9 +34,9 @@ PARTS = ("service", "service-2", "apply", "apply-2", "default", "train", "embed-
 STORES = ("milvus", "valkey")
 _OPERATIONS_PER_DRAW = 20
 # A re-embed takes some seconds: kills fall anywhere into it.
-LONGEST_DELAY_MS = 4000
-# A promotion or a rollback alone takes about a second.
-MOVE_MS = 1000
+LONGEST_DELAY_MS = 6000
+# A promotion or a rollback alone takes less than a second.
+MOVE_MS = 700
 LONGEST_PAUSE_MS = 400
 
 
@@ -223,12 +223,9 @@ def plan(seed: int, steps: int, kills: int, *, round_steps: int, parts: Sequence
 
 def _round(size: int, events: Sequence[Event], light: Iterator[Light], chance: random.Random) -> Round:
     steps: list[Step] = [next(light) for _ in range(max(0, size - len(events)))]
-    begin = 0
-    for event in events:
-        # In their order, and early, so that most light steps fall into the middle of what they start.
-        begin = chance.randint(begin, max(begin, len(steps) // 2))
-        steps.insert(begin, event)
-        begin += 1
+    # Together, so that a kill falls into what was started; early, so that most light steps do too.
+    begin = chance.randint(0, len(steps) // 2)
+    steps[begin:begin] = events
     longest = LONGEST_PAUSE_MS if events else LONGEST_PAUSE_MS // 10
     return Round(tuple(steps), tuple(chance.randrange(longest) for _ in steps))
 
