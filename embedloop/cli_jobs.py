@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -40,31 +41,19 @@ def reindex(
     params: dict[str, Any] = {"promote": not no_promote}
     if model:
         params["model_version"] = model
-    _start(context, "reindex", corpus, params, wait, as_json)
+    start(context, "reindex", corpus, params, wait, as_json)
 
 
 @app.command()
 def train(context: typer.Context, corpus: CorpusName, wait: Wait = False, as_json: AsJson = False) -> None:
     """Fine-tune a model on the corpus' feedback, without serving it."""
-    _start(context, "finetune", corpus, {}, wait, as_json)
+    start(context, "finetune", corpus, {}, wait, as_json)
 
 
 @app.command()
 def cycle(context: typer.Context, corpus: CorpusName, wait: Wait = False, as_json: AsJson = False) -> None:
     """Fine-tune, compare at the gate, re-embed and promote: the whole loop once."""
-    _start(context, "cycle", corpus, {}, wait, as_json)
-
-
-@app.command()
-def evaluate(
-    context: typer.Context,
-    corpus: CorpusName,
-    model: ModelOption = None,
-    wait: Wait = False,
-    as_json: AsJson = False,
-) -> None:
-    """Measure a model version (the serving one by default) on the golden set."""
-    _start(context, "evaluate", corpus, {"model_version": model} if model else {}, wait, as_json)
+    start(context, "cycle", corpus, {}, wait, as_json)
 
 
 @jobs.callback()
@@ -116,13 +105,23 @@ def resume(context: typer.Context, job_id: str, as_json: AsJson = False) -> None
         _print_job(client.resume_job(job_id), as_json)
 
 
-def _start(
-    context: typer.Context, kind: str, corpus: str, params: dict[str, Any], wait: bool, as_json: bool
+def start(
+    context: typer.Context,
+    kind: str,
+    corpus: str,
+    params: dict[str, Any],
+    wait: bool,
+    as_json: bool,
+    show: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
+    """Submit a job and print it, and once it has succeeded its result by `show`."""
     with client_of(context) as client:
         job = client.submit_job(kind, corpus, params)
         if wait:
             job = wait_with_progress(client, job)
+    if show is not None and not as_json and job["state"] == "succeeded":
+        show(job["result"])
+        return
     _print_job(job, as_json)
     if wait:
         exit_unless_succeeded(job)

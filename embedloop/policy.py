@@ -15,6 +15,7 @@ Redaction = Literal["off", "placeholder", "mask", "pseudonym"]
 GateMetric = Literal["ndcg@10", "recall@10", "precision@5", "mrr@10", "hit@1", "hit@5"]
 Loss = Literal["mnrl", "cached_mnrl", "triplet", "contrastive", "cosent"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+MetadataField = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 
 
 class Frozen(BaseModel):
@@ -169,6 +170,10 @@ class GateSettings(Frozen):
     """What a candidate must prove on the golden set before it may serve.
 
     `min_uplift` is absolute; the lower end of the paired-bootstrap interval at `confidence` must lie above it.
+    No slice of at least `min_slice_queries` golden queries may lose more than `max_slice_drop` beyond chance
+    (null: slices are told and decide nothing); slices are by length, script, how often a query is asked, and
+    the values of the metadata field `slice_field`. `max_query_ms` bounds the median time to encode one query
+    where the gate is measured, `max_model_mb` the size of the model's files.
     On the general set the candidate may lose at most `max_general_drop` nDCG@10 against its untrained base.
     `general` says what that set is: `packaged` queries built from WordNet, those and the golden sets of the
     service's `other_corpora`, or `none`.
@@ -181,12 +186,17 @@ class GateSettings(Frozen):
     pool_size: Annotated[int, Field(ge=10)] = 2000
     general: Literal["packaged", "other_corpora", "none"] = "packaged"
     max_general_drop: Annotated[float, Field(ge=0, le=1)] = 0.01
+    max_slice_drop: Annotated[float | None, Field(ge=0, le=1)] = 0.05
+    min_slice_queries: Annotated[int, Field(ge=5)] = 20
+    slice_field: MetadataField | None = None
+    max_query_ms: Annotated[float | None, Field(gt=0, le=60_000)] = None
+    max_model_mb: Annotated[float | None, Field(gt=0, le=1_000_000)] = None
 
 
 class Boost(Frozen):
     """Multiplies the score of hits whose metadata has this value."""
 
-    field: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+    field: MetadataField
     value: str | int | float | bool
     factor: Annotated[float, Field(gt=0, le=10)]
 

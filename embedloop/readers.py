@@ -46,6 +46,13 @@ class JudgmentLine(TypedDict):
     split: str
 
 
+class QuestionLine(TypedDict):
+    """A question with the answers that are right."""
+
+    question: str
+    answers: list[str]
+
+
 def read_documents(path: Path) -> Iterator[DocumentLine]:
     """Read the documents at a path, in the order of the file, or of the names in a folder.
 
@@ -90,6 +97,24 @@ def read_judgments(path: Path) -> Iterator[JudgmentLine]:
     queries = {_id(line, where): _string(line, "text", where) for where, line in _objects(queries_file)}
     for file in files:
         yield from _qrels(file, queries)
+
+
+def read_questions(file: Path) -> list[QuestionLine]:
+    """Read a JSONL file of questions with the answers that are right.
+
+    Raises:
+        InvalidInput: The file cannot be read, or a line is wrong; the message names file and line.
+    """
+    questions: list[QuestionLine] = []
+    for where, line in _objects(file):
+        answers = line.get("answers")
+        if not isinstance(answers, list) or not answers or not all(isinstance(one, str) for one in answers):
+            raise InvalidInput(f"{where}: answers must be a list of texts, got {answers!r}", field="answers")
+        question = _string(line, "question", where)
+        if not question.strip():
+            raise InvalidInput(f"{where}: question must not be blank", field="question")
+        questions.append({"question": question, "answers": answers})
+    return questions
 
 
 def _jsonl_in(folder: Path, stem: str) -> Path | None:

@@ -27,6 +27,11 @@ class Settings(BaseSettings):
     admin_key: Annotated[SecretStr, Field(min_length=32)] | None = None
     heartbeat_file: Path | None = None
 
+    llm_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
+    llm_key: SecretStr = SecretStr("")
+    llm_model: str = ""
+    llm_timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
+
     encoder_backend: Annotated[str, Field(pattern="^(onnx|torch)$")] = "onnx"
     encoder_threads: Annotated[int, Field(ge=1, le=256)] = 2
     embed_threads: Annotated[int, Field(ge=1, le=256)] = 2

@@ -18,7 +18,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from embedloop.filters import Filter
-from embedloop.policy import Chunking, Policy
+from embedloop.policy import Chunking, MetadataField, Policy
 from embedloop.records import JobKind, Signal, Split
 from embedloop.text.cleaned import ContentType
 
@@ -245,10 +245,32 @@ class FinetuneParams(Body):
     """Trains and asks the gate."""
 
 
+class QuestionIn(Body):
+    """A question with the answers that are right."""
+
+    question: QueryText
+    answers: Annotated[
+        list[Annotated[str, _text(min_length=1, max_length=500), AfterValidator(_without_nul)]],
+        Field(min_length=1, max_length=20),
+    ]
+
+
 class EvaluateParams(Body):
     """Scores a model version, by default the serving one, on the golden set."""
 
     model_version: Id | None = None
+    k: Annotated[
+        list[Annotated[int, Field(ge=1, le=100, strict=True)]] | None,
+        Field(min_length=1, max_length=8, description="Ranks of the metrics; 1, 5 and 10 by default."),
+    ] = None
+    label_field: Annotated[
+        MetadataField | None,
+        Field(description="Metadata field that labels documents; by default `policy.gate.slice_field`."),
+    ] = None
+    questions: Annotated[
+        list[QuestionIn] | None,
+        Field(min_length=1, max_length=500, description="Asked with the passages found as context."),
+    ] = None
 
 
 class ReindexParams(Body):

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 import ir_measures
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import permutation_test
 
 from embedloop.errors import InvalidInput
 from embedloop.policy import GateMetric
 
 METRICS: tuple[GateMetric, ...] = get_args(GateMetric)
 
-_MEASURES = {
-    "ndcg@10": ir_measures.nDCG @ 10,
-    "recall@10": ir_measures.R @ 10,
-    "precision@5": ir_measures.P @ 5,
-    "mrr@10": ir_measures.RR @ 10,
-    "hit@1": ir_measures.Success @ 1,
-    "hit@5": ir_measures.Success @ 5,
+_FAMILIES = {
+    "ndcg": ir_measures.nDCG,
+    "recall": ir_measures.R,
+    "precision": ir_measures.P,
+    "mrr": ir_measures.RR,
+    "map": ir_measures.AP,
+    "hit": ir_measures.Success,
 }
 _CHUNK = 256
 
@@ -50,17 +51,39 @@ class Interval:
     high: float
 
 
-def score_run(run: Mapping[str, Sequence[str]], qrels: Mapping[str, Mapping[str, int]]) -> Scores:
+@dataclass(frozen=True, slots=True)
+class Difference(Interval):
+    """A mean difference with its interval, and `p`: how often chance alone makes one at least as large."""
+
+    p: float
+
+
+def metrics_at(cutoffs: Sequence[int]) -> tuple[str, ...]:
+    """The names of all metrics at these ranks.
+
+    >>> metrics_at([5])
+    ('ndcg@5', 'recall@5', 'precision@5', 'mrr@5', 'map@5', 'hit@5')
+    """
+    return tuple(f"{family}@{cutoff}" for cutoff in sorted(set(cutoffs)) for family in _FAMILIES)
+
+
+def score_run(
+    run: Mapping[str, Sequence[str]],
+    qrels: Mapping[str, Mapping[str, int]],
+    metrics: Sequence[str] = METRICS,
+) -> Scores:
     """Scores ranked document ids against judgments, with trec_eval's definitions.
 
     Args:
         run: Query id -> distinct document ids, best first; a query without an answer scores 0.
         qrels: Query id -> document id -> grade; grade 0 is not relevant. Queries without a relevant document
             are left out, since no ranking of theirs can be right or wrong.
+        metrics: Names such as `ndcg@10`; families are ndcg, recall, precision, mrr, map and hit.
 
     Raises:
-        InvalidInput: No query has a relevant document.
+        InvalidInput: No query has a relevant document, or a metric is not known.
     """
+    measures = {name: _measure(name) for name in metrics}
     queries = tuple(sorted(query for query, grades in qrels.items() if any(one > 0 for one in grades.values())))
     if not queries:
         raise InvalidInput(f"scoring needs a query with a relevant document, got {len(qrels)} without any")
@@ -74,12 +97,19 @@ def score_run(run: Mapping[str, Sequence[str]], qrels: Mapping[str, Mapping[str,
         for query in queries
         for rank, document_id in enumerate(run.get(query, ()))
     ]
-    names = {str(measure): name for name, measure in _MEASURES.items()}
-    per_query: dict[str, dict[str, float]] = {name: dict.fromkeys(queries, 0.0) for name in METRICS}
-    for value in ir_measures.iter_calc(list(_MEASURES.values()), judged, ranked):
+    names = {str(measure): name for name, measure in measures.items()}
+    per_query: dict[str, dict[str, float]] = {name: dict.fromkeys(queries, 0.0) for name in metrics}
+    for value in ir_measures.iter_calc(list(measures.values()), judged, ranked):
         per_query[names[str(value.measure)]][value.query_id] = float(value.value)
     mean = {name: float(np.mean(list(values.values()))) for name, values in per_query.items()}
     return Scores(queries, per_query, mean)
+
+
+def _measure(name: str) -> Any:
+    family, _, cutoff = name.partition("@")
+    if family not in _FAMILIES or not cutoff.isdecimal() or int(cutoff) < 1:
+        raise InvalidInput(f"a metric is one of {sorted(_FAMILIES)}, `@` and a rank, got {name!r}")
+    return _FAMILIES[family] @ int(cutoff)
 
 
 def bootstrap_interval(
@@ -125,10 +155,42 @@ def paired_bootstrap(
     Raises:
         InvalidInput: The queries differ, or there are none.
     """
+    return bootstrap_interval(_differences(before, after), confidence, samples, seed)
+
+
+def paired_difference(
+    before: Mapping[str, float],
+    after: Mapping[str, float],
+    confidence: float = 0.95,
+    samples: int = 2000,
+    seed: int = 13,
+) -> Difference:
+    """`paired_bootstrap` with the p-value of a paired, two-sided randomisation test (Fisher 1935; for
+    retrieval, Smucker et al. 2007, "A comparison of statistical significance tests").
+
+    Raises:
+        InvalidInput: The queries differ, or there are none.
+    """
+    differences = _differences(before, after)
+    found = bootstrap_interval(differences, confidence, samples, seed)
+    if len(differences) < 2 or not any(differences):
+        return Difference(found.mean, found.low, found.high, 1.0)
+    test = permutation_test(
+        (differences,),
+        np.mean,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=samples,
+        rng=np.random.default_rng(seed),
+    )
+    return Difference(found.mean, found.low, found.high, float(test.pvalue))
+
+
+def _differences(before: Mapping[str, float], after: Mapping[str, float]) -> list[float]:
     if before.keys() != after.keys():
         odd = sorted(before.keys() ^ after.keys())
         raise InvalidInput(f"both runs must score the same queries, {len(odd)} are in one only: {odd[:3]}")
-    return bootstrap_interval([after[one] - before[one] for one in sorted(before)], confidence, samples, seed)
+    return [after[one] - before[one] for one in sorted(before)]
 
 
 def rank_by_cosine(

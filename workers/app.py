@@ -29,7 +29,7 @@ STAGE_BODIES: Mapping[str, str] = {
     "collect": "workers.collect",
     "train": "workers.train",
     "gate": "workers.gate",
-    "evaluate": "workers.gate",
+    "evaluate": "workers.evaluate",
     "prepare": "workers.reembed",
     "build": "workers.reembed",
     "embed": "workers.reembed",

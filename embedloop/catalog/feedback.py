@@ -58,6 +58,17 @@ def shown_by(
     return [(row.query, [(s[1], s[3]) for s in row.shown]) for row in connection.execute(statement)]
 
 
+def recent_queries(connection: Connection, corpus: str, limit: int) -> list[str]:
+    """What was searched for, the latest first, as often as it was."""
+    statement = (
+        select(retrievals.c.query)
+        .where(retrievals.c.corpus == corpus)
+        .order_by(retrievals.c.at.desc(), retrievals.c.retrieval_id.desc())
+        .limit(limit)
+    )
+    return list(connection.execute(statement).scalars())
+
+
 def add(connection: Connection, given: Feedback, passage_id: str | None) -> None:
     """Stores feedback; what is there already stays as it is."""
     row = {

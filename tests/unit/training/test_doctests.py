@@ -5,12 +5,12 @@ from types import ModuleType
 
 import pytest
 
-from training import hardware, judgments, losses, merging, ranks
+from training import evaluation, hardware, judgments, losses, merging, rag, ranks, slices
+
+MODULES = [evaluation, hardware, judgments, losses, merging, rag, ranks, slices]
 
 
-@pytest.mark.parametrize(
-    "module", [hardware, judgments, losses, merging, ranks], ids=lambda one: str(one.__name__)
-)
+@pytest.mark.parametrize("module", MODULES, ids=lambda one: str(one.__name__))
 def test_examples_in_docstrings_hold(module: ModuleType) -> None:
     outcome = doctest.testmod(module)
     assert outcome.attempted > 0

@@ -7,7 +7,7 @@ import pytest
 from embedloop.errors import InvalidInput
 from embedloop.policy import GateSettings
 from training.evaluation import Scores, score_run
-from training.gate import General, decide, gate_pool
+from training.gate import Cost, General, decide, gate_pool
 
 
 def scores(ranks: list[int]) -> Scores:
@@ -108,3 +108,62 @@ def test_candidate_that_forgot_little_enough_passes() -> None:
 def test_nothing_forgotten_passes_where_nothing_may_be() -> None:
     general = General(scores([1, 3] * 25), scores([3, 1] * 25))
     assert decide(GateSettings(max_general_drop=0.0), scores([5] * 60), scores([1] * 60), general).passed
+
+
+def sliced(parts: dict[str, range], before: Scores) -> dict[str, dict[str, frozenset[str]]]:
+    return {"topic": {name: frozenset(before.queries[n] for n in part) for name, part in parts.items()}}
+
+
+def test_slice_that_falls_beyond_chance_refuses_a_candidate_that_gains_on_the_whole() -> None:
+    before, after = scores([5] * 60 + [1] * 20), scores([1] * 60 + [2] * 20)
+    slices = sliced({"old": range(60), "lost": range(60, 80)}, before)
+    decision = decide(GateSettings(max_slice_drop=0.05), before, after, slices=slices)
+    assert decision.metrics["uplift"]["ndcg@10"]["low"] > 0
+    assert not decision.passed
+    (lost,) = [one for one in decision.metrics["slices"] if one["worse"]]
+    assert (lost["facet"], lost["value"], lost["queries"]) == ("topic", "lost", 20)
+    assert any("topic 'lost' (20 queries) -0.3691" in reason for reason in decision.reasons)
+    assert json.loads(json.dumps(decision.metrics)) == decision.metrics
+
+
+def test_slice_may_fall_by_what_the_policy_allows_or_where_it_is_told_only() -> None:
+    before, after = scores([5] * 60 + [1] * 20), scores([1] * 60 + [2] * 20)
+    slices = sliced({"old": range(60), "lost": range(60, 80)}, before)
+    for allowed in (0.4, None):
+        decision = decide(GateSettings(max_slice_drop=allowed), before, after, slices=slices)
+        assert decision.passed
+        assert len(decision.metrics["slices"]) == 2
+
+
+def test_slice_that_is_too_small_or_falls_by_chance_refuses_nothing() -> None:
+    before, after = scores([5] * 60 + [1] * 10), scores([1] * 60 + [2] * 10)
+    small = sliced({"small": range(60, 70)}, before)
+    assert decide(GateSettings(min_slice_queries=11), before, after, slices=small).passed
+    assert not decide(GateSettings(min_slice_queries=10), before, after, slices=small).passed
+    by_chance = scores([5] * 60 + [2] * 10), scores([1] * 60 + [1] * 2 + [9] * 4 + [2] * 4)
+    unsure = sliced({"small": range(60, 70)}, by_chance[0])
+    decision = decide(GateSettings(min_slice_queries=5), *by_chance, slices=unsure)
+    assert decision.metrics["slices"][0]["change"]["mean"] < -0.05
+    assert decision.passed
+
+
+@pytest.mark.parametrize(
+    ("limits", "passes"),
+    [
+        ({"max_query_ms": 12.0}, True),
+        ({"max_query_ms": 11.9}, False),
+        ({"max_model_mb": 89.0}, False),
+        ({"max_query_ms": 20, "max_model_mb": 90.0}, True),
+    ],
+)
+def test_candidate_that_costs_more_than_allowed_is_refused(limits: dict[str, float], passes: bool) -> None:
+    cost = Cost(query_ms=12.0, model_mb=90.0)
+    decision = decide(GateSettings.model_validate(limits), scores([5] * 60), scores([1] * 60), cost=cost)
+    assert decision.passed is passes
+    assert decision.metrics["cost"] == {"query_ms": 12.0, "model_mb": 90.0}
+    assert any(name in reason for name in limits for reason in decision.reasons)
+
+
+def test_limit_without_a_measured_cost_is_no_pass() -> None:
+    with pytest.raises(InvalidInput, match="max_query_ms"):
+        decide(GateSettings(max_query_ms=10), scores([5] * 60), scores([1] * 60))
