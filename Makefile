@@ -10,8 +10,13 @@ TEST_PROCESSES ?= 2
 # The plain service of the benchmarks wants an older pymilvus, so its packages lie apart.
 PLAIN := $(VENV)/plain-service
 
+# Of `make test-faults`; without SEED a random one is taken and printed.
+STEPS ?= 2000
+KILLS ?= 200
+MILVUS ?= lite
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit check format plain-service bench soak clean
+.PHONY: help setup demo test test-unit test-faults check format plain-service bench bench-swap bench-scale soak clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,6 +43,9 @@ test: setup  ## all tests, against real servers started by the tests, in two pro
 test-unit: setup  ## the tests that need no server
 	$(BIN)/python -m pytest tests/unit
 
+test-faults: setup  ## the long fault run, STEPS= KILLS= SEED= MILVUS=lite|engine; writes benchmarks/results/
+	$(BIN)/python -m tests.faults --steps $(STEPS) --kills $(KILLS) --milvus $(MILVUS) $(if $(SEED),--seed $(SEED))
+
 check: setup  ## lint, format, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -55,10 +63,17 @@ $(PLAIN)/.installed: benchmarks/requirements-plain.txt | setup
 	$(BIN)/pip install --quiet --no-deps --target $(PLAIN) -r benchmarks/requirements-plain.txt
 	touch $@
 
-bench: setup plain-service  ## measure search, re-embedding and training; writes benchmarks/results/
+bench: setup plain-service  ## measure search, re-embedding, training and cleaning; writes benchmarks/results/
 	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.reembed
 	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.cleaning
+
+bench-swap: setup  ## 40 swaps under load on two replicas, every answer checked; writes benchmarks/results/
+	$(BIN)/python -m benchmarks.swap
+
+bench-scale: setup  ## re-embed 100,000 rows beside bare insertion; writes benchmarks/results/
+	$(BIN)/python -m benchmarks.scale
 
 soak: setup  ## 30 minutes of mixed load on Milvus, PostgreSQL and Valkey; writes benchmarks/results/
 	$(BIN)/python -m benchmarks.soak

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,6 @@ JOB_SECONDS = 3600.0
 FOUND_SECONDS = 300.0
 JOB_LOOK_SECONDS = 0.1
 FOUND_LOOK_SECONDS = 0.05
-OWN = ("service", "apply", "default", "embed-1", "train", "beat", "valkey")
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Bench:
     def pids(self) -> dict[str, int]:
         """The process of each part that runs now; children of theirs are not listed."""
         found = dict(self.servers) | {"milvus": self.engine.pid}
-        for name in OWN:
+        for name in self.stack.names:
             try:
                 found[name] = self.stack.pid(name)
             except Unavailable:
@@ -106,9 +105,7 @@ class Bench:
         say(f"ingesting {len(terms)} terms")
         begin = time.perf_counter()
         documents = (term.document for term in terms)
-        for line in self.client.bulk_documents(CORPUS, documents, wait_applied=True):
-            if line.get("status") == "refused":
-                raise EmbedloopError(f"every term must be stored, line {line['line']}: {line['error']}")
+        check_stored(self.client.bulk_documents(CORPUS, documents, wait_applied=True))
         applied = time.perf_counter() - begin
         self._wait_until_found(terms[-1])
         return {"applied": applied, "found": time.perf_counter() - begin}
@@ -136,12 +133,12 @@ class Bench:
             pause.wait(FOUND_LOOK_SECONDS)
 
 
-def serving(client: Client) -> Json:
+def serving(client: Client, corpus: str = CORPUS) -> Json:
     """The index version that serves. Raises NotFound when none does."""
-    for version in client.index_versions(CORPUS):
+    for version in client.index_versions(corpus):
         if version["state"] == IndexState.SERVING.value:
             return version
-    raise NotFound(f"corpus {CORPUS!r} must be served by an index version, none serves")
+    raise NotFound(f"corpus {corpus!r} must be served by an index version, none serves")
 
 
 @contextmanager
@@ -152,6 +149,7 @@ def running(
     broker: str | None = None,
     servers: Mapping[str, int] | None = None,
     policy: Mapping[str, Any] | None = None,
+    with_corpus: bool = True,
 ) -> Iterator[Bench]:
     """Starts a stack in a temporary folder on a Milvus, with an empty corpus that has its index version.
 
@@ -161,15 +159,24 @@ def running(
         broker: A Valkey; None starts one.
         servers: Processes of the servers given.
         policy: Of the corpus.
+        with_corpus: False leaves making corpora to the caller.
     """
     with tempfile.TemporaryDirectory(prefix="embedloop-bench-") as folder:
         say("starting the stack")
         stack = Stack(Path(folder), milvus=engine.uri, database=database, broker=broker)
         with stack, Client(stack.url, stack.admin_key, timeout_seconds=60.0) as client:
-            created = client.create_corpus(CORPUS, policy=policy)
-            check_succeeded(client.wait_for_job(created["job"], JOB_SECONDS))
+            if with_corpus:
+                created = client.create_corpus(CORPUS, policy=policy)
+                check_succeeded(client.wait_for_job(created["job"], JOB_SECONDS))
             yield Bench(stack, client, engine, servers or {})
             say("stopping the stack")
+
+
+def check_stored(lines: Iterable[Json]) -> None:
+    """Raises EmbedloopError for the first line of a bulk request that was refused."""
+    for line in lines:
+        if line.get("status") == "refused":
+            raise EmbedloopError(f"every line must be stored, line {line['line']}: {line['error']}")
 
 
 def check_succeeded(job: Json) -> None:

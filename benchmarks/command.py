@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks import engines, machine
 from benchmarks.plan import SEED, TOP_K
 from embedloop.demo import ontology
-from embedloop.demo.ontology import Vocabulary
+from embedloop.demo.ontology import Term, Vocabulary
 from embedloop.errors import EmbedloopError
 from embedloop.policy import DEFAULT_BASE_MODEL
 
@@ -58,6 +58,12 @@ def vocabulary(terms: int | None) -> Vocabulary:
     return ontology.build_vocabulary(
         ontology.ontology_file(), terms=terms, test_cap=EVERY, golden_cap=EVERY, seed=SEED
     )
+
+
+def spare_terms(corpus: Vocabulary) -> list[Term]:
+    """Terms of the ontology that are no documents of the corpus, in a set order."""
+    there = {term.term_id for term in corpus.terms}
+    return [term for term in vocabulary(None).terms if term.term_id not in there and term.definition]
 
 
 def settings_of(corpus: Vocabulary) -> dict[str, Any]:

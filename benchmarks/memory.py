@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -66,6 +67,8 @@ class MemoryWatch:
 
     def __init__(self, pids: Pids):
         self._pids = pids
+        self._begin = time.perf_counter()
+        self._looks: list[tuple[float, dict[str, float]]] = []
         self._peaks: dict[str, float] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -80,6 +83,21 @@ class MemoryWatch:
     ) -> None:
         self._stopping.set()
         self._thread.join()
+
+    @property
+    def seconds(self) -> float:
+        """Since it was made: the clock of `columns`."""
+        return round(time.perf_counter() - self._begin, 1)
+
+    def columns(self) -> dict[str, Any]:
+        """Every look: `at` in seconds, and `mib` with a column for each part, None where it did not run."""
+        with self._lock:
+            looks = list(self._looks)
+        names = sorted({name for _, found in looks for name in found})
+        return {
+            "at": [at for at, _ in looks],
+            "mib": {name: [found.get(name) for _, found in looks] for name in names},
+        }
 
     @contextmanager
     def phase(self, name: str) -> Iterator[dict[str, Any]]:
@@ -99,5 +117,6 @@ class MemoryWatch:
 
     def _note(self, found: Mapping[str, float]) -> None:
         with self._lock:
+            self._looks.append((self.seconds, dict(found)))
             for name, value in found.items():
                 self._peaks[name] = max(value, self._peaks.get(name, 0.0))

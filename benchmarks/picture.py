@@ -56,6 +56,21 @@ def heading(axes: Any, text: str) -> None:
     axes.set_title(text, fontsize=10, loc="left")
 
 
+def wide(figure: Figure, panels: Any, row: int) -> Any:
+    """One panel in the place of a whole row."""
+    grid = panels[row, 0].get_gridspec()
+    for axes in panels[row]:
+        axes.remove()
+    axes = figure.add_subplot(grid[row, :])
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def gaps(column: Sequence[float | None]) -> list[float]:
+    """What could not be read leaves a gap in the line."""
+    return [float("nan") if value is None else value for value in column]
+
+
 def bars(axes: Any, drawn: Sequence[tuple[str, float, str]], *, unit: str, form: str = "{:.0f}") -> None:
     """Upright bars (name, value, colour), each with its value above it."""
     shown = axes.bar(range(len(drawn)), [value for _, value, _ in drawn], 0.6, color=[c for *_, c in drawn])

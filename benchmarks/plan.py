@@ -133,3 +133,67 @@ class SoakPlan:
             training_pairs=64,
             golden_queries=20,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ScalePlan:
+    """Sizes of the scale benchmark.
+
+    Attributes:
+        first: Documents at the first look on memory.
+        documents: Documents at the end.
+        idle_seconds: How long the stack rests before it is looked at.
+    """
+
+    first: int = 25_000
+    documents: int = 100_000
+    idle_seconds: float = 5.0
+
+    @classmethod
+    def quick(cls) -> ScalePlan:
+        """Sizes at which everything runs once, and no figure means anything."""
+        return cls(first=500, documents=2000, idle_seconds=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SwapPlan:
+    """Sizes of the swap benchmark.
+
+    Attributes:
+        terms: Documents of each corpus at the begin.
+        clients: Each has one search under way at most.
+        period_seconds: A client sends no sooner than this after its last search.
+        queries: Different queries that they ask.
+        calm_seconds: Load without a swap before each swap.
+        tiny_writes: A second, with the tiny models.
+        real_writes: A second, with the real ones.
+        tiny_standing: Swaps between the two versions that stand, after each of the four re-embeds.
+        real_standing: The same with the real models, after each of the two; an odd number.
+        training_pairs: Labels that the models are tuned on.
+        golden_queries: Labels that their gate reads.
+    """
+
+    terms: int = 600
+    clients: int = 16
+    period_seconds: float = 0.25
+    queries: int = 200
+    calm_seconds: float = 4.0
+    tiny_writes: float = 50.0
+    real_writes: float = 5.0
+    tiny_standing: int = 4
+    real_standing: int = 9
+    training_pairs: int = 320
+    golden_queries: int = 20
+
+    @classmethod
+    def quick(cls) -> SwapPlan:
+        """Sizes at which everything runs once, and no figure means anything."""
+        return cls(
+            terms=60,
+            queries=40,
+            calm_seconds=1.0,
+            tiny_standing=2,
+            real_standing=1,
+            training_pairs=32,
+            golden_queries=10,
+        )

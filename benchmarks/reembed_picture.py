@@ -17,6 +17,7 @@ from benchmarks.picture import (
     heading,
     milvus_of,
     verdict_table,
+    wide,
 )
 
 SHADES = {"p50": "#1f6f8b", "p95": "#6ba3b8", "p99": "#b9d3dd"}
@@ -30,12 +31,7 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
     _ingest(panels[0, 1], report)
     _searches(panels[1, 0], report)
     verdict_table(panels[1, 1], report["ratios"])
-    grid = panels[2, 0].get_gridspec()
-    for axes in panels[2]:
-        axes.remove()
-    memory = figure.add_subplot(grid[2, :])
-    memory.spines[["top", "right"]].set_visible(False)
-    _memory(memory, report)
+    _memory(wide(figure, panels, 2), report)
     settings = report["settings"]
     title = f"Re-embed: {settings['terms']:,} documents, {settings['base_model']}, {milvus_of(report)}"
     finish(figure, title, report, path)

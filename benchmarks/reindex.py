@@ -34,7 +34,7 @@ def quiet(bench: Bench, documents: int) -> dict[str, Any]:
     before = cpu_seconds(bench.stack.pid(WORKER))
     spans = run_reindex(bench)
     used = cpu_seconds(bench.stack.pid(WORKER)) - before
-    return _rates(spans, documents) | {"cpu_ms_per_document": round(1000 * used / documents, 3)}
+    return rates(spans, documents) | {"cpu_ms_per_document": round(1000 * used / documents, 3)}
 
 
 def with_searches(bench: Bench, vocabulary: Vocabulary, plan: ReembedPlan) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def with_searches(bench: Bench, vocabulary: Vocabulary, plan: ReembedPlan) -> di
         finally:
             stop.set()
         during = searching.result()
-    return _rates(spans, len(vocabulary.terms)) | {"searches": {"before": before, "during": during}}
+    return rates(spans, len(vocabulary.terms)) | {"searches": {"before": before, "during": during}}
 
 
 def bare(bench: Bench, vocabulary: Vocabulary) -> dict[str, Any]:
@@ -115,7 +115,8 @@ def passages(vocabulary: Vocabulary, parts: dict[str, Any]) -> list[str]:
     ]
 
 
-def _rates(spans: dict[str, float], documents: int) -> dict[str, Any]:
+def rates(spans: dict[str, float], documents: int) -> dict[str, Any]:
+    """Spans of a job, and documents a second of each."""
     return {
         "documents": documents,
         "seconds": {name: round(seconds, 2) for name, seconds in spans.items()},

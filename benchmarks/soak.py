@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bench_corpus, command, engines, soak_checks, soak_figures, soak_picture
+from benchmarks import command, labels, parts, soak_checks, soak_figures, soak_picture
 from benchmarks.bench_corpus import CORPUS, Bench
 from benchmarks.plan import SoakPlan
 from benchmarks.progress import say, show
@@ -22,11 +20,9 @@ from benchmarks.report import Report
 from benchmarks.soak_figures import Columns
 from benchmarks.soak_traffic import Traffic
 from benchmarks.soak_watch import Watch
-from embedloop.client import AsyncClient, Client
-from embedloop.demo.ontology import Term, Vocabulary
-from embedloop.errors import EmbedloopError
-from embedloop.records import JobKind, Split
-from tests import servers
+from embedloop.client import AsyncClient
+from embedloop.demo.ontology import Vocabulary
+from embedloop.records import JobKind
 
 CYCLE_AT = 1 / 3
 # The gate is open and no cycle starts by itself: one cycle, and its promotion under load, is what is looked at.
@@ -53,9 +49,9 @@ def run(plan: SoakPlan, folder: Path) -> None:
     vocabulary = command.vocabulary(plan.terms)
     settings = command.settings_of(vocabulary) | {"plan": asdict(plan)}
     report = Report("soak", folder, settings, soak_picture.draw)
-    with _production_parts() as bench:
+    with parts.running(parts.PRODUCTION, policy=POLICY) as bench:
         bench.ingest(vocabulary.terms)
-        _label(bench.client, vocabulary, plan)
+        labels.label(bench.client, CORPUS, vocabulary, plan.training_pairs, plan.golden_queries)
         asyncio.run(_soak(bench, vocabulary, plan, report))
     report.finish()
     _show(report.content)
@@ -64,7 +60,7 @@ def run(plan: SoakPlan, folder: Path) -> None:
 async def _soak(bench: Bench, vocabulary: Vocabulary, plan: SoakPlan, report: Report) -> None:
     say(f"load for {plan.minutes:g} minutes")
     async with AsyncClient(bench.stack.url, bench.stack.admin_key, retries=0) as client:
-        traffic = Traffic(client, vocabulary.train, spare_terms(vocabulary))
+        traffic = Traffic(client, vocabulary.train, command.spare_terms(vocabulary))
         watch = Watch(bench, traffic, report, plan.window_seconds)
         seconds = 60 * plan.minutes
         async with asyncio.TaskGroup() as group:
@@ -89,58 +85,6 @@ async def _start_cycle(client: AsyncClient, watch: Watch, after_seconds: float) 
     await asyncio.sleep(after_seconds)
     say("starting a cycle")
     watch.follow(await client.submit_job(JobKind.CYCLE.value, CORPUS))
-
-
-@contextmanager
-def _production_parts() -> Iterator[Bench]:
-    """A stack on a PostgreSQL and a Valkey that are started for it, and on the Milvus engine."""
-    with (
-        tempfile.TemporaryDirectory(prefix="embedloop-soak-postgres-") as postgres_folder,
-        tempfile.TemporaryDirectory(prefix="embedloop-soak-valkey-") as valkey_folder,
-        engines.running(engines.ENGINE) as engine,
-    ):
-        postgres = servers.postgres(Path(postgres_folder))
-        valkey = servers.valkey(Path(valkey_folder))
-        say("starting PostgreSQL and Valkey")
-        try:
-            postgres.start()
-            valkey.start()
-            with bench_corpus.running(
-                engine,
-                database=servers.postgres_url(postgres),
-                broker=f"redis://127.0.0.1:{valkey.port}/0",
-                servers={"postgres": postgres.pid, "valkey": valkey.pid},
-                policy=POLICY,
-            ) as bench:
-                yield bench
-        finally:
-            valkey.stop()
-            postgres.stop()
-
-
-def _label(client: Client, vocabulary: Vocabulary, plan: SoakPlan) -> None:
-    """Imports what the cycle trains on and what its gate reads.
-
-    Raises:
-        EmbedloopError: A label was refused.
-    """
-    dev = max(1, plan.training_pairs // 10)
-    train = vocabulary.train[: plan.training_pairs + dev]
-    labelled = [(case, Split.DEV if number < dev else Split.TRAIN) for number, case in enumerate(train)]
-    labelled += [(case, Split.GOLDEN) for case in vocabulary.golden[: plan.golden_queries]]
-    lines = (
-        {"query": case.query, "document_id": case.term_id, "grade": 1, "split": split.value}
-        for case, split in labelled
-    )
-    for line in client.bulk_judgments(CORPUS, lines):
-        if line.get("status") == "refused":
-            raise EmbedloopError(f"every label must be stored, line {line['line']}: {line['error']}")
-
-
-def spare_terms(vocabulary: Vocabulary) -> list[Term]:
-    """Terms of the ontology that are no documents of the corpus, in a set order."""
-    there = {term.term_id for term in vocabulary.terms}
-    return [term for term in command.vocabulary(None).terms if term.term_id not in there and term.definition]
 
 
 def _show(found: dict[str, Any]) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 from benchmarks.bench_corpus import CORPUS, serving
 from benchmarks.plan import TOP_K
 from benchmarks.soak_ledger import REVISION
-from benchmarks.soak_traffic import Traffic, query_of
+from benchmarks.soak_traffic import Traffic
+from benchmarks.writing import query_of
 from embedloop.client import AsyncClient, Client
 from embedloop.demo.ontology import Term
 from embedloop.errors import DeadlineExceeded, EmbedloopError, NotFound

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.picture import INK, OURS, PALE, PLAIN, figure_of, finish, heading
+from benchmarks.picture import INK, OURS, PALE, PLAIN, figure_of, finish, gaps, heading
 
 
 def draw(report: Mapping[str, Any], path: Path) -> None:
@@ -28,8 +28,8 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
 
 
 def _latency(axes: Any, minutes: list[float], windows: Mapping[str, Any]) -> None:
-    axes.plot(minutes, _gaps(windows["p99_ms"]), color="#8fbccb", linewidth=1, label="p99")
-    axes.plot(minutes, _gaps(windows["p50_ms"]), color=OURS, linewidth=1.4, label="p50")
+    axes.plot(minutes, gaps(windows["p99_ms"]), color="#8fbccb", linewidth=1, label="p99")
+    axes.plot(minutes, gaps(windows["p50_ms"]), color=OURS, linewidth=1.4, label="p50")
     axes.set_yscale("log")
     axes.set_ylabel("ms (log)")
     axes.legend(frameon=False, fontsize=8, ncols=2, loc="upper left")
@@ -37,9 +37,9 @@ def _latency(axes: Any, minutes: list[float], windows: Mapping[str, Any]) -> Non
 
 
 def _work(axes: Any, minutes: list[float], windows: Mapping[str, Any]) -> None:
-    axes.plot(minutes, _gaps(windows["lag"]), color=OURS, linewidth=1.2, label="changes not applied yet")
-    axes.plot(minutes, _gaps(windows["queued"]), color=INK, linewidth=1.2, label="tasks queued")
-    axes.plot(minutes, _gaps(windows["errors"]), color=PLAIN, linewidth=1.2, label="errors")
+    axes.plot(minutes, gaps(windows["lag"]), color=OURS, linewidth=1.2, label="changes not applied yet")
+    axes.plot(minutes, gaps(windows["queued"]), color=INK, linewidth=1.2, label="tasks queued")
+    axes.plot(minutes, gaps(windows["errors"]), color=PLAIN, linewidth=1.2, label="errors")
     axes.set_ylabel("count")
     axes.set_ylim(0, None)
     axes.legend(frameon=False, fontsize=8, ncols=3, loc="upper left")
@@ -51,7 +51,7 @@ def _memory(axes: Any, minutes: list[float], windows: Mapping[str, Any], summary
     for name, column in sorted(windows["mib"].items()):
         slope = growth.get(name)
         label = name if slope is None else f"{name} ({slope:+.1f} MiB/h)"
-        axes.plot(minutes, _gaps(column), linewidth=1.3, label=label)
+        axes.plot(minutes, gaps(column), linewidth=1.3, label=label)
     axes.set_ylabel("MiB resident")
     axes.set_ylim(0, None)
     axes.margins(y=0.2)
@@ -63,8 +63,3 @@ def _shade(axes: Any, cycle: Mapping[str, Any] | None, minutes: list[float]) -> 
     if cycle is not None and minutes:
         end = cycle["ended_at"] / 60 if cycle["ended_at"] is not None else minutes[-1]
         axes.axvspan(cycle["began_at"] / 60, end, color=PALE, zorder=0)
-
-
-def _gaps(column: list[float | None]) -> list[float]:
-    """What could not be read leaves a gap in the line."""
-    return [float("nan") if value is None else value for value in column]

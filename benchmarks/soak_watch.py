@@ -23,6 +23,19 @@ QUEUES = ("apply", "default", "embed", "train")
 WRITE_EVERY = 12
 
 
+def broker_of(bench: Bench) -> redis.Redis:
+    """A connection to the broker of a stack that was given one."""
+    return redis.Redis.from_url(bench.stack.broker or "", socket_timeout=5)
+
+
+def queued(broker: redis.Redis) -> int | None:
+    """Tasks that wait in the queues of the workers; None while the broker does not answer."""
+    try:
+        return sum(int(str(broker.llen(name))) for name in QUEUES)
+    except redis.RedisError:
+        return None
+
+
 class Watch:
     """The windows so far, the cycle, and how often each process was replaced by another."""
 
@@ -33,7 +46,7 @@ class Watch:
         self._traffic = traffic
         self._report = report
         self._window_seconds = window_seconds
-        self._broker = redis.Redis.from_url(bench.stack.broker or "", socket_timeout=5)
+        self._broker = broker_of(bench)
         self._pids: dict[str, int] = dict(bench.pids())
         self._restarts: Counter[str] = Counter()
         self._begin = time.perf_counter()
@@ -71,18 +84,12 @@ class Watch:
         pids = self._bench.pids()
         self._count_restarts(pids)
         self._follow_cycle()
-        return {"mib": memory.look(pids), "lag": self._lag(), "queued": self._queued()}
+        return {"mib": memory.look(pids), "lag": self._lag(), "queued": queued(self._broker)}
 
     def _lag(self) -> int | None:
         try:
             return int(serving(self._bench.client)["lag"])
         except EmbedloopError:
-            return None
-
-    def _queued(self) -> int | None:
-        try:
-            return sum(int(str(self._broker.llen(name))) for name in QUEUES)
-        except redis.RedisError:
             return None
 
     def _follow_cycle(self) -> None:

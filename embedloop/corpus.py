@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from embedloop.catalog import documents, index_versions
+from embedloop.catalog import documents, duplicates, index_versions
 from embedloop.catalog.database import Database
 from embedloop.errors import DeadlineExceeded, InvalidInput, NotFound
 from embedloop.index import MilvusIndex
@@ -36,23 +36,45 @@ def content_hash(title: str, text: str, metadata: Mapping[str, Any]) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def put_documents(database: Database, corpus: str, batch: Sequence[NewDocument]) -> list[Written]:
+def put_documents(
+    database: Database,
+    corpus: str,
+    batch: Sequence[NewDocument],
+    near_duplicate_keys: Mapping[str, Sequence[str]] | None = None,
+) -> list[Written]:
     """Stores documents with their change rows in one transaction; returning means acknowledged.
 
-    Of several documents with one id in the batch the last one wins, each in its turn.
+    Of several documents with one id in the batch the last one wins, each in its turn. Keys of near duplicates
+    are given by id, where the policy looks for them.
     """
     with database.write() as connection:
+        duplicates.replace(connection, corpus, near_duplicate_keys or {})
         known = documents.hashes(connection, corpus, [d.document_id for d in batch])
-        written = []
-        for document in batch:
-            digest = content_hash(document.title, document.text, document.metadata)
-            rev, before = known.get(document.document_id, (0, ""))
-            changed = digest != before
-            if changed:
-                rev = documents.append_change(connection, corpus, document.document_id, Op.UPSERT, digest)
-                documents.store(connection, corpus, document, rev, digest)
-                known[document.document_id] = (rev, digest)
-            written.append(Written(document.document_id, rev, rev, changed))
+        latest = {document_id: digest for document_id, (_, digest) in known.items()}
+        digests = [content_hash(d.title, d.text, d.metadata) for d in batch]
+        changed = []
+        for document, digest in zip(batch, digests, strict=True):
+            changed.append(latest.get(document.document_id) != digest)
+            latest[document.document_id] = digest
+        pending = [(d, digest) for d, digest, new in zip(batch, digests, changed, strict=True) if new]
+        appended = [(document.document_id, Op.UPSERT, digest) for document, digest in pending]
+        seqs = documents.append_changes(connection, corpus, appended)
+        stored = [(document, seq, digest) for (document, digest), seq in zip(pending, seqs, strict=True)]
+        documents.store(connection, corpus, stored)
+    return _written(batch, changed, seqs, {document_id: rev for document_id, (rev, _) in known.items()})
+
+
+def _written(
+    batch: Sequence[NewDocument], changed: Sequence[bool], seqs: Sequence[int], revs: dict[str, int]
+) -> list[Written]:
+    """What became of each document: the changed ones take the new `seq`s in turn, the others keep their rev."""
+    following = iter(seqs)
+    written = []
+    for document, new in zip(batch, changed, strict=True):
+        if new:
+            revs[document.document_id] = next(following)
+        rev = revs[document.document_id]
+        written.append(Written(document.document_id, rev, rev, new))
     return written
 
 
@@ -65,7 +87,8 @@ def delete_document(database: Database, corpus: str, document_id: str) -> Writte
     with database.write() as connection:
         if document_id not in documents.hashes(connection, corpus, [document_id]):
             raise NotFound(f"corpus {corpus!r} has no document {document_id!r}", field="document_id")
-        seq = documents.append_change(connection, corpus, document_id, Op.DELETE, "")
+        duplicates.forget(connection, corpus, document_id)
+        (seq,) = documents.append_changes(connection, corpus, [(document_id, Op.DELETE, "")])
         documents.bury(connection, corpus, document_id, seq)
     return Written(document_id, seq, seq, True)
 

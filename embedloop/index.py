@@ -1,4 +1,4 @@
-"""Milvus: collections, aliases, rows, search. Only this and `index_schema` import pymilvus.
+"""Milvus: collections, aliases, rows, search. Only this, `index_schema` and `milvus_call` import pymilvus.
 
 Scores are cosines, greater is nearer; vectors are `(n, dim)` float32, L2-normalised.
 """
@@ -11,15 +11,8 @@ from functools import partial
 from threading import Event
 from typing import Any, TypeVar
 
-import grpc
 import numpy as np
 from pymilvus import AnnSearchRequest, MilvusClient, RRFRanker
-from pymilvus.exceptions import (
-    DataNotMatchException,
-    DataTypeNotMatchException,
-    MilvusException,
-    ParamError,
-)
 
 from embedloop.capabilities import Capabilities, capabilities_of, every_server_can, server_of
 from embedloop.encoder import Vectors
@@ -28,7 +21,8 @@ from embedloop.index_parameters import cosine_of, search_parameters
 from embedloop.index_rows import FIELDS, Row, as_hit, as_passage, as_row, messages
 from embedloop.index_schema import collection_schema, index_parameters
 from embedloop.index_sealing import is_sealed
-from embedloop.milvus_errors import NotLoaded, translated
+from embedloop.milvus_call import call
+from embedloop.milvus_errors import NotLoaded
 from embedloop.policy import IndexSettings
 from embedloop.records import Hit, Passage
 
@@ -38,6 +32,8 @@ MAX_WINDOW = 16_384
 SCAN_ROWS = 1000
 SEAL_SECONDS = 300.0
 SEAL_LOOK_SECONDS = 0.25
+# Without vectors. A server reads all keys for each page, so that few large pages cost less.
+SCAN_KEYS = 10_000
 _CHANNEL_OPTIONS = {
     # pymilvus pings every 10 s; a gRPC server takes that for an attack and closes the connection.
     "grpc.keepalive_time_ms": 300_000,
@@ -46,8 +42,6 @@ _CHANNEL_OPTIONS = {
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.max_reconnect_backoff_ms": 1000,
 }
-# Raised by pymilvus itself, about what it was given.
-_INPUT_ERRORS = (ParamError, DataNotMatchException, DataTypeNotMatchException)
 
 
 class MilvusIndex:
@@ -60,7 +54,7 @@ class MilvusIndex:
 
     def __init__(self, uri: str, *, token: str = "", timeout_seconds: float = 10.0):
         self._timeout = timeout_seconds
-        self._client: MilvusClient = _call(
+        self._client: MilvusClient = call(
             lambda: MilvusClient(
                 uri=uri, token=token, timeout=timeout_seconds, grpc_options=dict(_CHANNEL_OPTIONS)
             )
@@ -80,7 +74,7 @@ class MilvusIndex:
         Raises:
             Misconfigured: the server is older than what is supported.
         """
-        reported = str(_call(lambda: self._client.get_server_version(timeout=self._timeout)))
+        reported = str(call(lambda: self._client.get_server_version(timeout=self._timeout)))
         return capabilities_of(*server_of(reported))
 
     def require(self, settings: IndexSettings) -> None:
@@ -98,13 +92,13 @@ class MilvusIndex:
         if not self.exists(collection):
             self._create_bare(collection, dimension, settings)
         # A creation that broke off here is taken up again by the next call.
-        if not _call(lambda: self._client.list_indexes(collection, timeout=self._timeout)):
+        if not call(lambda: self._client.list_indexes(collection, timeout=self._timeout)):
             self._index(collection, settings)
         self.load(collection)
 
     def _create_bare(self, collection: str, dimension: int, settings: IndexSettings) -> None:
         # Searches say how fresh they read; iterators cannot, and take what the collection was made with.
-        _call(
+        call(
             lambda: self._client.create_collection(
                 collection,
                 schema=collection_schema(dimension, settings),
@@ -115,21 +109,21 @@ class MilvusIndex:
 
     def _index(self, collection: str, settings: IndexSettings) -> None:
         parameters = index_parameters(settings)
-        _call(lambda: self._client.create_index(collection, parameters, timeout=max(60.0, self._timeout)))
+        call(lambda: self._client.create_index(collection, parameters, timeout=max(60.0, self._timeout)))
 
     def exists(self, collection: str) -> bool:
-        return bool(_call(lambda: self._client.has_collection(collection, timeout=self._timeout)))
+        return bool(call(lambda: self._client.has_collection(collection, timeout=self._timeout)))
 
     def collections(self) -> list[str]:
-        return list(_call(lambda: self._client.list_collections(timeout=self._timeout)))
+        return list(call(lambda: self._client.list_collections(timeout=self._timeout)))
 
     def load(self, collection: str) -> None:
         """Makes a collection searchable; Milvus Lite forgets that it was at every restart."""
-        _call(lambda: self._client.load_collection(collection, timeout=max(60.0, self._timeout)))
+        call(lambda: self._client.load_collection(collection, timeout=max(60.0, self._timeout)))
 
     def flush(self, collection: str) -> None:
         """Seals what was written, so that it is indexed instead of scanned."""
-        _call(lambda: self._client.flush(collection, timeout=max(300.0, self._timeout)))
+        call(lambda: self._client.flush(collection, timeout=max(300.0, self._timeout)))
 
     def seal(
         self,
@@ -154,7 +148,7 @@ class MilvusIndex:
         self.load(collection)
         pause, deadline = Event(), time.monotonic() + timeout_seconds
         lists_segments = self.capabilities().lists_segments
-        while not _call(partial(is_sealed, self._client, collection, lists_segments, self._timeout)):
+        while not call(partial(is_sealed, self._client, collection, lists_segments, self._timeout)):
             if time.monotonic() > deadline:
                 raise DeadlineExceeded(
                     f"the index of collection {collection} is not in use after {timeout_seconds:g} s"
@@ -165,7 +159,7 @@ class MilvusIndex:
     def drop(self, collection: str) -> None:
         """Drops a collection; one that is not there is no error. Move the alias away first."""
         if self.exists(collection):
-            _call(lambda: self._client.drop_collection(collection, timeout=max(60.0, self._timeout)))
+            call(lambda: self._client.drop_collection(collection, timeout=max(60.0, self._timeout)))
 
     def upsert(self, collection: str, passages: Sequence[Passage], vectors: Vectors) -> None:
         """Writes rows in messages of at most 16 MB.
@@ -290,7 +284,7 @@ class MilvusIndex:
         """All rows in pages, in no set order and no snapshot: rows written meanwhile may be missing."""
         fields = ["passage_id", "document_id", "rev"] + (["vector"] if with_vectors else [])
         pages = self._iterated if self.capabilities().iterator_timestamps else self._paged
-        for page in pages(collection, fields):
+        for page in pages(collection, fields, SCAN_ROWS if with_vectors else SCAN_KEYS):
             yield [
                 Row(
                     row["passage_id"],
@@ -301,35 +295,35 @@ class MilvusIndex:
                 for row in page
             ]
 
-    def _iterated(self, collection: str, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
+    def _iterated(self, collection: str, fields: list[str], size: int) -> Iterator[list[dict[str, Any]]]:
         iterator = self._loaded(
             collection,
             lambda: self._client.query_iterator(
                 collection,
-                batch_size=SCAN_ROWS,
+                batch_size=size,
                 output_fields=fields,
                 timeout=max(30.0, self._timeout),
             ),
         )
         try:
-            while page := _call(iterator.next):
+            while page := call(iterator.next):
                 yield page
         finally:
             iterator.close()
 
-    def _paged(self, collection: str, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
+    def _paged(self, collection: str, fields: list[str], size: int) -> Iterator[list[dict[str, Any]]]:
         """What an iterator does, without a time to read at: it would be this machine's, and miss late rows."""
         last = ""
-        while page := self._loaded(collection, partial(self._page_after, collection, last, fields)):
+        while page := self._loaded(collection, partial(self._page_after, collection, last, fields, size)):
             yield page
             last = page[-1]["passage_id"]
 
-    def _page_after(self, collection: str, last: str, fields: list[str]) -> list[dict[str, Any]]:
+    def _page_after(self, collection: str, last: str, fields: list[str], size: int) -> list[dict[str, Any]]:
         """The rows that follow a key, in the order of keys."""
         rows: list[dict[str, Any]] = self._client.query(
             collection,
             filter=f'passage_id > "{last}"',
-            limit=SCAN_ROWS,
+            limit=size,
             output_fields=fields,
             timeout=max(30.0, self._timeout),
             # Without these, a server may answer with any rows that follow.
@@ -342,25 +336,28 @@ class MilvusIndex:
         """Creates the alias or moves it."""
         if self.alias_target(alias) is None:
             try:
-                _call(lambda: self._client.create_alias(collection, alias, timeout=self._timeout))
+                call(lambda: self._client.create_alias(collection, alias, timeout=self._timeout))
                 return
             except InvalidInput:
                 # Milvus before 2.5.5 keeps the alias of a dropped collection and lists it nowhere.
                 pass
-        _call(lambda: self._client.alter_alias(collection, alias, timeout=self._timeout))
+        call(lambda: self._client.alter_alias(collection, alias, timeout=self._timeout))
 
     def alias_target(self, alias: str) -> str | None:
         """The collection that the alias points to, None when there is no such alias."""
         for collection in self.collections():
-            listed = _call(partial(self._client.list_aliases, collection, timeout=self._timeout))
-            names = listed["aliases"] if isinstance(listed, dict) else listed
-            if alias in names:
+            if alias in self.aliases(collection):
                 return collection
         return None
 
+    def aliases(self, collection: str) -> list[str]:
+        """The aliases that point to a collection."""
+        listed = call(lambda: self._client.list_aliases(collection, timeout=self._timeout))
+        return list(listed["aliases"] if isinstance(listed, dict) else listed)
+
     def drop_alias(self, alias: str) -> None:
         if self.alias_target(alias) is not None:
-            _call(lambda: self._client.drop_alias(alias, timeout=self._timeout))
+            call(lambda: self._client.drop_alias(alias, timeout=self._timeout))
 
     def _by_keys(
         self, collection: str, passage_ids: Sequence[str], fields: list[str]
@@ -382,31 +379,7 @@ class MilvusIndex:
     def _loaded(self, collection: str, operation: Callable[[], T]) -> T:
         """Runs the operation; if a restart left the collection released, loads it and runs it once more."""
         try:
-            return _call(operation)
+            return call(operation)
         except NotLoaded:
             self.load(collection)
-            return _call(operation)
-
-
-def _call(operation: Callable[[], T]) -> T:
-    try:
-        return operation()
-    except MilvusException as error:
-        raise _of_milvus(error) from error
-    except grpc.RpcError as error:
-        status = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
-        raise translated(status.name, "no answer") from error
-
-
-def _of_milvus(error: MilvusException) -> EmbedloopError:
-    # When its retries are over, pymilvus puts the status of the last try where Milvus' code would be.
-    code = error.code.name if isinstance(error.code, grpc.StatusCode) else error.code
-    if isinstance(error.__cause__, grpc.Call) and error.__cause__.code() is grpc.StatusCode.UNAUTHENTICATED:
-        # To connect with a wrong token looks to pymilvus as if there were no server.
-        code = error.__cause__.code().name
-    return translated(
-        code,
-        str(error.message),
-        is_input_error=error.is_input_error or isinstance(error, _INPUT_ERRORS),
-        is_retriable=error.retriable,
-    )
+            return call(operation)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from sqlalchemy import Connection
 
 from embedloop.applier import View, apply_documents, delete_placed
-from embedloop.catalog import corpora, documents, index_versions, shards
+from embedloop.catalog import corpora, documents, garbage, index_versions, shards
 from embedloop.catalog.database import Database, now
 from embedloop.policy import Chunking, IndexSettings
 from embedloop.records import IndexState, IndexVersion, ModelVersion, Shard
@@ -43,7 +43,7 @@ def plan(
         corpus=corpus,
         model_id=model.model_id,
         # Never the name of an alias: those begin with "el_".
-        collection=f"elv_{corpus.replace('-', '_')}_{identity[3:]}",
+        collection=f"{garbage.own_prefix(connection)}{corpus.replace('-', '_')}_{identity[3:]}",
         state=IndexState.BUILDING,
         chunking=chunking,
         index=index,
@@ -64,10 +64,10 @@ def plan(
 def embed_shard(view: View, shard: Shard) -> int:
     """Embeds the live documents of a shard; doing it twice changes nothing. Returns its passages."""
     with view.database.read() as connection:
-        found = documents.in_range(
+        ids = documents.ids_in_range(
             connection, view.version.corpus, shard.first_document_id, shard.last_document_id
         )
-    return apply_documents(view, [d.document_id for d in found])
+    return apply_documents(view, ids)
 
 
 def finish_backfill(database: Database, index_version_id: str) -> None:

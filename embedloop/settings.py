@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     encoder_threads: Annotated[int, Field(ge=1, le=256)] = 2
     embed_threads: Annotated[int, Field(ge=1, le=256)] = 2
     embed_niceness: Annotated[int, Field(ge=0, le=19)] = 10
+    names_model: str = "en_core_web_sm"
     encode_batch_size: Annotated[int, Field(ge=1, le=1024)] = 32
 
     max_batch: Annotated[int, Field(ge=1, le=1024)] = 32
@@ -57,6 +58,7 @@ class Settings(BaseSettings):
     shard_documents: Annotated[int, Field(ge=1)] = 500
     beat_seconds: Annotated[float, Field(gt=0)] = 2.0
     sweep_seconds: Annotated[float, Field(gt=0)] = 1800.0
+    orphan_seconds: Annotated[float, Field(ge=0)] = 86_400.0
 
     @cached_property
     def database(self) -> str:

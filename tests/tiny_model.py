@@ -15,15 +15,21 @@ _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def build_tiny_model(
-    folder: Path, *, dimension: int = 32, seed: int = 0, words: Sequence[str] | None = None
+    folder: Path,
+    *,
+    dimension: int = 32,
+    seed: int = 0,
+    words: Sequence[str] | None = None,
+    layers: int = 2,
 ) -> Path:
-    """Writes a random, two-layer BERT with mean pooling and normalisation.
+    """Writes a random BERT with mean pooling and normalisation.
 
     Args:
         folder: Where the model goes; made if it is missing.
         dimension: Length of the embeddings, a multiple of 4.
         seed: The same seed and words give the same weights.
         words: Lower-case words that are one token each; anything else is spelt in letters.
+        layers: Without any, a vector is the mean of its words' random vectors, which costs next to nothing.
 
     Returns:
         `folder`, with safetensors weights and a window of 64 tokens.
@@ -40,7 +46,7 @@ def build_tiny_model(
     config = BertConfig(
         vocab_size=len(vocabulary),
         hidden_size=dimension,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         intermediate_size=2 * dimension,
         max_position_embeddings=64,

@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 
+from embedloop.errors import TrainingFailed
 from embedloop.policy import Precision
 
 Numbers = Literal["fp32", "bf16", "fp16"]
@@ -54,7 +55,15 @@ def choose_hardware(wanted: Precision, *, cuda: bool, bf16: bool, device: str = 
 
 
 def hardware_here(wanted: Precision) -> Hardware:
-    """Looks at this machine; one process of several takes the GPU of its rank."""
+    """Looks at this machine; one process of several takes the GPU of its rank.
+
+    Raises:
+        TrainingFailed: There are more processes than GPUs.
+    """
     cuda = torch.cuda.is_available()
-    device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    place = int(os.environ.get("LOCAL_RANK", "0"))
+    there = torch.cuda.device_count()
+    if cuda and place >= there:
+        raise TrainingFailed(f"training.processes must be at most the number of GPUs ({there}), got more")
+    device = f"cuda:{place}"
     return choose_hardware(wanted, cuda=cuda, bf16=cuda and torch.cuda.is_bf16_supported(), device=device)

@@ -75,7 +75,7 @@ def _layers(model: SentenceTransformer) -> list[torch.nn.Module]:
 
 @contextmanager
 def _checkpointing(model: SentenceTransformer, wanted: bool) -> Iterator[None]:
-    """Activations are computed again in the backward pass instead of kept (Chen et al. 2016, arXiv:1604.06174)."""
+    """Activations are computed again in the backward pass instead of kept (Chen et al. 2016)."""
     inner = [module for module in model.modules() if isinstance(module, PreTrainedModel)] if wanted else []
     if wanted and not inner:
         raise TrainingFailed("training.gradient_checkpointing: this model has no transformer")

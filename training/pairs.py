@@ -27,7 +27,10 @@ class FrozenSet:
 
 
 def build_pairs(
-    judgments: Sequence[Judgment], texts: Mapping[str, str], negatives: Mapping[str, Sequence[str]]
+    judgments: Sequence[Judgment],
+    texts: Mapping[str, str],
+    negatives: Mapping[str, Sequence[str]],
+    clusters: Mapping[str, str] | None = None,
 ) -> list[TrainingPair]:
     """Makes one pair of each relevant (query, document) that may be learnt from.
 
@@ -38,6 +41,7 @@ def build_pairs(
         judgments: Labels with their split.
         texts: Document id -> text, exactly as passages of it are embedded.
         negatives: Query -> ids of hard negatives; only training pairs receive them.
+        clusters: Document id -> key of its near duplicates; none of them becomes a negative of another.
 
     Returns:
         Pairs ordered by anchor key and document id.
@@ -56,16 +60,22 @@ def build_pairs(
             chosen.setdefault((query_key(judgment.query), judgment.document_id), []).append(judgment)
     log.info("%d pairs; left out: %s", len(chosen), dict(left_out))
     return [
-        _pair(key, document_id, group, texts, by_key.get(key, ()))
+        _pair(key, document_id, group, texts, by_key.get(key, ()), clusters or {})
         for (key, document_id), group in sorted(chosen.items())
     ]
 
 
 def _pair(
-    key: str, document_id: str, group: Sequence[Judgment], texts: Mapping[str, str], negatives: Sequence[str]
+    key: str,
+    document_id: str,
+    group: Sequence[Judgment],
+    texts: Mapping[str, str],
+    negatives: Sequence[str],
+    clusters: Mapping[str, str],
 ) -> TrainingPair:
-    first, positive = group[0], texts[document_id]
-    wrong = [texts[one] for one in negatives if one in texts and texts[one] != positive]
+    first, positive, cluster = group[0], texts[document_id], clusters.get(document_id, "")
+    apart = [one for one in negatives if not cluster or clusters.get(one) != cluster]
+    wrong = [texts[one] for one in apart if one in texts and texts[one] != positive]
     return TrainingPair(
         anchor=first.query,
         positive=positive,
@@ -74,6 +84,7 @@ def _pair(
         document_id=document_id,
         split=first.split,
         lineage=tuple(dict.fromkeys(source for one in group for source in _sources(one, key))),
+        cluster=cluster,
     )
 
 

@@ -14,6 +14,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import TrainerCallback
 
 from embedloop.policy import TrainingSettings
+from training import ranks
 from training.checkpoints import CURVE_FILE
 from training.validation import DevSet
 
@@ -66,7 +67,7 @@ class Curve:
 
 
 class Watch(TrainerCallback):
-    """Follows one run of the trainer.
+    """Follows one run of the trainer, in each of its processes.
 
     Validates and saves a checkpoint at `settings.evaluations` evenly spaced steps; keeps the weights of the
     best point in `best`; stops when asked to, when the time is spent, or after `settings.patience`
@@ -106,9 +107,9 @@ class Watch(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         step, steps = state.global_step, state.max_steps
         self.curve.seconds = time.monotonic() - self._started
-        if self._should_stop():
+        if ranks.any_of(self._should_stop()):
             self.stopped_by = "cancelled"
-        elif step < steps and self.curve.seconds >= self._settings.time_budget_seconds:
+        elif ranks.any_of(step < steps and self.curve.seconds >= self._settings.time_budget_seconds):
             self.stopped_by = "time_budget"
         if self.stopped_by != "cancelled" and (self._due(step, steps) or self.stopped_by == "time_budget"):
             self._validate(step, steps)
@@ -124,7 +125,8 @@ class Watch(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.curve.seconds = time.monotonic() - self._started
-        self.curve.write(self._folder / f"checkpoint-{state.global_step}" / CURVE_FILE)
+        if ranks.is_first():
+            self.curve.write(self._folder / f"checkpoint-{state.global_step}" / CURVE_FILE)
 
     def restore_best(self) -> None:
         """Puts the weights of the best point back into the model."""
@@ -132,7 +134,7 @@ class Watch(TrainerCallback):
             self._model.load_state_dict(load_file(self.best_weights))
 
     def _measure(self, dev: DevSet, step: int) -> None:
-        score, space = dev.measure(self._model)
+        score, space = ranks.from_first(lambda: dev.measure(self._model))
         self.curve.dev.append((step, score))
         self.curve.space.append((step, asdict(space)))
 
@@ -144,7 +146,7 @@ class Watch(TrainerCallback):
         if self._dev is None:
             return
         self._measure(self._dev, step)
-        if self.curve.best is not None and self.curve.best[0] == step:
+        if ranks.is_first() and self.curve.best is not None and self.curve.best[0] == step:
             save_file({name: one.clone() for name, one in self._model.state_dict().items()}, self.best_weights)
         highest, below = 0.0, 0
         for _, value in self.curve.dev:

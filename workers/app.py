@@ -23,8 +23,6 @@ from workers.parts import Parts
 
 log = logging.getLogger(__name__)
 
-APPLIER_LEASE_SECONDS = 30.0
-
 StageBody = Callable[[Parts, Job, Lease], Outcome]
 # By name, so that a worker that never trains never loads torch.
 STAGE_BODIES: Mapping[str, str] = {
@@ -121,7 +119,9 @@ def apply_changes(index_version_id: str) -> None:
     with own.database.read() as connection:
         version = index_versions.get(connection, index_version_id)
     try:
-        applier.apply_changes(own.view(version, check=_check_stopping), lease_seconds=APPLIER_LEASE_SECONDS)
+        applier.apply_changes(
+            own.view(version, check=_check_stopping), lease_seconds=settings.job_lease_seconds
+        )
     except EmbedloopError as error:
         # The cursor stands where it stood: the reaper sees the lag and wakes the applier again.
         log.warning("index version %s lags: %s", index_version_id, error)

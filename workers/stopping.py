@@ -17,7 +17,8 @@ from typing import Any
 
 from celery import Celery, bootsteps, signals
 
-TOLD = signal.SIGUSR2
+# Ignored by a process that does not listen to it yet; billiard takes SIGUSR1 and SIGUSR2 for itself.
+TOLD = signal.SIGURG
 _ENDINGS = (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT)
 _told = threading.Event()
 

@@ -7,7 +7,6 @@ import logging
 import queue
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from embedloop.text.chunking import embedding_text
 from training.finetune import FinetuneConfig
 from training.general import write_general_sets
 from training.outcome import PICTURE_FILE, RECORD_FILE
+from training.ranks import command
 from workers.bases import register_base, register_folder
 from workers.general import general_sets
 from workers.parts import Parts
@@ -107,7 +107,7 @@ def run_child(config: FinetuneConfig, lease: Lease) -> dict[str, Any]:
     config.out.mkdir(parents=True, exist_ok=True)
     config_file = config.out / "config.json"
     config_file.write_text(json.dumps(config.to_json()))
-    with _child(config_file) as (process, events):
+    with _child(config_file, config.settings.processes) as (process, events):
         try:
             return _follow(process, events, config.out, lease)
         except WorkInterrupted:
@@ -150,11 +150,13 @@ def _save_checkpoint(process: subprocess.Popen[str]) -> None:
 
 
 @contextmanager
-def _child(config_file: Path) -> Iterator[tuple[subprocess.Popen[str], queue.Queue[dict[str, Any] | None]]]:
+def _child(
+    config_file: Path, processes: int
+) -> Iterator[tuple[subprocess.Popen[str], queue.Queue[dict[str, Any] | None]]]:
     """The child with its events; it is gone when the block ends, however it ends."""
     with (config_file.parent / "stderr.log").open("w") as errors:
         process = subprocess.Popen(
-            ["nice", "-n", "10", sys.executable, "-m", "training", str(config_file)],
+            ["nice", "-n", "10", *command(config_file, processes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

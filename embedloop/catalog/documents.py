@@ -15,28 +15,42 @@ from embedloop.records import Change, Document, NewDocument, Op
 IDS_PER_STATEMENT = 500
 
 
-def append_change(connection: Connection, corpus: str, document_id: str, op: Op, content_hash: str) -> int:
-    """Appends to the change log and returns the new `seq`, which grows in commit order."""
+def append_changes(connection: Connection, corpus: str, rows: Sequence[tuple[str, Op, str]]) -> list[int]:
+    """Appends (document id, operation, content hash) to the change log, in this order and in one statement.
+
+    Returns:
+        The new `seq` of each row; they grow in commit order.
+    """
+    if not rows:
+        return []
     lock_change_log(connection)
-    statement = insert(changes).values(
-        corpus=corpus, document_id=document_id, op=op.value, content_hash=content_hash, at=now()
-    )
-    return int(connection.execute(statement).inserted_primary_key[0])  # type: ignore[index]
+    at = now()
+    statement = insert(changes).returning(changes.c.seq, sort_by_parameter_order=True)
+    values = [
+        {"corpus": corpus, "document_id": document_id, "op": op.value, "content_hash": content_hash, "at": at}
+        for document_id, op, content_hash in rows
+    ]
+    return [int(seq) for seq in connection.execute(statement, values).scalars()]
 
 
-def store(connection: Connection, corpus: str, document: NewDocument, rev: int, content_hash: str) -> None:
-    row = {
-        "corpus": corpus,
-        "document_id": document.document_id,
-        "rev": rev,
-        "live": True,
-        "title": document.title,
-        "text": document.text,
-        "metadata": dict(document.metadata),
-        "content_hash": content_hash,
-        "updated_at": now(),
-    }
-    insert_or_update(connection, documents, [row])
+def store(connection: Connection, corpus: str, rows: Sequence[tuple[NewDocument, int, str]]) -> None:
+    """Writes (document, rev, content hash); of several with one id the last one stays."""
+    at = now()
+    values = [
+        {
+            "corpus": corpus,
+            "document_id": document.document_id,
+            "rev": rev,
+            "live": True,
+            "title": document.title,
+            "text": document.text,
+            "metadata": dict(document.metadata),
+            "content_hash": content_hash,
+            "updated_at": at,
+        }
+        for document, rev, content_hash in rows
+    ]
+    insert_or_update(connection, documents, values)
 
 
 def bury(connection: Connection, corpus: str, document_id: str, rev: int) -> None:
@@ -102,10 +116,10 @@ def get_many(connection: Connection, corpus: str, document_ids: Sequence[str]) -
     return found
 
 
-def in_range(connection: Connection, corpus: str, first: str, last: str) -> list[Document]:
-    """The live documents whose ids lie in [first, last], in order of id."""
+def ids_in_range(connection: Connection, corpus: str, first: str, last: str) -> list[str]:
+    """The live ids in [first, last], in their order."""
     statement = (
-        select(documents)
+        select(documents.c.document_id)
         .where(
             documents.c.corpus == corpus,
             documents.c.document_id >= first,
@@ -114,7 +128,7 @@ def in_range(connection: Connection, corpus: str, first: str, last: str) -> list
         )
         .order_by(documents.c.document_id)
     )
-    return [_document(row) for row in connection.execute(statement).mappings()]
+    return list(connection.execute(statement).scalars())
 
 
 def lengths_after(connection: Connection, corpus: str, after: str, limit: int) -> list[tuple[str, int]]:

@@ -100,6 +100,15 @@ documents = Table(
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
+near_duplicate_keys = Table(
+    "near_duplicate_keys",
+    metadata,
+    Column("corpus", String(64), ForeignKey("corpora.name", ondelete="CASCADE"), primary_key=True),
+    Column("key", String(18), primary_key=True),
+    Column("document_id", DocumentId, primary_key=True),
+    Index("ix_near_duplicate_keys_corpus_document_id", "corpus", "document_id"),
+)
+
 training_sets = Table(
     "training_sets",
     metadata,
@@ -357,6 +366,22 @@ replicas = Table(
     Column("prepared", String(64)),
     Column("seen_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False),
+)
+
+deployment = Table(
+    "deployment",
+    metadata,
+    # One row only.
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("deployment_id", String(16), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+garbage = Table(
+    "garbage",
+    metadata,
+    Column("collection", String(255), primary_key=True),
+    Column("due_at", Float, nullable=False),
 )
 
 api_keys = Table(

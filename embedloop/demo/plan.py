@@ -19,6 +19,7 @@ TRAINING: dict[str, Any] = {
     "max_tokens": 64,
     "hard_negatives": 0,
     "evaluations": 2,
+    "merge_alphas": [],
 }
 
 _PROVING_TERMS = 2000
@@ -111,7 +112,8 @@ class DemoPlan:
                 "min_uplift": 0.0 if self.proves_uplift else -1.0,
                 "min_queries": self.gate_queries,
                 "pool_size": 2000,
-                **({} if self.proves_uplift else {"max_general_drop": 1.0}),
+                # Ten minutes are for the loop: neither merging nor the general set.
+                "general": "none",
             },
         }
 

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import orjson
 from fastapi import APIRouter, Response
 from pydantic import ValidationError
 
-from embedloop import jobs
+from embedloop import garbage, jobs
 from embedloop.catalog import corpora, index_versions
+from embedloop.catalog import garbage as doomed
 from embedloop.catalog import jobs as job_rows
-from embedloop.errors import Conflict, Forbidden, ModelRefused
+from embedloop.errors import Conflict, EmbedloopError, Forbidden, MissingExtra, ModelRefused
 from embedloop.policy import Policy
-from embedloop.promotion import alias_of
 from embedloop.queue import deliver
 from embedloop.records import JobKind, JobState
 from embedloop.registry import resolve_base
+from embedloop.text.names import presidio_names
 from service.answers import corpus_out
 from service.openapi import answers, refusals
 from service.outputs import CorpusCreated, CorpusList, CorpusOut
 from service.problems import invalid_input
 from service.routing import Admin, Reader, Running, keyed_router
 from service.schemas import CorpusIn, PolicyPatch
+from service.state import Service
+
+log = logging.getLogger(__name__)
 
 router: APIRouter = keyed_router("corpora")
 
@@ -46,6 +51,7 @@ def create_corpus(body: CorpusIn, caller: Admin, service: Running) -> dict[str, 
     policy = _policy(raw)
     _check_base(policy, "policy.base_model" if body.base_model is None else "base_model")
     service.index.require(policy.index)
+    _check_names(policy, service)
     with service.database.write() as connection:
         corpora.add(connection, body.name, policy)
         job, letters = jobs.submit(connection, JobKind.REINDEX, body.name, {"initial": True})
@@ -93,6 +99,8 @@ def change_policy(corpus: str, body: PolicyPatch, caller: Admin, service: Runnin
         _check_base(after, "policy.base_model")
     if after.index != before.index:
         service.index.require(after.index)
+    if after.redact_names != before.redact_names:
+        _check_names(after, service)
     with service.database.write() as connection:
         present = corpora.get(connection, corpus, lock=True).policy
         corpora.set_policy(connection, corpus, _merged(present, body.policy))
@@ -104,13 +112,13 @@ def change_policy(corpus: str, body: PolicyPatch, caller: Admin, service: Runnin
     status_code=204,
     summary="Delete a corpus",
     responses=answers("It is gone, with everything in it.", status=204)
-    | refusals(403, 404, 504, _409="A job works on it."),
+    | refusals(403, 404, _409="A job works on it."),
 )
 def delete_corpus(corpus: str, caller: Admin, service: Running) -> Response:
     """Deletes a corpus with everything in it; refused while a job works on it."""
     caller.require_corpus(corpus)
-    with service.database.read() as connection:
-        corpora.get(connection, corpus)
+    with service.database.write() as connection:
+        corpora.get(connection, corpus, lock=True)
         for state in (state for state in JobState if not state.ended):
             for job in job_rows.find(connection, corpora=[corpus], state=state, limit=1):
                 raise Conflict(
@@ -118,13 +126,13 @@ def delete_corpus(corpus: str, caller: Admin, service: Running) -> Response:
                     field="corpus",
                 )
         collections = [version.collection for version in index_versions.of_corpus(connection, corpus)]
-    # Milvus first: if it fails half-way, the rows still name what is left to drop.
-    service.index.drop_alias(alias_of(corpus))
-    for collection in collections:
-        service.index.drop(collection)
-    with service.database.write() as connection:
+        doomed.doom(connection, collections, after_seconds=0)
         corpora.remove(connection, corpus)
-    service.replica.refresh()
+    service.replica.refresh(corpus)
+    try:
+        garbage.drop_due(service.database, service.index)
+    except EmbedloopError as error:
+        log.warning("the collections of corpus %s are left to the reconciler: %s", corpus, error)
     return Response(status_code=204)
 
 
@@ -152,3 +160,12 @@ def _check_base(policy: Policy, field: str) -> None:
     except ModelRefused as error:
         error.field = field
         raise
+
+
+def _check_names(policy: Policy, service: Service) -> None:
+    if policy.redact_names:
+        try:
+            presidio_names(service.settings.names_model)
+        except MissingExtra as error:
+            error.field = "policy.redact_names"
+            raise

@@ -28,7 +28,8 @@ from embedloop.index_rows import MAX_MESSAGE_BYTES, as_row, passage_id
 from embedloop.index_rows import messages as messages_of
 from embedloop.policy import IndexSettings, IndexType
 from embedloop.records import Passage
-from tests.contract.conftest import MakeEngine, connected
+from tests.conftest import MakeEngine
+from tests.contract.conftest import connected
 from tests.servers import Server, free_port, once_it_answers
 
 DIMENSION = 8
@@ -143,7 +144,9 @@ def test_delete_takes_exactly_the_keys_given(index: MilvusIndex, collection: str
     assert index.present(collection, [r.passage_id for r in rows]) == {rows[n].passage_id for n in (0, 2, 4)}
 
 
-def test_scan_yields_every_row_once(index: MilvusIndex, collection: str) -> None:
+def test_scan_yields_every_row_once(
+    index: MilvusIndex, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = [passage(f"d{n}", rev=n) for n in range(2300)]
     vectors = unit_vectors(2300)
     index.upsert(collection, rows, vectors)
@@ -154,7 +157,10 @@ def test_scan_yields_every_row_once(index: MilvusIndex, collection: str) -> None
     )
     by_key = {row.passage_id: row.vector for row in seen}
     np.testing.assert_allclose(by_key[rows[77].passage_id], vectors[77], atol=1e-6)
-    assert all(row.vector is None for page in index.scan(collection) for row in page)
+    monkeypatch.setattr("embedloop.index.SCAN_KEYS", 700)
+    keys = [row for page in index.scan(collection) for row in page]
+    assert all(row.vector is None for row in keys)
+    assert sorted(row.passage_id for row in keys) == sorted(by_key)
 
 
 def test_scan_of_an_empty_collection_yields_nothing(index: MilvusIndex, collection: str) -> None:

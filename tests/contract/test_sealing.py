@@ -13,14 +13,15 @@ from tests.contract.test_index import passage, unit_vectors
 DIMENSION = 384
 # So many that the engine puts an interim index of low recall over the growing segment.
 ROWS = 6000
+SETTINGS = IndexSettings(ef_search=1024)
 
 
 def test_a_sealed_collection_is_searched_through_its_finished_index(index: MilvusIndex, unique: str) -> None:
     vectors = unit_vectors(ROWS, dimension=DIMENSION)
-    index.create(unique, DIMENSION, IndexSettings())
+    index.create(unique, DIMENSION, SETTINGS)
     index.upsert(unique, [passage(f"d{n}") for n in range(ROWS)], vectors)
     index.seal(unique)
-    answers = index.search(unique, vectors[:50], 10, ef_search=1024, strong=True)
+    answers = index.search(unique, vectors[:50], 10, settings=SETTINGS, strong=True)
     index.drop(unique)
     exact = np.argsort(-(vectors[:50] @ vectors.T), axis=1)[:, :10]
     found = sum(

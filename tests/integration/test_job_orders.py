@@ -23,9 +23,9 @@ from tests.servers import Server
 from workers import embed_shard as shard_task
 from workers import reembed as reembed_stages
 
-# Ids sort before every other, so that it is the first shard; of far more passages than one batch.
+# Its id sorts first and it fills a shard by itself, of far more passages than a batch.
 HUGE = "a-huge"
-HUGE_TEXT = "fever " * 4000
+HUGE_TEXT = "fever " * 12_000
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import redis
 from sqlalchemy import update
@@ -11,14 +13,14 @@ from embedloop.applier import following
 from embedloop.catalog import corpora, promotions, shards
 from embedloop.catalog.database import Database
 from embedloop.catalog.tables import shards as shards_table
-from embedloop.errors import Unavailable
+from embedloop.errors import PromotionRefused, Unavailable
 from embedloop.orders import Order, give
 from embedloop.policy import Policy
 from embedloop.promotion import alias_of
 from embedloop.records import IndexState, Job, JobState, ModelVersion
 from embedloop.reembed import MAX_SHARD_ATTEMPTS
 from tests.integration.bench import Bench
-from tests.integration.conftest import CHUNKING, LEASE, TEXTS, ProcessGone
+from tests.integration.conftest import CHUNKING, LEASE, TEXTS, ProcessGone, preparing, until
 from tests.servers import Server
 from workers import embed_shard as shard_task
 from workers import promote as promote_stage
@@ -90,6 +92,57 @@ def test_a_promote_that_was_killed_after_it_published_ends_well(bench: Bench, ti
     assert job.state is JobState.SUCCEEDED
     assert job.result is not None
     assert job.result["promoted"] is True
+
+
+def test_a_promote_that_was_killed_while_it_prepared_is_taken_over_at_once(
+    bench: Bench, tiny: ModelVersion
+) -> None:
+    job_id = bench.submit(model_version=tiny.model_id)
+    candidate = bench.run_until(job_id, "promote").checkpoint["index_version"]
+
+    def killed(parts: Parts, job: Job, lease: jobs.Lease) -> jobs.Outcome:
+        with parts.database.write() as connection:
+            promotions.open_promotion(
+                connection,
+                promotion_id="p-dead",
+                corpus=job.corpus,
+                candidate=candidate,
+                replaces=None,
+                token=corpora.next_promotion_token(connection, job.corpus),
+                timeout_seconds=3600,
+                actor=f"job {job.job_id}",
+            )
+        raise ProcessGone
+
+    with pytest.raises(ProcessGone):
+        bench.run(job_id, killed)
+    bench.expire(job_id)
+    job = bench.run(job_id)
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert bench.world.corpus().serving == candidate
+    with (
+        bench.world.database.write() as connection,
+        pytest.raises(PromotionRefused, match="another worker took the job over"),
+    ):
+        promotions.publish(connection, "p-dead")
+
+
+def test_a_job_cancelled_while_its_promotion_waits_for_a_replica_calls_it_off(
+    bench: Bench, tiny: ModelVersion
+) -> None:
+    job_id = bench.submit(model_version=tiny.model_id)
+    bench.run_until(job_id, "promote")
+    with bench.world.database.write() as connection:
+        promotions.hold(connection, "r-1", bench.world.name, serving=None, prepared=None, lease_seconds=300)
+    running = threading.Thread(target=bench.run, args=(job_id,))
+    running.start()
+    until(lambda: preparing(bench.world) is not None, "the promotion prepares")
+    with bench.world.database.write() as connection:
+        give(connection, job_id, Order.CANCEL)
+    running.join(60)
+    assert bench.job(job_id).state is JobState.CANCELLED
+    assert preparing(bench.world) is None
+    assert bench.world.corpus().serving is None
 
 
 def test_an_applier_at_work_makes_the_verification_wait_without_using_an_attempt(

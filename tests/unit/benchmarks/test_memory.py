@@ -27,3 +27,19 @@ def test_phase_tells_memory_at_its_end_and_a_peak_that_is_no_less() -> None:
         pass
     assert section["phase"] == "idle"
     assert section["peak_mib"]["tests"] >= section["mib"]["tests"] > 10
+
+
+def test_columns_hold_every_look_and_leave_gaps_for_parts_that_came_later() -> None:
+    pids = {"tests": os.getpid()}
+    watch = MemoryWatch(lambda: pids)
+    with watch:
+        with watch.phase("alone"):
+            pass
+        pids["again"] = os.getpid()
+        with watch.phase("both"):
+            pass
+    found = watch.columns()
+    assert len(found["at"]) == len(found["mib"]["tests"]) == len(found["mib"]["again"]) >= 2
+    assert found["at"] == sorted(found["at"])
+    assert found["mib"]["again"][0] is None
+    assert found["mib"]["again"][-1] > 10

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import search_picture, soak_figures, soak_picture, verdicts
+from benchmarks import scale_picture, search_picture, soak_figures, soak_picture, swap_picture, verdicts
 from benchmarks.picture import figure_of, finish
 from benchmarks.plan import OPEN_SHARES
 
@@ -76,6 +76,52 @@ def test_soak_is_drawn_with_gaps_and_however_its_cycle_went(
     }
     soak_picture.draw(report, tmp_path / "soak.png")
     assert (tmp_path / "soak.png").read_bytes().startswith(PNG)
+
+
+def test_swap_is_drawn_also_where_a_phase_had_no_search(tmp_path: Path) -> None:
+    swaps = [
+        {"kind": "re-embed", "build_begin": 1.0, "begin": 3.0, "end": 4.0},
+        {"kind": "rollback", "build_begin": 6.0, "begin": 6.0, "end": 7.0},
+    ]
+    part = {
+        "seconds": 8.0,
+        "models": {"m-1": 32, "m-2": 48},
+        "swaps": {"all": 2},
+        "writes": {"a_second": 50.0},
+        "oracle": {"checked": 1000},
+        "latency_ms": {"calm": percentiles(9.0), "building": {"searches": 0}, "swapping": percentiles(11.0)},
+        "each_swap": swaps,
+        "windows": {"at": [0.5, 1.5], "p50_ms": [9.0, None], "p99_ms": [20.0, None]},
+    }
+    report = HEAD | {
+        "settings": {"parts": "production", "plan": {"clients": 16}},
+        "milvus": {"kind": "engine", "version": "2.3.5"},
+        "under_load": {"tiny": part, "real": part},
+        "verdicts": {"tiny_mixed_answers": verdicts.judged(0, at_most=0)},
+    }
+    swap_picture.draw(report, tmp_path / "swap.png")
+    assert (tmp_path / "swap.png").read_bytes().startswith(PNG)
+
+
+def test_scale_is_drawn_with_the_memory_of_a_worker_that_came_later(tmp_path: Path) -> None:
+    rates = {"embed": 900.0, "embed_to_ready": 700.0, "job": 600.0}
+    report = HEAD | {
+        "settings": {"parts": "production", "plan": {"documents": 2000}, "dimension": 384},
+        "milvus": {"kind": "engine", "version": "2.3.5"},
+        "bare": {"rows_per_second": 6000.0},
+        "reembed": [
+            {"workers": workers, "documents": documents, "documents_per_second": rates}
+            for workers, documents in ((1, 500), (1, 2000), (2, 2000))
+        ],
+        "memory": {
+            "at": [0.0, 2.0],
+            "mib": {"embed-1": [90.0, 95.0], "embed-2": [None, 90.0], "milvus": [1, 2]},
+        },
+        "phases": [{"phase": "idle", "documents": 0, "from": 0.0, "until": 2.0}],
+        "ratios": {"embed_stage_with_1_to_bare": verdicts.judged(0.2)},
+    }
+    scale_picture.draw(report, tmp_path / "scale.png")
+    assert (tmp_path / "scale.png").read_bytes().startswith(PNG)
 
 
 def test_picture_names_a_commit_that_is_unknown_and_the_changes_on_top(tmp_path: Path) -> None:

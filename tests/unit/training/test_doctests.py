@@ -5,9 +5,9 @@ from types import ModuleType
 
 import pytest
 
-from training import evaluation, hardware, judgments, losses, merging, rag, slices
+from training import evaluation, hardware, judgments, losses, merging, rag, ranks, slices
 
-MODULES = [evaluation, hardware, judgments, losses, merging, rag, slices]
+MODULES = [evaluation, hardware, judgments, losses, merging, rag, ranks, slices]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda one: str(one.__name__))

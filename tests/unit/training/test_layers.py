@@ -80,5 +80,5 @@ def test_without_dropout_two_passes_give_the_same(model: SentenceTransformer) ->
 def test_checkpointing_is_on_while_training_only(model: SentenceTransformer) -> None:
     inner = next(module for module in model.modules() if isinstance(module, PreTrainedModel))
     with prepared(model, TrainingSettings(gradient_checkpointing=True)):
-        assert inner.is_gradient_checkpointing
-    assert not inner.is_gradient_checkpointing
+        assert inner.is_activation_checkpointing
+    assert not inner.is_activation_checkpointing

@@ -76,7 +76,7 @@ def test_documents_that_only_words_find_alternate_with_the_near_ones() -> None:
         {"q": ["P"]}, {}, FakeSearcher(DENSE), lexical=words, per_query=3, relative_margin=0.05
     )
     assert mined.negatives == {"q": ("far", "wordy", "other")}
-    assert mined.taken == {"searched": 1, "lexical": 2}
+    assert mined.taken == {"judged": 0, "searched": 1, "lexical": 2}
 
 
 def test_words_never_bring_back_what_is_too_near() -> None:

@@ -99,3 +99,10 @@ def test_query_in_train_and_dev_is_leakage() -> None:
     pairs = build_pairs([judgment("dry eye", "D1"), judgment("Dry eye", "D2", Split.DEV)], TEXTS, {})
     with pytest.raises(TrainingFailed, match="both"):
         check_leakage(pairs, [])
+
+
+def test_near_duplicates_share_a_cluster_and_are_no_negatives_of_each_other() -> None:
+    clusters = {"D1": "c", "D2": "c"}
+    (pair,) = build_pairs([judgment("q", "D1")], TEXTS, {"q": ["D2", "D3"]}, clusters)
+    assert pair.cluster == "c"
+    assert pair.negatives == (TEXTS["D3"],)

@@ -142,7 +142,7 @@ def test_a_reader_of_the_log_skips_no_change_while_several_writers_commit(catalo
 def test_a_change_on_postgresql_waits_for_the_one_with_the_lower_seq(on_postgresql: Database) -> None:
     with ThreadPoolExecutor(1) as pool:
         with on_postgresql.write() as connection:
-            first = documents.append_change(connection, CORPUS, "a", Op.DELETE, "")
+            (first,) = documents.append_changes(connection, CORPUS, [("a", Op.DELETE, "")])
             later: Future[object] = pool.submit(put_documents, on_postgresql, CORPUS, batch(["b"], "x"))
             until_one_waits(on_postgresql, later)
             with on_postgresql.read() as reader:

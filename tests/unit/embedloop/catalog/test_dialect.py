@@ -104,9 +104,9 @@ def test_ids_are_in_the_order_of_their_bytes(catalog: Database) -> None:
         assert documents.live_ids(connection, CORPUS) == expected
         assert [i for i, _ in documents.lengths_after(connection, CORPUS, "", 100)] == expected
         for first, last in zip(expected, expected[3:], strict=False):
-            between = documents.in_range(connection, CORPUS, first, last)
+            between = documents.ids_in_range(connection, CORPUS, first, last)
             position = expected.index(first)
-            assert [d.document_id for d in between] == expected[position : position + 4]
+            assert between == expected[position : position + 4]
             after = documents.lengths_after(connection, CORPUS, first, 3)
             assert [i for i, _ in after] == expected[position + 1 : position + 4]
 

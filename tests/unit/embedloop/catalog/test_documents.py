@@ -87,6 +87,26 @@ def test_of_one_id_twice_in_a_batch_the_last_wins(catalog: Database) -> None:
     assert get_document(catalog, CORPUS, "a").text == "two"
 
 
+def test_each_document_of_a_large_batch_gets_the_seq_of_its_own_change_in_turn(catalog: Database) -> None:
+    put_documents(catalog, CORPUS, [new("d0007"), new("d0003")])
+    ids = [f"d{(7 * n) % 2503:04}" for n in range(2503)]
+    written = put_documents(catalog, CORPUS, [new(identity) for identity in ids])
+    assert [w.document_id for w in written] == ids
+    assert {w.document_id for w in written if not w.changed} == {"d0007", "d0003"}
+    fresh = [w.seq for w in written if w.changed]
+    assert fresh == sorted(set(fresh))
+    with catalog.read() as connection:
+        logged = documents.changes_after(connection, CORPUS, 0, 10_000)
+        assert {(c.seq, c.document_id) for c in logged} == {(w.seq, w.document_id) for w in written}
+        assert documents.live_revs(connection, CORPUS, ids) == {w.document_id: w.rev for w in written}
+
+
+def test_empty_batch_changes_nothing(catalog: Database) -> None:
+    assert put_documents(catalog, CORPUS, []) == []
+    with catalog.read() as connection:
+        assert documents.head(connection, CORPUS) == 0
+
+
 def test_deleting_leaves_a_change_and_no_content(catalog: Database) -> None:
     (put,) = put_documents(catalog, CORPUS, [new("a")])
     gone = delete_document(catalog, CORPUS, "a")
@@ -128,8 +148,8 @@ def test_lookups_take_more_ids_than_one_statement(catalog: Database) -> None:
         assert documents.live_revs(connection, CORPUS, set()) == {}
         page = documents.lengths_after(connection, CORPUS, "d0009", 3)
         assert [identity for identity, _ in page] == ["d0010", "d0011", "d0012"]
-        between = documents.in_range(connection, CORPUS, "d0100", "d0104")
-        assert [d.document_id for d in between] == ["d0100", "d0101", "d0102", "d0103", "d0104"]
+        between = documents.ids_in_range(connection, CORPUS, "d0100", "d0104")
+        assert between == ["d0100", "d0101", "d0102", "d0103", "d0104"]
 
 
 def test_changes_are_read_in_order_from_a_cursor(catalog: Database) -> None:
