@@ -1,4 +1,4 @@
-"""Commands that measure: what a model version is worth."""
+"""Commands that measure: what a model version is worth, and what training could bring."""
 
 from __future__ import annotations
 
@@ -45,6 +45,58 @@ def evaluate(
     }
     params = {name: value for name, value in given.items() if value is not None}
     start(context, "evaluate", corpus, params, wait, as_json, show_evaluation)
+
+
+@app.command()
+def headroom(context: typer.Context, corpus: CorpusName, wait: Wait = False, as_json: AsJson = False) -> None:
+    """Tell what training could bring to a corpus and what it would cost, before any is done."""
+    start(context, "headroom", corpus, {}, wait, as_json, show_headroom)
+
+
+def show_headroom(result: dict[str, Any]) -> None:
+    """Print a verdict and what it rests on."""
+    console = Console()
+    print_line(f"{result['verdict'].replace('_', ' ')}: {result['reason']}", style="bold")
+    table = Table(result["metric"], "mean", "95% interval", "queries")
+    names = {"bm25": "BM25", "baseline": "serving model", "oracle": "best order of its first 100"}
+    for name, words in names.items():
+        one = result["scores"][name]
+        interval = f"{one['low']:.3f} to {one['high']:.3f}"
+        table.add_row(words, f"{one['mean']:.3f}", interval, str(one["queries"]))
+    console.print(table)
+    labels = result["labels"]
+    print_line(f"labels: {labels['train']} to train on, {labels['dev']} dev, {labels['golden']} golden")
+    for one in (result["curve"] or {"expected": []})["expected"]:
+        print_line(
+            f"{one['labels']} labels: expected {one['mean']:+.3f} ({one['low']:+.3f} to {one['high']:+.3f}), "
+            f"{one['relative']:+.1%}"
+        )
+    for line in _cost(result):
+        print_line(line)
+    for note in result["notes"]:
+        print_line(f"note: {note}")
+
+
+def _cost(result: dict[str, Any]) -> list[str]:
+    cost = result["cost"]
+    told = [
+        f"re-embedding {result['passages']:,} passages: {_duration(cost['reembed_seconds'])} "
+        f"({cost['passages_per_second']:.0f} a second)"
+    ]
+    if training := cost["training"]:
+        told.append(f"training on {training['pairs']:,} pairs: {_duration(training['seconds'])}")
+    return told
+
+
+def _duration(seconds: float) -> str:
+    """Names a duration as people do.
+
+    >>> _duration(42.3), _duration(930), _duration(9000)
+    ('42 s', '16 min', '2.5 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def show_evaluation(result: dict[str, Any]) -> None:

@@ -43,6 +43,15 @@ class JobKind(StrEnum):
     FINETUNE = "finetune"
     EVALUATE = "evaluate"
     REINDEX = "reindex"
+    HEADROOM = "headroom"
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether it keeps other jobs off its corpus; one that only measures does not."""
+        return self not in MEASURING
+
+
+MEASURING = (JobKind.EVALUATE, JobKind.HEADROOM)
 
 
 class JobState(StrEnum):

@@ -273,6 +273,10 @@ class EvaluateParams(Body):
     ] = None
 
 
+class HeadroomParams(Body):
+    """Measures what training could bring and would cost; trains nothing that is kept."""
+
+
 class ReindexParams(Body):
     """Builds an index version anew, and promotes it when it is verified."""
 
@@ -293,7 +297,7 @@ class JobIn(Body):
     corpus: CorpusName
     params: Annotated[
         dict[str, Any],
-        Described(CycleParams | FinetuneParams | EvaluateParams | ReindexParams),
+        Described(CycleParams | FinetuneParams | EvaluateParams | HeadroomParams | ReindexParams),
         Field(description="Those of the kind."),
     ] = {}
 
@@ -338,5 +342,6 @@ PARAMS_OF_KIND: dict[JobKind, type[Body]] = {
     JobKind.CYCLE: CycleParams,
     JobKind.FINETUNE: FinetuneParams,
     JobKind.EVALUATE: EvaluateParams,
+    JobKind.HEADROOM: HeadroomParams,
     JobKind.REINDEX: ReindexParams,
 }

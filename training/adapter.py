@@ -1,4 +1,4 @@
-"""A linear map on query vectors: the cheapest thing that learns from labels, and so a probe of what they teach."""
+"""A linear map on query vectors: the cheapest thing that learns from labels, a probe of what they teach."""
 
 from __future__ import annotations
 

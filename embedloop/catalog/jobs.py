@@ -13,7 +13,7 @@ from embedloop.catalog.database import clock, now
 from embedloop.catalog.dialect import not_held
 from embedloop.catalog.tables import jobs, outbox
 from embedloop.errors import Conflict, LeaseLost, NotFound
-from embedloop.records import Job, JobKind, JobState
+from embedloop.records import MEASURING, Job, JobKind, JobState
 
 ACTIVE = (JobState.QUEUED.value, JobState.RUNNING.value)
 UNENDED = (*ACTIVE, JobState.PAUSED.value)
@@ -39,7 +39,7 @@ def add(
     idempotency_key: str | None,
 ) -> None:
     """Raises Conflict, naming the job that runs, when the corpus has one that excludes this one."""
-    running = None if kind is JobKind.EVALUATE else active(connection, corpus)
+    running = active(connection, corpus) if kind.exclusive else None
     if running is not None:
         raise _excluded_by(running)
     statement = insert(jobs).values(
@@ -62,7 +62,7 @@ def add(
         with connection.begin_nested():
             connection.execute(statement)
     except IntegrityError as error:
-        winner = None if kind is JobKind.EVALUATE else active(connection, corpus)
+        winner = active(connection, corpus) if kind.exclusive else None
         if winner is None:
             raise Conflict(
                 f"another job of corpus {corpus!r} was submitted just now; repeat it", field="corpus"
@@ -81,7 +81,9 @@ def _excluded_by(job: Job) -> Conflict:
 def active(connection: Connection, corpus: str) -> Job | None:
     """The job that excludes others on this corpus: queued, running, or paused."""
     statement = select(jobs).where(
-        jobs.c.corpus == corpus, jobs.c.state.in_(UNENDED), jobs.c.kind != JobKind.EVALUATE.value
+        jobs.c.corpus == corpus,
+        jobs.c.state.in_(UNENDED),
+        jobs.c.kind.not_in([kind.value for kind in MEASURING]),
     )
     row = connection.execute(statement).mappings().first()
     return None if row is None else _job(row)

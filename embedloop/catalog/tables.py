@@ -229,8 +229,8 @@ jobs = Table(
         "uq_jobs_active",
         "corpus",
         unique=True,
-        sqlite_where=text("state IN ('queued','running','paused') AND kind <> 'evaluate'"),
-        postgresql_where=text("state IN ('queued','running','paused') AND kind <> 'evaluate'"),
+        sqlite_where=text("state IN ('queued','running','paused') AND kind NOT IN ('evaluate','headroom')"),
+        postgresql_where=text("state IN ('queued','running','paused') AND kind NOT IN ('evaluate','headroom')"),
     ),
 )
 

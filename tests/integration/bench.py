@@ -18,6 +18,7 @@ from tests.integration.conftest import LEASE, World
 from workers import embed_shard as shard_task
 from workers import evaluate as evaluate_stage
 from workers import gate as gate_stage
+from workers import headroom as headroom_stage
 from workers import promote as promote_stage
 from workers import reembed as reembed_stages
 from workers.parts import Parts
@@ -30,6 +31,7 @@ BODIES: dict[str, Callable[..., jobs.Outcome]] = {
     "promote": promote_stage.promote,
     "gate": gate_stage.gate,
     "evaluate": evaluate_stage.evaluate,
+    "headroom": headroom_stage.headroom,
 }
 
 

@@ -14,7 +14,7 @@ from tests.unit.embedloop.fake_service import KEY, REASON, FakeService
 
 COMMANDS = [
     *("up", "demo", "keys", "doctor", "ingest", "search", "feedback", "models", "promote", "rollback"),
-    *("reindex", "train", "cycle", "evaluate", "jobs"),
+    *("reindex", "train", "cycle", "evaluate", "headroom", "jobs"),
 ]
 Run = Callable[..., Result]
 
@@ -159,6 +159,7 @@ def test_feedback_is_sent_with_document_and_comment(service: FakeService, run: R
         (["reindex", "c"], "reindex", {"promote": True}),
         (["train", "c"], "finetune", {}),
         (["cycle", "c"], "cycle", {}),
+        (["headroom", "c"], "headroom", {}),
         (["evaluate", "c", "--model", "m2"], "evaluate", {"model_version": "m2"}),
     ],
 )

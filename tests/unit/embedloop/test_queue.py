@@ -34,6 +34,7 @@ from tests.servers import Server, free_port
         ("train", "train"),
         ("gate", "train"),
         ("evaluate", "train"),
+        ("headroom", "train"),
         ("prepare", "train"),
         ("build", "default"),
         ("embed", "default"),
