@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from embedloop.cli_jobs import CorpusName, ModelOption, start
-from embedloop.cli_session import AsJson, Wait, print_line
+from embedloop.cli_session import AsJson, Wait, client_of, print_json, print_line
+from embedloop.difference_report import to_html, to_markdown
 from embedloop.readers import read_questions
 
 SYSTEMS = ("bm25", "base", "serving", "model")
@@ -45,6 +47,31 @@ def evaluate(
     }
     params = {name: value for name, value in given.items() if value is not None}
     start(context, "evaluate", corpus, params, wait, as_json, show_evaluation)
+
+
+class ReportFormat(StrEnum):
+    MARKDOWN = "markdown"
+    HTML = "html"
+    JSON = "json"
+
+
+@app.command()
+def difference(
+    context: typer.Context,
+    corpus: CorpusName,
+    index_version: Annotated[str, typer.Argument(metavar="INDEX_VERSION")],
+    form: Annotated[ReportFormat, typer.Option("--format", help="Of the report.")] = ReportFormat.MARKDOWN,
+) -> None:
+    """Show answers before and after: those of an index version beside those of the one that served."""
+    with client_of(context) as client:
+        report = client.difference(corpus, index_version)
+    match form:
+        case ReportFormat.MARKDOWN:
+            typer.echo(to_markdown(report))
+        case ReportFormat.HTML:
+            typer.echo(to_html(report))
+        case ReportFormat.JSON:
+            print_json(report)
 
 
 @app.command()

@@ -58,6 +58,7 @@ class JobState(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     PAUSED = "paused"
+    AWAITING_APPROVAL = "awaiting_approval"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -65,7 +66,7 @@ class JobState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        return self not in (JobState.QUEUED, JobState.RUNNING, JobState.PAUSED)
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.REJECTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,16 @@ class IndexVersion:
     verification: Mapping[str, Any] | None
     served_at: datetime | None
     retired_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Answers of a candidate beside those of the version that served; `report` names passages by id."""
+
+    index_version_id: str
+    against: str
+    report: Mapping[str, Any]
     created_at: datetime
 
 

@@ -35,6 +35,7 @@ STAGE_BODIES: Mapping[str, str] = {
     "build": "workers.reembed",
     "embed": "workers.reembed",
     "verify": "workers.reembed",
+    "difference": "workers.difference",
     "promote": "workers.promote",
 }
 

@@ -35,6 +35,7 @@ from tests.servers import Server, free_port
         ("gate", "train"),
         ("evaluate", "train"),
         ("headroom", "train"),
+        ("difference", "train"),
         ("prepare", "train"),
         ("build", "default"),
         ("embed", "default"),

@@ -6,6 +6,7 @@ from types import ModuleType
 import pytest
 
 from training import (
+    difference,
     evaluation,
     hardware,
     headroom,
@@ -18,7 +19,19 @@ from training import (
     slices,
 )
 
-MODULES = [evaluation, hardware, headroom, judgments, learning_curve, losses, merging, rag, ranks, slices]
+MODULES = [
+    difference,
+    evaluation,
+    hardware,
+    headroom,
+    judgments,
+    learning_curve,
+    losses,
+    merging,
+    rag,
+    ranks,
+    slices,
+]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda one: str(one.__name__))
