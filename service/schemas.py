@@ -250,7 +250,7 @@ CriticalQueries = Annotated[
 class CycleParams(Body):
     """Trains, builds and, if the gate allows it, promotes."""
 
-    critical_queries: CriticalQueries = []
+    critical_queries: CriticalQueries | None = None
 
     promote: Annotated[bool, Field(strict=True)] = True
 
@@ -297,7 +297,7 @@ class ReindexParams(Body):
     model_version: Id | None = None
     chunking: Chunking | None = None
     promote: Annotated[bool, Field(strict=True)] = True
-    critical_queries: CriticalQueries = []
+    critical_queries: CriticalQueries | None = None
 
 
 class ApproveIn(Body):

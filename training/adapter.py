@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from embedloop.errors import InvalidInput
 
 EPOCHS = 15
+# Few pairs are seen more often: what they do not bear is taken back by the ones held back.
+MIN_STEPS = 100
 BATCH = 128
 LEARNING_RATE = 2e-3
 TEMPERATURE = 0.05
@@ -69,7 +72,7 @@ def _train(pairs: tuple[torch.Tensor, ...], seed: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     change = torch.zeros(queries.shape[1], queries.shape[1], requires_grad=True)
     optimiser = torch.optim.AdamW([change], lr=LEARNING_RATE, weight_decay=0.01)
-    for _ in range(EPOCHS):
+    for _ in range(max(EPOCHS, math.ceil(MIN_STEPS * BATCH / len(queries)))):
         for batch in torch.randperm(len(queries), generator=generator).split(BATCH):
             optimiser.zero_grad()
             loss = _loss(torch.eye(queries.shape[1]) + change, *(one[batch] for one in pairs))

@@ -74,7 +74,8 @@ def compared(critical: Sequence[str], recent: Sequence[str], before: Answers, af
 
 def _queries(parts: Parts, corpus: Corpus, params: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """Critical queries of the policy and the job, and others that people asked lately; each once."""
-    named = {query_key(q): q for q in (*corpus.policy.critical_queries, *params.get("critical_queries", ()))}
+    critical = (*corpus.policy.critical_queries, *(params.get("critical_queries") or ()))
+    named = {query_key(query): query for query in critical}
     with parts.database.read() as connection:
         logged = feedback.recent_queries(connection, corpus.name, RETRIEVALS_READ)
     recent: dict[str, str] = {}

@@ -97,7 +97,7 @@ def _baselines(judged: Judged, space: Space) -> dict[str, dict[str, Any]]:
     unseen = [key for key in space.keys if judged.splits[key] is not Split.TRAIN]
     keys = unseen if len(unseen) >= ENOUGH_QUERIES else list(space.keys)
     qrels = {key: judged.qrels[key] for key in keys}
-    run = space.run(keys, space.queries[space.rows(keys)], ORACLE_DEPTH)
+    run = space.run(keys, space.queries[space.rows(set(keys))], ORACLE_DEPTH)
     by_words = rank_by_words(judged, ORACLE_DEPTH)
     runs: dict[str, Mapping[str, Sequence[str]]] = {
         "baseline": run,

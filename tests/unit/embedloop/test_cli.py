@@ -14,7 +14,7 @@ from tests.unit.embedloop.fake_service import KEY, REASON, FakeService
 
 COMMANDS = [
     *("up", "demo", "keys", "doctor", "ingest", "search", "feedback", "models", "promote", "rollback"),
-    *("reindex", "train", "cycle", "evaluate", "headroom", "jobs"),
+    *("reindex", "train", "cycle", "evaluate", "headroom", "difference", "jobs"),
 ]
 Run = Callable[..., Result]
 
@@ -364,3 +364,30 @@ def test_headroom_is_shown_as_a_verdict_with_what_it_rests_on(
         assert text in shown.stdout
     for text in ("400 labels: expected +0.080 (+0.050 to +0.110), +13.1%", "400 pairs: 16 min"):
         assert (text in shown.stdout) is curve
+
+
+def test_a_decision_is_sent_with_its_reason_and_a_rejection_needs_one(service: FakeService, run: Run) -> None:
+    assert run("jobs", "approve", "j1").exit_code == 0
+    assert service.seen[-1].json == {}
+    assert run("jobs", "reject", "j1", "--reason", "worse about leases").exit_code == 0
+    assert (service.paths()[-1], service.seen[-1].json) == (
+        ("POST", "/v1/jobs/j1/reject"),
+        {"reason": "worse about leases"},
+    )
+    asked = len(service.seen)
+    assert run("jobs", "reject", "j1").exit_code == 2
+    assert len(service.seen) == asked
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("markdown", "| 1 | **Rent a"),
+        ("html", '<td class="new">Lease b 0.600</td>'),
+        ("json", '"against": "iv1"'),
+    ],
+)
+def test_a_difference_is_shown_in_each_form(run: Run, form: str, expected: str) -> None:
+    shown = run("difference", "c", "iv2", "--format", form)
+    assert shown.exit_code == 0
+    assert expected in shown.stdout
