@@ -28,8 +28,8 @@ def fit_adapter(queries: Matrix, positives: Matrix, documents: Sequence[str], se
     """Learns a map that moves queries towards what answers them.
 
     The loss contrasts each pair with the other documents of its batch (InfoNCE, van den Oord et al. 2018),
-    starting from the identity. A fifth of the pairs is held back and chooses how much of the change is kept, so
-    that labels that teach nothing give the identity.
+    starting from the identity. A fifth of the pairs is held back and chooses how much of the change is kept, by
+    mean reciprocal rank, so that little is lost where labels teach nothing.
 
     Args:
         queries: (n, dim) float32, L2-normalised.
@@ -48,23 +48,34 @@ def fit_adapter(queries: Matrix, positives: Matrix, documents: Sequence[str], se
             f"an adapter needs two pairs or more, got {len(queries)} queries, {len(positives)} positives and "
             f"{len(documents)} ids"
         )
-    _, owners = np.unique(np.asarray(documents), return_inverse=True)
+    _, numbers = np.unique(np.asarray(documents), return_inverse=True)
+    owners = torch.from_numpy(numbers)
     order = np.random.default_rng(seed).permutation(len(queries))
     back = order[: max(1, len(order) // _HELD_BACK)]
     kept = order[len(back) :]
-    tensors = (torch.from_numpy(queries), torch.from_numpy(positives), torch.from_numpy(owners))
-    change = _train(tuple(one[kept] for one in tensors), seed)
-    identity = torch.eye(queries.shape[1])
-    held_back = tuple(one[back] for one in tensors)
-    losses = [float(_loss(identity + share * change, *held_back)) for share in SHARES]
-    best = SHARES[int(np.argmin(losses))]
-    return (identity + best * change).numpy()
+    pairs = (torch.from_numpy(queries), torch.from_numpy(positives), owners)
+    change = np.asarray(_train(tuple(one[kept] for one in pairs), seed), dtype=np.float32)
+    maps = [np.eye(queries.shape[1], dtype=np.float32) + np.float32(share) * change for share in SHARES]
+    # Of equals the first, which changes least.
+    found = [_reciprocal_rank(adapted(queries[back], one), positives, numbers, back) for one in maps]
+    return maps[int(np.argmax(found))]
 
 
 def adapted(queries: Matrix, adapter: Matrix) -> Matrix:
     """The mapped queries, (n, dim) float32, L2-normalised."""
     moved = queries @ adapter
-    return moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-12)
+    lengths = np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-12)
+    return np.asarray(moved / lengths, dtype=np.float32)
+
+
+def _reciprocal_rank(
+    queries: Matrix, positives: Matrix, owners: NDArray[np.int64], rows: NDArray[np.int64]
+) -> float:
+    """Mean over queries of 1 / rank of their own positive among all; others of its document do not count."""
+    scores = queries @ positives.T
+    own = scores[np.arange(len(rows)), rows][:, None]
+    others = owners[None, :] != owners[rows][:, None]
+    return float(np.mean(1.0 / (1 + np.sum((scores > own) & others, axis=1))))
 
 
 def _train(pairs: tuple[torch.Tensor, ...], seed: int) -> torch.Tensor:
@@ -73,7 +84,9 @@ def _train(pairs: tuple[torch.Tensor, ...], seed: int) -> torch.Tensor:
     change = torch.zeros(queries.shape[1], queries.shape[1], requires_grad=True)
     optimiser = torch.optim.AdamW([change], lr=LEARNING_RATE, weight_decay=0.01)
     for _ in range(max(EPOCHS, math.ceil(MIN_STEPS * BATCH / len(queries)))):
-        for batch in torch.randperm(len(queries), generator=generator).split(BATCH):
+        order = torch.randperm(len(queries), generator=generator)
+        for first in range(0, len(order), BATCH):
+            batch = order[first : first + BATCH]
             optimiser.zero_grad()
             loss = _loss(torch.eye(queries.shape[1]) + change, *(one[batch] for one in pairs))
             loss.backward()  # type: ignore[no-untyped-call]

@@ -209,7 +209,7 @@ jobs = Table(
     Column("job_id", String(64), primary_key=True),
     Column("kind", String(32), nullable=False),
     _corpus_column(),
-    Column("state", String(16), nullable=False),
+    Column("state", String(32), nullable=False),
     Column("stage", String(32), nullable=False),
     Column("progress", Float, nullable=False),
     Column("params", JSON, nullable=False),

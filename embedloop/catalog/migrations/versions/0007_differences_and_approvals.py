@@ -14,6 +14,8 @@ UTC_TIME = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
+    op.drop_index("uq_jobs_active", table_name="jobs")
+    _resize_state(before=16, after=32)
     _exclude_while(AFTER)
     op.create_table(
         "differences",
@@ -50,11 +52,22 @@ def downgrade() -> None:
     op.execute("UPDATE jobs SET stage = 'promote' WHERE stage = 'difference'")
     op.drop_table("approvals")
     op.drop_table("differences")
+    op.drop_index("uq_jobs_active", table_name="jobs")
+    _resize_state(before=32, after=16)
     _exclude_while(BEFORE)
 
 
+def _resize_state(*, before: int, after: int) -> None:
+    with op.batch_alter_table("jobs") as batch_op:
+        batch_op.alter_column(
+            "state",
+            existing_type=sa.String(length=before),
+            type_=sa.String(length=after),
+            existing_nullable=False,
+        )
+
+
 def _exclude_while(condition: str) -> None:
-    op.drop_index("uq_jobs_active", table_name="jobs")
     op.create_index(
         "uq_jobs_active",
         "jobs",

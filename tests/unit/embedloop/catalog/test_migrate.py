@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Engine, inspect, update
 
 from embedloop.catalog import corpora, documents, jobs
 from embedloop.catalog.database import Database
 from embedloop.catalog.migrate import check, downgrade, upgrade
+from embedloop.catalog.tables import jobs as jobs_table
 from embedloop.catalog.tables import metadata
 from embedloop.errors import Unavailable
 from embedloop.jobs import submit
@@ -83,3 +84,22 @@ def test_a_paused_job_goes_on_under_a_schema_that_knows_no_pause(database: Datab
     check(database_url)
     with database.write() as connection:
         give(connection, job.job_id, Order.PAUSE)
+
+
+def test_a_job_that_waits_for_approval_does_not_promote_under_a_schema_that_knows_no_approval(
+    database: Database, database_url: str
+) -> None:
+    with database.write() as connection:
+        corpora.add(connection, "papers", Policy())
+        job, _ = submit(connection, JobKind.REINDEX, "papers", {})
+        submit(connection, JobKind.HEADROOM, "papers", {})
+        waits = {"state": "awaiting_approval", "stage": "promote"}
+        connection.execute(update(jobs_table).where(jobs_table.c.job_id == job.job_id).values(**waits))
+    downgrade(database_url, "0004")
+    with database.read() as connection:
+        assert jobs.get(connection, job.job_id).state is JobState.PAUSED
+        assert [one.job_id for one in jobs.find(connection)] == [job.job_id]
+    upgrade(database_url)
+    check(database_url)
+    with database.write() as connection:
+        assert give(connection, job.job_id, Order.RESUME)[0].state is JobState.QUEUED
