@@ -16,6 +16,8 @@ from embedloop.orders import Order, give
 from embedloop.records import IndexVersion, Job, JobKind
 from tests.integration.conftest import LEASE, World
 from workers import embed_shard as shard_task
+from workers import evaluate as evaluate_stage
+from workers import gate as gate_stage
 from workers import promote as promote_stage
 from workers import reembed as reembed_stages
 from workers.parts import Parts
@@ -26,6 +28,8 @@ BODIES: dict[str, Callable[..., jobs.Outcome]] = {
     "embed": reembed_stages.embed,
     "verify": reembed_stages.verify,
     "promote": promote_stage.promote,
+    "gate": gate_stage.gate,
+    "evaluate": evaluate_stage.evaluate,
 }
 
 
@@ -36,9 +40,9 @@ class Bench:
         self.world = world
         self.parts = parts
 
-    def submit(self, **params: Any) -> str:
+    def submit(self, kind: JobKind = JobKind.REINDEX, **params: Any) -> str:
         with self.world.database.write() as connection:
-            job, _ = jobs.submit(connection, JobKind.REINDEX, self.world.name, params)
+            job, _ = jobs.submit(connection, kind, self.world.name, params)
         return job.job_id
 
     def job(self, job_id: str) -> Job:

