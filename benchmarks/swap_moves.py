@@ -14,7 +14,7 @@ from benchmarks.bench_corpus import JOB_SECONDS, check_succeeded
 from benchmarks.progress import say
 from benchmarks.swap_models import Part
 from embedloop.client import AsyncClient
-from embedloop.errors import DeadlineExceeded, EmbedloopError
+from embedloop.errors import DeadlineExceeded, EmbedloopError, NotFound
 from embedloop.records import IndexState, JobKind, JobState
 
 LOOK_SECONDS = 0.1
@@ -109,5 +109,8 @@ class Mover:
 
 
 def _one(versions: Sequence[dict[str, Any]], state: IndexState) -> dict[str, Any]:
-    """The newest version in a state, of which there is one at least."""
-    return next(version for version in versions if version["state"] == state.value)
+    """The newest version in a state. Raises NotFound when none is."""
+    for version in versions:
+        if version["state"] == state.value:
+            return version
+    raise NotFound(f"one index version must be {state.value}, none is")
