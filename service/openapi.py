@@ -28,8 +28,8 @@ fitted to the corpus with it.
 Every route under `/v1` needs `Authorization: Bearer <key>`. A key has a role (`reader`, `writer`, `admin`) and
 may be limited to some corpora; what it may not see is answered as if it were not there.
 
-Errors are RFC 9457 problems with `code`, `field` and `retryable`. A `429` or `503` carries `Retry-After`. A
-method that a path does not know is answered `405` with `Allow`.
+Errors are RFC 9457 problems with `code`, `field` and `retryable`; `429`, `503` and `504` carry `Retry-After`.
+A method that a path does not know is answered `405` with `Allow`.
 """
 TAGS = [
     {"name": "corpora", "description": "Named sets of documents, each with its policy."},

@@ -217,7 +217,7 @@ class FeedbackOut(Out):
     feedback_id: str
     status: Annotated[
         Literal["stored", "pending"],
-        Field(description="`pending` until the retrieval itself has reached the catalog."),
+        Field(description="`pending` until it and its retrieval have reached the catalog."),
     ]
 
     model_config = _example({"feedback_id": "f-0197d2c4a1b24f6d", "status": "stored"})

@@ -94,7 +94,7 @@ def test_refusals_are_problems_with_the_headers_that_are_sent(operation: dict[st
     assert set(refusals) <= set(STATUS.values())
     for status, told in refusals.items():
         assert told["description"]
-        assert ("Retry-After" in told.get("headers", {})) == (status in (429, 503))
+        assert ("Retry-After" in told.get("headers", {})) == (status in (429, 503, 504))
         assert ("WWW-Authenticate" in told.get("headers", {})) == (status == 401)
         if operation in KEYED.values():
             assert list(told["content"]) == [MEDIA_TYPE]
