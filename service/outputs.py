@@ -6,12 +6,13 @@ import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from embedloop.capabilities import AliasedDrop, ServerKind
 from embedloop.policy import Chunking, IndexSettings, Policy
 from embedloop.records import IndexState, JobKind, JobState
+from service.cleaning_outputs import CleaningOut
 from service.examples import (
     CORPUS,
     DOCUMENT,
@@ -24,24 +25,7 @@ from service.examples import (
     SEARCH,
     WRITTEN,
 )
-
-
-def _example(value: dict[str, Any]) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"examples": [value]})
-
-
-def _may_be_absent(schema: dict[str, Any]) -> None:
-    # An absent field is left out of the answer, it is not null.
-    schema.pop("default", None)
-
-
-Absent = Field(default=None, json_schema_extra=_may_be_absent)
-
-
-class Out(BaseModel):
-    """An answer."""
-
-    model_config = ConfigDict(frozen=True)
+from service.output import Absent, Out, example
 
 
 class FieldError(Out):
@@ -84,7 +68,7 @@ class CorpusOut(Out):
     documents: Annotated[int, Field(ge=0, description="Live documents.")]
     created_at: datetime
 
-    model_config = _example(CORPUS)
+    model_config = example(CORPUS)
 
 
 class CorpusCreated(CorpusOut):
@@ -92,11 +76,11 @@ class CorpusCreated(CorpusOut):
 
     job: Annotated[str, Field(examples=[JOB["id"]])]
 
-    model_config = _example(CORPUS | {"serving": None, "documents": 0, "job": JOB["id"]})
+    model_config = example(CORPUS | {"serving": None, "documents": 0, "job": JOB["id"]})
 
 
 class CorpusList(Out):
-    model_config = _example({"items": [CORPUS]})
+    model_config = example({"items": [CORPUS]})
 
     items: list[CorpusOut]
 
@@ -110,7 +94,7 @@ class DocumentOut(Out):
     metadata: Annotated[dict[str, Any], Field(description="Flat: texts, numbers, booleans, lists of texts.")]
     rev: int
 
-    model_config = _example(DOCUMENT)
+    model_config = example(DOCUMENT)
 
 
 class WrittenOut(Out):
@@ -121,8 +105,9 @@ class WrittenOut(Out):
     seq: Annotated[int, Field(description="The change itself, a place in the log of all changes.")]
     changed: Annotated[bool, Field(description="False when exactly this content was there already.")]
     applied: Annotated[bool, Field(description="True once searches see it; told only for `wait=applied`.")]
+    cleaning: CleaningOut | SkipJsonSchema[None] = Absent
 
-    model_config = _example(WRITTEN)
+    model_config = example(WRITTEN)
 
 
 class DocumentAnswer(Out):
@@ -131,8 +116,9 @@ class DocumentAnswer(Out):
     line: Annotated[int, Field(ge=1)]
     status: Literal["stored", "unchanged", "deleted", "refused"]
     id: str | SkipJsonSchema[None] = Absent
-    seq: int | SkipJsonSchema[None] = Absent
+    seq: Annotated[int | SkipJsonSchema[None], Field(description="Left out in a dry run.")] = Absent
     error: LineError | SkipJsonSchema[None] = Absent
+    cleaning: CleaningOut | SkipJsonSchema[None] = Absent
 
 
 class DocumentTotals(Out):
@@ -145,6 +131,7 @@ class DocumentTotals(Out):
     refused: int
     last_seq: int | None
     applied: bool
+    dry_run: Annotated[bool, Field(description="True where nothing was stored.")]
 
 
 class DocumentSummary(Out):
@@ -208,7 +195,7 @@ class SearchOut(Out):
     results: list[ResultOut]
     took_ms: Annotated[dict[str, float], Field(description="Milliseconds by stage, and in total.")]
 
-    model_config = _example(SEARCH)
+    model_config = example(SEARCH)
 
 
 class FeedbackOut(Out):
@@ -220,7 +207,7 @@ class FeedbackOut(Out):
         Field(description="`pending` until it and its retrieval have reached the catalog."),
     ]
 
-    model_config = _example({"feedback_id": "f-0197d2c4a1b24f6d", "status": "stored"})
+    model_config = example({"feedback_id": "f-0197d2c4a1b24f6d", "status": "stored"})
 
 
 class JobError(Out):
@@ -253,7 +240,7 @@ class JobOut(Out):
         ),
     ] = Absent
 
-    model_config = _example(JOB)
+    model_config = example(JOB)
 
 
 class JobEvent(Out):
@@ -271,11 +258,11 @@ class JobEvent(Out):
         ),
     ]
 
-    model_config = _example({"event": "progress", "data": json.dumps(JOB)})
+    model_config = example({"event": "progress", "data": json.dumps(JOB)})
 
 
 class JobList(Out):
-    model_config = _example({"items": [JOB]})
+    model_config = example({"items": [JOB]})
 
     items: list[JobOut]
     next: Annotated[str | SkipJsonSchema[None], Field(description="Send it as `before` for the next page.")] = (
@@ -298,11 +285,11 @@ class ModelOut(Out):
     manifest: Annotated[dict[str, str], Field(description="Path of each file -> its SHA-256.")]
     created_at: datetime
 
-    model_config = _example(MODEL)
+    model_config = example(MODEL)
 
 
 class ModelList(Out):
-    model_config = _example({"items": [MODEL]})
+    model_config = example({"items": [MODEL]})
 
     items: list[ModelOut]
 
@@ -321,11 +308,11 @@ class IndexVersionOut(Out):
     verification: Annotated[dict[str, Any] | None, Field(description="What was counted before it could serve.")]
     created_at: datetime
 
-    model_config = _example(INDEX_VERSION)
+    model_config = example(INDEX_VERSION)
 
 
 class IndexVersionList(Out):
-    model_config = _example({"items": [INDEX_VERSION]})
+    model_config = example({"items": [INDEX_VERSION]})
 
     items: list[IndexVersionOut]
 
@@ -337,7 +324,7 @@ class Moved(Out):
     serving: str | None
     previous: str | None
 
-    model_config = _example(MOVED)
+    model_config = example(MOVED)
 
 
 class Embedding(Out):
@@ -362,11 +349,11 @@ class EmbeddingsOut(Out):
     model: Annotated[str, Field(description="The model version that encoded.")]
     usage: Usage
 
-    model_config = _example(EMBEDDINGS)
+    model_config = example(EMBEDDINGS)
 
 
 class HealthOut(Out):
-    model_config = _example({"status": "ok"})
+    model_config = example({"status": "ok"})
 
     status: Literal["ok"]
 
@@ -397,4 +384,4 @@ class ReadinessOut(Out):
     checks: dict[str, str]
     capabilities: Capabilities
 
-    model_config = _example(READINESS)
+    model_config = example(READINESS)

@@ -18,8 +18,9 @@ from embedloop.errors import NotReady
 from embedloop.jobs import Advance, End, Lease, Outcome
 from embedloop.records import Corpus, IndexVersion, Job, JobState, Judgment, Split, TrainingPair, TrainingSet
 from embedloop.text.chunking import embedding_text
+from embedloop.text.names import presidio_names
 from embedloop.text.normalise import query_key
-from embedloop.text.redact import redact
+from embedloop.text.redact import NameFinder, redact
 from training.judgments import aggregate
 from training.mining import mine_hard_negatives
 from training.pairs import build_pairs, check_leakage, write_training_set
@@ -47,7 +48,8 @@ def collect(parts: Parts, job: Job, lease: Lease) -> Outcome:
     negatives, dropped = _negatives(parts, corpus, serving, judged)
     lease.progress(0.7)
     texts = _texts(parts, corpus, serving, judged, negatives)
-    pairs = [_redacted(pair) for pair in build_pairs(judged, texts, negatives)]
+    names = presidio_names(parts.settings.names_model) if corpus.policy.redact_names else None
+    pairs = [_redacted(pair, names) for pair in build_pairs(judged, texts, negatives)]
     check_leakage(pairs, {query_key(j.query) for j in golden})
     frozen = _freeze(parts, corpus, pairs)
     with parts.database.write() as connection:
@@ -105,13 +107,17 @@ def _texts(
     return texts
 
 
-def _redacted(pair: TrainingPair) -> TrainingPair:
+def _redacted(pair: TrainingPair, names: NameFinder | None) -> TrainingPair:
     """Whatever the policy for documents, no personal data that the redactor knows gets into training."""
+
+    def cleared(text: str) -> str:
+        return redact(text, names=names).text
+
     return replace(
         pair,
-        anchor=redact(pair.anchor).text,
-        positive=redact(pair.positive).text,
-        negatives=tuple(redact(text).text for text in pair.negatives),
+        anchor=cleared(pair.anchor),
+        positive=cleared(pair.positive),
+        negatives=tuple(map(cleared, pair.negatives)),
     )
 
 
