@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
+from service.cleaning_outputs import CleaningOut
 from service.examples import DOCUMENT, WRITTEN
 from service.outputs import Absent, LineError, Out, example
 
