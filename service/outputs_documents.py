@@ -9,7 +9,8 @@ from pydantic.json_schema import SkipJsonSchema
 
 from service.cleaning_outputs import CleaningOut
 from service.examples import DOCUMENT, WRITTEN
-from service.outputs import Absent, LineError, Out, example
+from service.output import Absent, Out, example
+from service.outputs import LineError
 
 
 class DocumentOut(Out):
