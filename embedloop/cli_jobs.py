@@ -1,4 +1,4 @@
-"""Commands that start, show, pause, resume and cancel jobs."""
+"""Commands that start, show, pause, resume, cancel, approve and reject jobs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from embedloop.cli_session import (
 )
 
 app = typer.Typer()
-jobs = typer.Typer(help="List, show, pause, resume and cancel jobs.", invoke_without_command=True)
+jobs = typer.Typer(help="List, show and steer jobs.", invoke_without_command=True)
 app.add_typer(jobs, name="jobs")
 
 CorpusName = Annotated[str, typer.Argument(metavar="CORPUS", help="Name of the corpus.")]
@@ -58,7 +58,7 @@ def cycle(context: typer.Context, corpus: CorpusName, wait: Wait = False, as_jso
 
 @jobs.callback()
 def list_by_default(context: typer.Context) -> None:
-    """List, show, pause, resume and cancel jobs."""
+    """List, show, pause, resume, cancel, approve and reject jobs."""
     if context.invoked_subcommand is None:
         _list(context, None, None, as_json=False)
 
@@ -103,6 +103,30 @@ def resume(context: typer.Context, job_id: str, as_json: AsJson = False) -> None
     """Let a paused job go on where it was."""
     with client_of(context) as client:
         _print_job(client.resume_job(job_id), as_json)
+
+
+@jobs.command()
+def approve(
+    context: typer.Context,
+    job_id: str,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why; kept for ever.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a job that waits for approval promote."""
+    with client_of(context) as client:
+        _print_job(client.approve_job(job_id, reason), as_json)
+
+
+@jobs.command()
+def reject(
+    context: typer.Context,
+    job_id: str,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept for ever.")],
+    as_json: AsJson = False,
+) -> None:
+    """End a job that waits for approval; what it built is given up."""
+    with client_of(context) as client:
+        _print_job(client.reject_job(job_id, reason), as_json)
 
 
 def start(

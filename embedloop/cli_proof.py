@@ -1,7 +1,8 @@
-"""Commands that measure: what a model version is worth."""
+"""Commands that measure: what a model version is worth, and what training could bring."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from embedloop.cli_jobs import CorpusName, ModelOption, start
-from embedloop.cli_session import AsJson, Wait, print_line
+from embedloop.cli_session import AsJson, Wait, client_of, print_json, print_line
+from embedloop.difference_report import to_html, to_markdown
 from embedloop.readers import read_questions
 
 SYSTEMS = ("bm25", "base", "serving", "model")
@@ -45,6 +47,83 @@ def evaluate(
     }
     params = {name: value for name, value in given.items() if value is not None}
     start(context, "evaluate", corpus, params, wait, as_json, show_evaluation)
+
+
+class ReportFormat(StrEnum):
+    MARKDOWN = "markdown"
+    HTML = "html"
+    JSON = "json"
+
+
+@app.command()
+def difference(
+    context: typer.Context,
+    corpus: CorpusName,
+    index_version: Annotated[str, typer.Argument(metavar="INDEX_VERSION")],
+    form: Annotated[ReportFormat, typer.Option("--format", help="Of the report.")] = ReportFormat.MARKDOWN,
+) -> None:
+    """Show answers before and after: those of an index version beside those of the one that served."""
+    with client_of(context) as client:
+        report = client.difference(corpus, index_version)
+    match form:
+        case ReportFormat.MARKDOWN:
+            typer.echo(to_markdown(report))
+        case ReportFormat.HTML:
+            typer.echo(to_html(report))
+        case ReportFormat.JSON:
+            print_json(report)
+
+
+@app.command()
+def headroom(context: typer.Context, corpus: CorpusName, wait: Wait = False, as_json: AsJson = False) -> None:
+    """Tell what training could bring to a corpus and what it would cost, before any is done."""
+    start(context, "headroom", corpus, {}, wait, as_json, show_headroom)
+
+
+def show_headroom(result: dict[str, Any]) -> None:
+    """Print a verdict and what it rests on."""
+    console = Console()
+    print_line(f"{result['verdict'].replace('_', ' ')}: {result['reason']}", style="bold")
+    table = Table(result["metric"], "mean", "95% interval", "queries")
+    names = {"bm25": "BM25", "baseline": "serving model", "oracle": "best order of its first 100"}
+    for name, words in names.items():
+        one = result["scores"][name]
+        interval = f"{one['low']:.3f} to {one['high']:.3f}"
+        table.add_row(words, f"{one['mean']:.3f}", interval, str(one["queries"]))
+    console.print(table)
+    labels = result["labels"]
+    print_line(f"labels: {labels['train']} to train on, {labels['dev']} dev, {labels['golden']} golden")
+    for one in (result["curve"] or {"expected": []})["expected"]:
+        print_line(
+            f"{one['labels']} labels: expected {one['mean']:+.3f} ({one['low']:+.3f} to {one['high']:+.3f}), "
+            f"{one['relative']:+.1%}"
+        )
+    for line in _cost(result):
+        print_line(line)
+    for note in result["notes"]:
+        print_line(f"note: {note}")
+
+
+def _cost(result: dict[str, Any]) -> list[str]:
+    cost = result["cost"]
+    told = [
+        f"re-embedding {result['passages']:,} passages: {_duration(cost['reembed_seconds'])} "
+        f"({cost['passages_per_second']:.0f} a second)"
+    ]
+    if training := cost["training"]:
+        told.append(f"training on {training['pairs']:,} pairs: {_duration(training['seconds'])}")
+    return told
+
+
+def _duration(seconds: float) -> str:
+    """Names a duration as people do.
+
+    >>> _duration(42.3), _duration(930), _duration(9000)
+    ('42 s', '16 min', '2.5 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def show_evaluation(result: dict[str, Any]) -> None:

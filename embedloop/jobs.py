@@ -52,16 +52,19 @@ STAGES: Mapping[JobKind, tuple[Stage, ...]] = {
         Stage("build", 0.01),
         Stage("embed", 0.24),
         Stage("verify", 0.03),
-        Stage("promote", 0.02),
+        Stage("difference", 0.01),
+        Stage("promote", 0.01),
     ),
     JobKind.FINETUNE: (Stage("collect", 0.05), Stage("train", 0.8), Stage("gate", 0.15)),
     JobKind.EVALUATE: (Stage("evaluate", 1.0),),
+    JobKind.HEADROOM: (Stage("headroom", 1.0),),
     JobKind.REINDEX: (
         Stage("prepare", 0.1),
         Stage("build", 0.02),
         Stage("embed", 0.78),
         Stage("verify", 0.06),
-        Stage("promote", 0.04),
+        Stage("difference", 0.02),
+        Stage("promote", 0.02),
     ),
 }
 
@@ -69,6 +72,13 @@ STAGES: Mapping[JobKind, tuple[Stage, ...]] = {
 @dataclass(frozen=True, slots=True)
 class Advance:
     """The stage is done; `checkpoint` is what later stages read."""
+
+    checkpoint: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitApproval:
+    """The stage is done; the next one begins when a person approves. `checkpoint` is as in `Advance`."""
 
     checkpoint: Mapping[str, Any] = field(default_factory=dict)
 
@@ -88,7 +98,7 @@ class End:
     result: Mapping[str, Any]
 
 
-Outcome = Advance | Wait | End
+Outcome = Advance | AwaitApproval | Wait | End
 Body = Callable[["Job", "Lease"], Outcome]
 Cleanup = Callable[[Connection, Job], None]
 
@@ -269,7 +279,22 @@ def _write_outcome(database: Database, job: Job, token: int, outcome: Outcome) -
             case End(state, result):
                 jobs.change(connection, job.job_id, token, state=state.value, result=dict(result), progress=1.0)
                 return []
-            case Advance(checkpoint):
+            case AwaitApproval(checkpoint) if not jobs.get(connection, job.job_id, lock=True).cancel_requested:
+                merged = {**job.checkpoint, **checkpoint}
+                jobs.change(
+                    connection,
+                    job.job_id,
+                    token,
+                    state=JobState.AWAITING_APPROVAL.value,
+                    stage=next_stage(job.kind, job.stage),
+                    checkpoint=merged,
+                    # Who decides sees by it what waits.
+                    result={**merged, "promoted": False},
+                    attempts=0,
+                    lease_until=0,
+                )
+                return []
+            case Advance(checkpoint) | AwaitApproval(checkpoint):
                 following = next_stage(job.kind, job.stage)
                 merged = {**job.checkpoint, **checkpoint}
                 if following is None:

@@ -32,6 +32,7 @@ AFTER: Mapping[tuple[JobState, Order], JobState] = {
     (JobState.QUEUED, Order.CANCEL): JobState.QUEUED,
     (JobState.RUNNING, Order.CANCEL): JobState.RUNNING,
     (JobState.PAUSED, Order.CANCEL): JobState.QUEUED,
+    (JobState.AWAITING_APPROVAL, Order.CANCEL): JobState.QUEUED,
 } | {(state, Order.CANCEL): state for state in JobState if state.ended}
 
 
@@ -43,12 +44,13 @@ def give(connection: Connection, job_id: str, order: Order) -> tuple[Job, list[L
 
     Raises:
         NotFound: there is no such job.
-        Conflict: the job has ended, or is being cancelled, and can be neither paused nor resumed.
+        Conflict: the job has ended, is being cancelled, or waits for approval: it can be neither paused nor
+            resumed.
     """
     job = jobs.get(connection, job_id, lock=True)
     after = AFTER.get((job.state, order))
     if after is None or (job.cancel_requested and order is not Order.CANCEL):
-        state = job.state.value if job.state.ended else "being cancelled"
+        state = "being cancelled" if job.cancel_requested and not job.state.ended else job.state.value
         raise Conflict(f"job {job_id} is {state}: there is nothing to {order.value}", field="job_id")
     if job.state.ended or (after is job.state and order is not Order.CANCEL):
         return job, []

@@ -193,6 +193,9 @@ class GateSettings(Frozen):
     max_model_mb: Annotated[float | None, Field(gt=0, le=1_000_000)] = None
 
 
+CriticalQuery = Annotated[str, Field(min_length=1, max_length=4000, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
+
+
 class Boost(Frozen):
     """Multiplies the score of hits whose metadata has this value."""
 
@@ -205,8 +208,9 @@ class Policy(Frozen):
     """Everything that a corpus lets its owner decide.
 
     `redaction` is what becomes of personal data in documents; queries in the log and training text never hold
-    it. With `redact_names`, names of persons are taken for personal data in documents and training text; this
-    needs Presidio.
+    it. With `redact_names`, names of persons are redacted in documents and training text, where Presidio is
+    installed. Before a promotion, answers to `critical_queries` are told before and after; with
+    `require_approval` the job then waits for a person's word.
     """
 
     base_model: Annotated[str, Field(min_length=1, max_length=1024)] = DEFAULT_BASE_MODEL
@@ -223,4 +227,6 @@ class Policy(Frozen):
     training: TrainingSettings = TrainingSettings()
     gate: GateSettings = GateSettings()
     boosts: Annotated[tuple[Boost, ...], Field(max_length=32)] = ()
+    critical_queries: Annotated[tuple[CriticalQuery, ...], Field(max_length=200)] = ()
+    require_approval: bool = False
     rollback_window_seconds: Annotated[float, Field(ge=0)] = 7 * 86400.0

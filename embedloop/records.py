@@ -43,12 +43,22 @@ class JobKind(StrEnum):
     FINETUNE = "finetune"
     EVALUATE = "evaluate"
     REINDEX = "reindex"
+    HEADROOM = "headroom"
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether it keeps other jobs off its corpus; one that only measures does not."""
+        return self not in MEASURING
+
+
+MEASURING = (JobKind.EVALUATE, JobKind.HEADROOM)
 
 
 class JobState(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     PAUSED = "paused"
+    AWAITING_APPROVAL = "awaiting_approval"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -56,7 +66,7 @@ class JobState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        return self not in (JobState.QUEUED, JobState.RUNNING, JobState.PAUSED)
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.REJECTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +175,16 @@ class IndexVersion:
     verification: Mapping[str, Any] | None
     served_at: datetime | None
     retired_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Answers of a candidate beside those of the version that served; `report` names passages by id."""
+
+    index_version_id: str
+    against: str
+    report: Mapping[str, Any]
     created_at: datetime
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -10,7 +11,7 @@ from sqlalchemy import Connection
 from embedloop.catalog import corpora, documents, index_versions
 from embedloop.duplicates import Duplicate
 from embedloop.ingestion import Account
-from embedloop.records import Corpus, Document, IndexVersion, Job, ModelVersion
+from embedloop.records import Corpus, Difference, Document, IndexVersion, Job, ModelVersion
 
 
 def corpus_out(connection: Connection, corpus: Corpus) -> dict[str, Any]:
@@ -87,6 +88,28 @@ def model_out(model: ModelVersion) -> dict[str, Any]:
         "manifest": dict(model.manifest),
         "created_at": model.created_at.isoformat(),
     }
+
+
+def difference_out(found: Difference, present: Mapping[str, Document]) -> dict[str, Any]:
+    """The report with the titles that live documents have now; null for one that is gone."""
+
+    def titled(hits: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [one | {"title": _title(present.get(one["document_id"]))} for one in hits]
+
+    return {
+        **found.report,
+        "index_version": found.index_version_id,
+        "against": found.against,
+        "created_at": found.created_at.isoformat(),
+        "queries": [
+            query | {"before": titled(query["before"]), "after": titled(query["after"])}
+            for query in found.report["queries"]
+        ],
+    }
+
+
+def _title(document: Document | None) -> str | None:
+    return None if document is None else document.title
 
 
 def index_version_out(connection: Connection, version: IndexVersion) -> dict[str, Any]:

@@ -49,6 +49,25 @@ INDEX_VERSION: dict[str, Any] = {
     "verification": None,
     "created_at": "2026-05-04T08:12:31.204118+00:00",
 }
+DIFFERENCE: dict[str, Any] = {
+    "index_version": "iv-9b2f7d1c",
+    "against": "iv-2f7d1c9b",
+    "created_at": "2026-05-04T08:12:31.204118+00:00",
+    "top_k": 10,
+    "critical": 1,
+    "recent": 200,
+    "recent_changed": 61,
+    "recent_mean_change": 0.12,
+    "queries": [
+        {
+            "query": "painful big toe",
+            "critical": True,
+            "change": 1.0,
+            "before": [{"document_id": "flu", "passage_id": "a1", "score": 0.41, "title": "Flu"}],
+            "after": [{"document_id": "gout", "passage_id": "b2", "score": 0.73, "title": "Gout"}],
+        }
+    ],
+}
 DOCUMENT: dict[str, Any] = {
     "document_id": "gout",
     "title": "Gout",

@@ -53,6 +53,7 @@ _PATH_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     },
     "feedback_id": {"description": "As it was answered.", "pattern": ID_PATTERN, "example": "f-0197d2c4"},
     "job_id": {"description": "As it was answered.", "pattern": ID_PATTERN, "example": "j-01f0c8b0f54a3e80"},
+    "index_version": {"description": "Id of one.", "pattern": ID_PATTERN, "example": "iv-9b2f7d1c"},
     "model_id": {"description": "Of a model version.", "pattern": ID_PATTERN, "example": "m-7d1c9b2f"},
 }
 _REFUSALS: Mapping[int, tuple[str, EmbedloopError]] = {

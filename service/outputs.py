@@ -14,6 +14,7 @@ from embedloop.policy import Chunking, IndexSettings, Policy
 from embedloop.records import IndexState, JobKind, JobState
 from service.examples import (
     CORPUS,
+    DIFFERENCE,
     EMBEDDINGS,
     INDEX_VERSION,
     JOB,
@@ -234,6 +235,42 @@ class IndexVersionList(Out):
     model_config = example({"items": [INDEX_VERSION]})
 
     items: list[IndexVersionOut]
+
+
+class ComparedPassage(Out):
+    document_id: str
+    passage_id: str
+    score: float
+    title: Annotated[str | None, Field(description="As it is now; null for a document that is gone.")]
+
+
+class ComparedQuery(Out):
+    """One query before and after."""
+
+    query: str
+    critical: Annotated[bool, Field(description="Named by the policy or the job; else asked lately.")]
+    change: Annotated[
+        float,
+        Field(ge=0, le=1, description="1 - average overlap of the documents: 0 for the same answer."),
+    ]
+    before: list[ComparedPassage]
+    after: list[ComparedPassage]
+
+
+class DifferenceOut(Out):
+    """Every critical query, and of those asked lately the ones that change most."""
+
+    index_version: str
+    against: Annotated[str, Field(description="The index version that served then.")]
+    created_at: datetime
+    top_k: int
+    critical: Annotated[int, Field(ge=0, description="Critical queries.")]
+    recent: Annotated[int, Field(ge=0, description="Queries asked lately that were compared.")]
+    recent_changed: Annotated[int, Field(ge=0, description="How many of them change.")]
+    recent_mean_change: Annotated[float, Field(ge=0, le=1)]
+    queries: list[ComparedQuery]
+
+    model_config = example(DIFFERENCE)
 
 
 class Moved(Out):

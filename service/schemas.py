@@ -91,6 +91,12 @@ def _text(max_length: int, min_length: int = 0) -> Any:
 Short = Annotated[str, _text(max_length=128), AfterValidator(_without_nul)]
 DocumentId = Annotated[str, _text(min_length=1, max_length=256), AfterValidator(_without_nul)]
 RetrievalId = Annotated[str, _text(min_length=1, max_length=64), AfterValidator(_without_nul)]
+Reason = Annotated[
+    str,
+    Field(min_length=1, max_length=2000, json_schema_extra={"pattern": _TEXT_NOT_BLANK}),
+    AfterValidator(_without_nul),
+    AfterValidator(_not_blank),
+]
 Comment = Annotated[str, _text(max_length=4000), AfterValidator(_without_nul)]
 
 
@@ -235,8 +241,16 @@ class JudgmentIn(Body):
     split: Split | None = None
 
 
+CriticalQueries = Annotated[
+    list[QueryText],
+    Field(max_length=200, description="Compared before the promotion, beside `policy.critical_queries`."),
+]
+
+
 class CycleParams(Body):
     """Trains, builds and, if the gate allows it, promotes."""
+
+    critical_queries: CriticalQueries | None = None
 
     promote: Annotated[bool, Field(strict=True)] = True
 
@@ -273,12 +287,33 @@ class EvaluateParams(Body):
     ] = None
 
 
+class HeadroomParams(Body):
+    """Measures what training could bring and would cost; trains nothing that is kept."""
+
+
 class ReindexParams(Body):
     """Builds an index version anew, and promotes it when it is verified."""
 
     model_version: Id | None = None
     chunking: Chunking | None = None
     promote: Annotated[bool, Field(strict=True)] = True
+    critical_queries: CriticalQueries | None = None
+
+
+class ApproveIn(Body):
+    """A person's yes."""
+
+    model_config = _example({"reason": "The answers about leases are right now."})
+
+    reason: Reason | None = None
+
+
+class RejectIn(Body):
+    """A person's no; what was built is given up."""
+
+    model_config = _example({"reason": "The answer about notice periods is gone."})
+
+    reason: Reason
 
 
 class JobIn(Body):
@@ -293,7 +328,7 @@ class JobIn(Body):
     corpus: CorpusName
     params: Annotated[
         dict[str, Any],
-        Described(CycleParams | FinetuneParams | EvaluateParams | ReindexParams),
+        Described(CycleParams | FinetuneParams | EvaluateParams | HeadroomParams | ReindexParams),
         Field(description="Those of the kind."),
     ] = {}
 
@@ -338,5 +373,6 @@ PARAMS_OF_KIND: dict[JobKind, type[Body]] = {
     JobKind.CYCLE: CycleParams,
     JobKind.FINETUNE: FinetuneParams,
     JobKind.EVALUATE: EvaluateParams,
+    JobKind.HEADROOM: HeadroomParams,
     JobKind.REINDEX: ReindexParams,
 }

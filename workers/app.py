@@ -15,7 +15,7 @@ from embedloop.catalog import index_versions
 from embedloop.errors import EmbedloopError, WorkerStopping
 from embedloop.jobs import Lease, Outcome
 from embedloop.queue import deliver
-from embedloop.records import IndexState, Job, JobKind
+from embedloop.records import IndexState, Job
 from embedloop.settings import Settings
 from workers import embed_shard as shard_task
 from workers import heartbeat, stopping, upkeep
@@ -30,10 +30,12 @@ STAGE_BODIES: Mapping[str, str] = {
     "train": "workers.train",
     "gate": "workers.gate",
     "evaluate": "workers.evaluate",
+    "headroom": "workers.headroom",
     "prepare": "workers.reembed",
     "build": "workers.reembed",
     "embed": "workers.reembed",
     "verify": "workers.reembed",
+    "difference": "workers.difference",
     "promote": "workers.promote",
 }
 
@@ -162,7 +164,7 @@ def _body(stage: str) -> StageBody:
 
 def _retire_unfinished(connection: Connection, job: Job) -> None:
     """A job that failed or was cancelled leaves no building version behind."""
-    if job.kind is JobKind.EVALUATE:
+    if not job.kind.exclusive:
         return
     for version in index_versions.of_corpus(connection, job.corpus):
         if version.state is IndexState.BUILDING:

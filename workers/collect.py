@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,8 +49,8 @@ def collect(parts: Parts, job: Job, lease: Lease) -> Outcome:
     texts = _texts(parts, corpus, serving, judged, mined.negatives)
     golden_keys = {query_key(j.query) for j in golden}
     own = build_pairs(judged, texts, mined.negatives)
-    names = presidio_names(parts.settings.names_model) if corpus.policy.redact_names else None
-    pairs = [_redacted(pair, names) for pair in (*own, *_transferred(corpus, own, golden_keys))]
+    redacted = redactor_of(parts, corpus)
+    pairs = [redacted(pair) for pair in (*own, *_transferred(corpus, own, golden_keys))]
     check_leakage(pairs, golden_keys)
     frozen = _freeze(parts, corpus, pairs, mined)
     with parts.database.write() as connection:
@@ -83,6 +83,12 @@ def _texts(
 ) -> dict[str, str]:
     wanted = {j.document_id for j in judged} | {i for ids in negatives.values() for i in ids}
     return first_passages(parts, corpus, serving, sorted(wanted))
+
+
+def redactor_of(parts: Parts, corpus: Corpus) -> Callable[[TrainingPair], TrainingPair]:
+    """Whatever the policy for documents: what takes out of a pair all that must not be trained on."""
+    names = presidio_names(parts.settings.names_model) if corpus.policy.redact_names else None
+    return lambda pair: _redacted(pair, names)
 
 
 def _redacted(pair: TrainingPair, names: NameFinder | None) -> TrainingPair:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 from collections import Counter
@@ -79,14 +80,21 @@ class Judged:
         return {passage.document_id: topics_of(passage.metadata, field) for passage in self.passages}
 
 
-def load_judged(parts: Parts, name: str, splits: Collection[Split]) -> Judged:
-    """Raises TooLittleFeedback when no query of these splits has a relevant document."""
+def load_judged(
+    parts: Parts, name: str, splits: Collection[Split], *, most_queries: int | None = None
+) -> Judged:
+    """Reads the judged queries of some splits, a sample of `most_queries` of each where there are more.
+
+    Raises:
+        NotReady: Nothing serves yet.
+        TooLittleFeedback: No query of these splits has a relevant document.
+    """
     with parts.database.read() as connection:
         corpus = corpora.get(connection, name)
         if corpus.serving is None:
             raise NotReady(f"corpus {name!r} has no serving index version yet", field="corpus")
         serving = index_versions.get(connection, corpus.serving)
-        found = feedback.judgments_of(connection, name, splits)
+        found = _sampled(feedback.judgments_of(connection, name, splits), most_queries)
         relevant = {one.document_id for one in found if one.grade > 0}
         pool = gate_pool(relevant, documents.live_ids(connection, name), corpus.policy.gate.pool_size, seed=13)
         stored = documents.get_many(connection, name, pool)
@@ -102,6 +110,22 @@ def load_judged(parts: Parts, name: str, splits: Collection[Split]) -> Judged:
     split_of = {query_key(one.query): one.split for one in found}
     asked = Counter(query_key(query) for query in searched)
     return Judged(corpus, serving, queries, qrels, split_of, passages, asked)
+
+
+def _sampled(found: Sequence[Judgment], most_queries: int | None) -> list[Judgment]:
+    """The judgments of at most so many queries of each split, the same ones each time."""
+    if most_queries is None:
+        return list(found)
+    keys: dict[Split, set[str]] = {}
+    for one in found:
+        if one.grade > 0:
+            keys.setdefault(one.split, set()).add(query_key(one.query))
+    kept = {
+        key
+        for wanted in keys.values()
+        for key in random.Random(13).sample(sorted(wanted), min(most_queries, len(wanted)))
+    }
+    return [one for one in found if query_key(one.query) in kept]
 
 
 def passage_vectors(

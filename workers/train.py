@@ -94,10 +94,11 @@ def _keep_record(parts: Parts, run: Path, model_id: str) -> None:
         parts.store.put(f"run-{model_id}", Path(scratch))
 
 
-def run_child(config: FinetuneConfig, lease: Lease) -> dict[str, Any]:
+def run_child(config: FinetuneConfig, lease: Lease, share: tuple[float, float] = (0.0, 0.95)) -> dict[str, Any]:
     """Trains in a process of its own, which ends when this one does; returns its result.
 
-    A checkpoint that an earlier attempt left in `config.out` is resumed.
+    `share` is the part of the stage's progress, from and to, that it is. A checkpoint that an earlier attempt
+    left in `config.out` is resumed.
 
     Raises:
         JobCancelled: the job was cancelled; the child is gone.
@@ -109,14 +110,18 @@ def run_child(config: FinetuneConfig, lease: Lease) -> dict[str, Any]:
     config_file.write_text(json.dumps(config.to_json()))
     with _child(config_file, config.settings.processes) as (process, events):
         try:
-            return _follow(process, events, config.out, lease)
+            return _follow(process, events, config.out, lease, share)
         except WorkInterrupted:
             _save_checkpoint(process)
             raise
 
 
 def _follow(
-    process: subprocess.Popen[str], events: queue.Queue[dict[str, Any] | None], folder: Path, lease: Lease
+    process: subprocess.Popen[str],
+    events: queue.Queue[dict[str, Any] | None],
+    folder: Path,
+    lease: Lease,
+    share: tuple[float, float],
 ) -> dict[str, Any]:
     while True:
         try:
@@ -128,7 +133,7 @@ def _follow(
             raise TrainingFailed(_last_words(folder, process.wait(STOP_SECONDS)))
         match event["event"]:
             case "progress":
-                lease.progress(0.95 * event["progress"])
+                lease.progress(share[0] + (share[1] - share[0]) * event["progress"])
             case "done":
                 result: dict[str, Any] = event["result"]
                 return result

@@ -13,10 +13,10 @@ from embedloop.catalog.database import clock, now
 from embedloop.catalog.dialect import not_held
 from embedloop.catalog.tables import jobs, outbox
 from embedloop.errors import Conflict, LeaseLost, NotFound
-from embedloop.records import Job, JobKind, JobState
+from embedloop.records import MEASURING, Job, JobKind, JobState
 
 ACTIVE = (JobState.QUEUED.value, JobState.RUNNING.value)
-UNENDED = (*ACTIVE, JobState.PAUSED.value)
+UNENDED = tuple(state.value for state in JobState if not state.ended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def add(
     idempotency_key: str | None,
 ) -> None:
     """Raises Conflict, naming the job that runs, when the corpus has one that excludes this one."""
-    running = None if kind is JobKind.EVALUATE else active(connection, corpus)
+    running = active(connection, corpus) if kind.exclusive else None
     if running is not None:
         raise _excluded_by(running)
     statement = insert(jobs).values(
@@ -62,7 +62,7 @@ def add(
         with connection.begin_nested():
             connection.execute(statement)
     except IntegrityError as error:
-        winner = None if kind is JobKind.EVALUATE else active(connection, corpus)
+        winner = active(connection, corpus) if kind.exclusive else None
         if winner is None:
             raise Conflict(
                 f"another job of corpus {corpus!r} was submitted just now; repeat it", field="corpus"
@@ -70,8 +70,14 @@ def add(
         raise _excluded_by(winner) from error
 
 
+_ADVICE = {
+    JobState.PAUSED: "resume or cancel it",
+    JobState.AWAITING_APPROVAL: "approve, reject or cancel it",
+}
+
+
 def _excluded_by(job: Job) -> Conflict:
-    advice = "resume or cancel it" if job.state is JobState.PAUSED else "wait for it or cancel it"
+    advice = _ADVICE.get(job.state, "wait for it or cancel it")
     return Conflict(
         f"job {job.job_id} ({job.kind.value}, {job.state.value}) is at work on corpus {job.corpus!r}; {advice}",
         field="corpus",
@@ -79,9 +85,11 @@ def _excluded_by(job: Job) -> Conflict:
 
 
 def active(connection: Connection, corpus: str) -> Job | None:
-    """The job that excludes others on this corpus: queued, running, or paused."""
+    """The job that excludes others on this corpus: any that has not ended and does not only measure."""
     statement = select(jobs).where(
-        jobs.c.corpus == corpus, jobs.c.state.in_(UNENDED), jobs.c.kind != JobKind.EVALUATE.value
+        jobs.c.corpus == corpus,
+        jobs.c.state.in_(UNENDED),
+        jobs.c.kind.not_in([kind.value for kind in MEASURING]),
     )
     row = connection.execute(statement).mappings().first()
     return None if row is None else _job(row)
@@ -156,6 +164,21 @@ def change(connection: Connection, job_id: str, token: int, **values: Any) -> No
     )
     if connection.execute(statement).rowcount != 1:
         raise LeaseLost(f"another worker holds job {job_id}")
+
+
+def settle(
+    connection: Connection,
+    job_id: str,
+    state: JobState,
+    *,
+    checkpoint: Mapping[str, Any],
+    result: Mapping[str, Any] | None,
+) -> None:
+    """Writes what a person decided about a job that waits for it; nobody holds a lease on it."""
+    values = {"state": state.value, "checkpoint": dict(checkpoint), "updated_at": now()}
+    ended = {"progress": 1.0} if state.ended else {}
+    statement = update(jobs).where(jobs.c.job_id == job_id, jobs.c.state == JobState.AWAITING_APPROVAL.value)
+    connection.execute(statement.values(**values, **ended, result=None if result is None else dict(result)))
 
 
 def order(connection: Connection, job_id: str, state: JobState, *, cancel: bool = False) -> None:

@@ -202,6 +202,7 @@ apply_failures = Table(
     Column("at", UtcDateTime, nullable=False),
 )
 
+_AT_WORK = "state IN ('queued','running','paused','awaiting_approval') AND kind NOT IN ('evaluate','headroom')"
 jobs = Table(
     "jobs",
     metadata,
@@ -229,8 +230,12 @@ jobs = Table(
         "uq_jobs_active",
         "corpus",
         unique=True,
-        sqlite_where=text("state IN ('queued','running','paused') AND kind <> 'evaluate'"),
-        postgresql_where=text("state IN ('queued','running','paused') AND kind <> 'evaluate'"),
+        sqlite_where=text(
+            "state IN ('queued','running','paused','awaiting_approval') AND kind NOT IN ('evaluate','headroom')"
+        ),
+        postgresql_where=text(
+            "state IN ('queued','running','paused','awaiting_approval') AND kind NOT IN ('evaluate','headroom')"
+        ),
     ),
 )
 
@@ -333,6 +338,35 @@ gates = Table(
     Column("metrics", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Index("ix_gates_corpus_candidate", "corpus", "candidate"),
+)
+
+differences = Table(
+    "differences",
+    metadata,
+    Column(
+        "index_version_id",
+        String(64),
+        ForeignKey("index_versions.index_version_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("against", String(64), nullable=False),
+    Column("report", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+# Without foreign keys: a decision outlives what it was about.
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("approval_id", String(64), primary_key=True),
+    Column("job_id", String(64), nullable=False),
+    Column("corpus", String(64), nullable=False),
+    Column("index_version_id", String(64), nullable=False),
+    Column("approved", Boolean, nullable=False),
+    Column("actor", String(256), nullable=False),
+    Column("reason", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_approvals_job_id", "job_id"),
 )
 
 promotions = Table(

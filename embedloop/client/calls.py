@@ -169,7 +169,7 @@ def delete_feedback(feedback_id: str) -> Call[None]:
 def submit_job(
     kind: str, corpus: str, params: Mapping[str, Any] | None = None, idempotency_key: str | None = None
 ) -> Call[Json]:
-    """Start a `cycle`, `finetune`, `evaluate` or `reindex`; the same key never starts a second job."""
+    """Start a `cycle`, `finetune`, `evaluate`, `headroom` or `reindex`, and no second one with the same key."""
     body = {"kind": str(kind), "corpus": corpus, "params": params or {}}
     headers = {**_JSON, "Idempotency-Key": idempotency_key or uuid.uuid4().hex}
     return Call("POST", "/v1/jobs", _json, body=encoded(body), headers=headers, repeatable=True)
@@ -207,6 +207,16 @@ def resume_job(job_id: str) -> Call[Json]:
     return Call("POST", f"{_job(job_id)}/resume", _json, repeatable=True)
 
 
+def approve_job(job_id: str, reason: str | None = None) -> Call[Json]:
+    """Let a job that is `awaiting_approval` promote."""
+    return _post(f"{_job(job_id)}/approve", _given(reason=reason))
+
+
+def reject_job(job_id: str, reason: str) -> Call[Json]:
+    """End a job that is `awaiting_approval`; what it built is given up."""
+    return _post(f"{_job(job_id)}/reject", {"reason": reason})
+
+
 def models(corpus: str | None = None) -> Call[list[Json]]:
     """List model versions."""
     return _items("/v1/models", _given(corpus=corpus))
@@ -220,6 +230,11 @@ def model(model_id: str) -> Call[Json]:
 def index_versions(corpus: str) -> Call[list[Json]]:
     """List a corpus' index versions with their state and lag."""
     return _items(f"{_corpus(corpus)}/index-versions")
+
+
+def difference(corpus: str, index_version: str) -> Call[Json]:
+    """Read how an index version's answers differ from those of the one that served when it was built."""
+    return _get(f"{_corpus(corpus)}/index-versions/{segment(index_version, 'index_version')}/difference")
 
 
 def promote(corpus: str, index_version: str) -> Call[Json]:

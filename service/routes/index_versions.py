@@ -1,4 +1,4 @@
-"""Index versions: list, promote, roll back."""
+"""Index versions: list, compare, promote, roll back."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 import anyio
 from fastapi import APIRouter
 
-from embedloop.catalog import corpora, index_versions
+from embedloop.catalog import corpora, differences, documents, index_versions
 from embedloop.errors import NotFound
 from embedloop.promotion import promote, rollback
 from embedloop.records import Corpus
-from service.answers import index_version_out
+from service.answers import difference_out, index_version_out
 from service.openapi import answers, refusals
-from service.outputs import IndexVersionList, Moved
+from service.outputs import DifferenceOut, IndexVersionList, Moved
 from service.routing import Admin, Reader, Running, keyed_router
-from service.schemas import PromoteIn
+from service.schemas import Id, PromoteIn
 
 router: APIRouter = keyed_router("index versions")
 
@@ -37,6 +37,30 @@ def list_index_versions(corpus: str, caller: Reader, service: Running) -> dict[s
         corpora.get(connection, corpus)
         found = index_versions.of_corpus(connection, corpus)
         return {"items": [index_version_out(connection, version) for version in found]}
+
+
+@router.get(
+    "/corpora/{corpus}/index-versions/{index_version}/difference",
+    summary="Compare a candidate's answers",
+    responses=answers("Answers before and after.", DifferenceOut) | refusals(403, 404),
+)
+def read_difference(corpus: str, index_version: Id, caller: Admin, service: Running) -> dict[str, Any]:
+    """Answers of an index version beside those of the one that served when it was built.
+
+    It needs an admin's key, for it shows what others searched for.
+    """
+    caller.require_corpus(corpus)
+    with service.database.read() as connection:
+        corpora.get(connection, corpus)
+        if index_versions.get(connection, index_version).corpus != corpus:
+            raise NotFound(f"there is no index version {index_version!r}", field="index_version")
+        found = differences.get(connection, index_version)
+        shown = {
+            one["document_id"]
+            for query in found.report["queries"]
+            for one in (*query["before"], *query["after"])
+        }
+        return difference_out(found, documents.get_many(connection, corpus, sorted(shown)))
 
 
 @router.post(

@@ -1,4 +1,4 @@
-"""Jobs: submit, list, read, pause, resume, cancel, follow."""
+"""Jobs: submit, list, read, pause, resume, cancel, approve, reject, follow."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from embedloop import jobs
+from embedloop.approval import decide
 from embedloop.catalog import corpora, models
 from embedloop.catalog import jobs as job_rows
 from embedloop.errors import NotFound, TooLittleFeedback, Unavailable
@@ -25,7 +26,7 @@ from service.openapi import answers, refusals
 from service.outputs import JobEvent, JobList, JobOut
 from service.problems import invalid_input
 from service.routing import Admin, Reader, Running, keyed_router
-from service.schemas import NAME_PATTERN, PARAMS_OF_KIND, Id, JobIn
+from service.schemas import NAME_PATTERN, PARAMS_OF_KIND, ApproveIn, Id, JobIn, RejectIn
 from service.state import Service
 
 router: APIRouter = keyed_router("jobs")
@@ -109,7 +110,8 @@ def get_job(job: Annotated[Job, Depends(visible_job)]) -> dict[str, Any]:
 
 
 VisibleJob = Annotated[Job, Depends(visible_job)]
-_ENDED = "The job has ended, or is being cancelled."
+_ENDED = "The job has ended, is being cancelled, or waits for approval."
+_NOT_ASKED = "The job waits for no decision, or its candidate serves already."
 
 
 @router.post(
@@ -145,6 +147,39 @@ def pause_job(job: VisibleJob, caller: Admin, service: Running) -> dict[str, Any
 def resume_job(job: VisibleJob, caller: Admin, service: Running) -> dict[str, Any]:
     """Lets a paused job go on where it was; one that is not paused stays as it is."""
     return _ordered(service, job, Order.RESUME)
+
+
+@router.post(
+    "/jobs/{job_id}/approve",
+    status_code=202,
+    summary="Approve a promotion",
+    responses=answers("The job, queued for its promotion.", JobOut, status=202)
+    | refusals(403, 404, 413, _409=_NOT_ASKED),
+)
+def approve_job(job: VisibleJob, body: ApproveIn, caller: Admin, service: Running) -> dict[str, Any]:
+    """Lets a job that is `awaiting_approval` promote; who said so and why is kept for ever."""
+    return _decided(service, job, caller, approved=True, reason=body.reason)
+
+
+@router.post(
+    "/jobs/{job_id}/reject",
+    status_code=202,
+    summary="Reject a promotion",
+    responses=answers("The job, rejected.", JobOut, status=202) | refusals(403, 404, 413, _409=_NOT_ASKED),
+)
+def reject_job(job: VisibleJob, body: RejectIn, caller: Admin, service: Running) -> dict[str, Any]:
+    """Ends a job that is `awaiting_approval` and retires what it built; who said so and why is kept."""
+    return _decided(service, job, caller, approved=False, reason=body.reason)
+
+
+def _decided(
+    service: Service, job: Job, caller: Admin, *, approved: bool, reason: str | None
+) -> dict[str, Any]:
+    with service.database.write() as connection:
+        actor = caller.key.key_id
+        present, letters = decide(connection, job.job_id, approved=approved, actor=actor, reason=reason)
+    deliver(service.database, service.queue, letters)
+    return job_out(present)
 
 
 def _ordered(service: Service, job: Job, order: Order) -> dict[str, Any]:

@@ -15,9 +15,11 @@ from embedloop.catalog.tables import shards as shards_table
 from embedloop.orders import Order, give
 from embedloop.records import IndexVersion, Job, JobKind
 from tests.integration.conftest import LEASE, World
+from workers import difference as difference_stage
 from workers import embed_shard as shard_task
 from workers import evaluate as evaluate_stage
 from workers import gate as gate_stage
+from workers import headroom as headroom_stage
 from workers import promote as promote_stage
 from workers import reembed as reembed_stages
 from workers.parts import Parts
@@ -27,9 +29,11 @@ BODIES: dict[str, Callable[..., jobs.Outcome]] = {
     "build": reembed_stages.build,
     "embed": reembed_stages.embed,
     "verify": reembed_stages.verify,
+    "difference": difference_stage.difference,
     "promote": promote_stage.promote,
     "gate": gate_stage.gate,
     "evaluate": evaluate_stage.evaluate,
+    "headroom": headroom_stage.headroom,
 }
 
 

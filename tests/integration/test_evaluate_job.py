@@ -140,7 +140,7 @@ def test_a_gate_keeps_slices_cost_and_verdict_also_when_the_corpus_is_gone(
     assert {one["facet"] for one in metrics["slices"]} == {"length", "script"}
     with judged.world.database.write() as connection:
         connection.execute(update(jobs_table).values(state="cancelled"))
-        corpora.delete(connection, judged.world.name)
+        corpora.remove(connection, judged.world.name)
     (row,) = kept(judged)
     assert (row.passed, row.candidate, row.metrics) == (True, other_tiny.model_id, metrics)
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx
@@ -82,6 +83,7 @@ def visitor(http: httpx.Client, client: Client, base_model: str) -> Visitor:
     )
     assert visitor.submit("evaluate", headers={"Idempotency-Key": "told-once"})["state"] == "succeeded"
     _move(visitor)
+    _decide(visitor)
     visitor.call("DELETE /v1/corpora/{corpus}")
     visitor.call("GET /v1/corpora/{corpus}")
     for name in ("GET /healthz", "GET /readyz", "GET /metrics"):
@@ -134,7 +136,25 @@ def _move(visitor: Visitor) -> None:
     visitor.call("POST /v1/corpora/{corpus}/promote", json=version)
     visitor.call("POST /v1/corpora/{corpus}/promote", json=version)
     visitor.call("GET /v1/corpora/{corpus}/index-versions")
+    visitor.call("GET /v1/corpora/{corpus}/index-versions/{index_version}/difference", version)
     visitor.call("POST /v1/corpora/{corpus}/rollback")
+
+
+def _decide(visitor: Visitor) -> None:
+    """One re-embed is approved and one rejected; both wait for that."""
+    visitor.call("PATCH /v1/corpora/{corpus}", json={"policy": {"require_approval": True}})
+    for verb, body in (("approve", {}), ("reject", {"reason": "worse"})):
+        asked = {"kind": "reindex", "corpus": CORPUS, "params": {"critical_queries": ["flu"]}}
+        job = {"job_id": visitor.call("POST /v1/jobs", json=asked).json()["id"]}
+        eventually(partial(_waits, visitor, job), JOB_SECONDS, "a job that waits for approval")
+        visitor.call(f"POST /v1/jobs/{{job_id}}/{verb}", job, json=body)
+        visitor.follow(job["job_id"])
+        visitor.call(f"POST /v1/jobs/{{job_id}}/{verb}", job, json={"reason": "again"})
+
+
+def _waits(visitor: Visitor, job: Mapping[str, str]) -> bool:
+    told = visitor.call("GET /v1/jobs/{job_id}", job).json()
+    return bool(told["state"] == "awaiting_approval")
 
 
 def _valid(schema: Mapping[str, Any], value: Any) -> None:

@@ -27,6 +27,23 @@ HIT = {
     "metadata": {"topic": "bones", "rank": "major"},
 }
 
+DIFFERENCE = {
+    "index_version": "iv2",
+    "against": "iv1",
+    "critical": 1,
+    "recent": 0,
+    "recent_changed": 0,
+    "recent_mean_change": 0.0,
+    "queries": [
+        {
+            "query": "who pays?",
+            "critical": True,
+            "change": 1.0,
+            "before": [{"document_id": "a", "passage_id": "p", "score": 0.5, "title": "Rent"}],
+            "after": [{"document_id": "b", "passage_id": "q", "score": 0.6, "title": "Lease"}],
+        }
+    ],
+}
 REASON = "1 documents cannot be embedded: document 'd7', passage 5f0c (RuntimeError: no)"
 INDEX_VERSION = {
     "id": "iv1",
@@ -109,6 +126,7 @@ class FakeService:
             ("POST", "/v1/feedback", self._feedback),
             ("DELETE", "/v1/feedback/{feedback_id:path}", lambda request: Response(status_code=204)),
             ("POST", "/v1/jobs", lambda request: JSONResponse(self._job(), 202)),
+            ("GET", "/v1/corpora/{name}/index-versions/{id}/difference", lambda request: DIFFERENCE),
             ("GET", "/v1/jobs", lambda request: {"items": [self._job()]}),
             ("GET", "/v1/jobs/{job_id}", self._next_job),
             ("POST", "/v1/jobs/{job_id}/{order}", lambda request: JSONResponse(self._job(), 202)),

@@ -14,7 +14,7 @@ from tests.unit.embedloop.fake_service import KEY, REASON, FakeService
 
 COMMANDS = [
     *("up", "demo", "keys", "doctor", "ingest", "search", "feedback", "models", "promote", "rollback"),
-    *("reindex", "train", "cycle", "evaluate", "jobs"),
+    *("reindex", "train", "cycle", "evaluate", "headroom", "difference", "jobs"),
 ]
 Run = Callable[..., Result]
 
@@ -159,6 +159,7 @@ def test_feedback_is_sent_with_document_and_comment(service: FakeService, run: R
         (["reindex", "c"], "reindex", {"promote": True}),
         (["train", "c"], "finetune", {}),
         (["cycle", "c"], "cycle", {}),
+        (["headroom", "c"], "headroom", {}),
         (["evaluate", "c", "--model", "m2"], "evaluate", {"model_version": "m2"}),
     ],
 )
@@ -331,3 +332,62 @@ def test_questions_that_are_wrong_are_named_by_file_and_line(run: Run, tmp_path:
     result = run("evaluate", "c", "--questions", str(tmp_path / "q.jsonl"))
     assert result.exit_code == 1
     assert "q.jsonl:1: " in result.stderr
+
+
+@pytest.mark.parametrize("curve", [True, False])
+def test_headroom_is_shown_as_a_verdict_with_what_it_rests_on(
+    service: FakeService, run: Run, curve: bool
+) -> None:
+    one = {"mean": 0.61, "low": 0.58, "high": 0.64, "queries": 212}
+    expected = {"labels": 400, "mean": 0.08, "low": 0.05, "high": 0.11, "relative": 0.131}
+    training = {"pairs": 400, "steps": 50, "steps_probed": 9, "seconds": 930.0}
+    result = {
+        "verdict": "fine_tune",
+        "reason": "400 labels promise +13.1%",
+        "metric": "ndcg@10",
+        "scores": {"baseline": one, "bm25": one | {"mean": 0.5}, "oracle": one | {"mean": 0.9}},
+        "labels": {"train": 400, "dev": 40, "golden": 50},
+        "passages": 2117,
+        "curve": {"expected": [expected]} if curve else None,
+        "cost": {
+            "passages_per_second": 20.0,
+            "reembed_seconds": 105.9,
+            "training": training if curve else None,
+        },
+        "notes": ["a proxy"],
+    }
+    service.job_states = [{"state": "succeeded", "result": result}]
+    shown = run("headroom", "c", "--wait")
+    assert shown.exit_code == 0
+    assert shown.stdout.startswith("fine tune: 400 labels promise +13.1%\n")
+    for text in ("0.900", "0.580 to 0.640", "2,117 passages: 106 s (20 a second)", "note: a proxy"):
+        assert text in shown.stdout
+    for text in ("400 labels: expected +0.080 (+0.050 to +0.110), +13.1%", "400 pairs: 16 min"):
+        assert (text in shown.stdout) is curve
+
+
+def test_a_decision_is_sent_with_its_reason_and_a_rejection_needs_one(service: FakeService, run: Run) -> None:
+    assert run("jobs", "approve", "j1").exit_code == 0
+    assert service.seen[-1].json == {}
+    assert run("jobs", "reject", "j1", "--reason", "worse about leases").exit_code == 0
+    assert (service.paths()[-1], service.seen[-1].json) == (
+        ("POST", "/v1/jobs/j1/reject"),
+        {"reason": "worse about leases"},
+    )
+    asked = len(service.seen)
+    assert run("jobs", "reject", "j1").exit_code == 2
+    assert len(service.seen) == asked
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("markdown", "| 1 | **Rent a"),
+        ("html", '<td class="new">Lease b 0.600</td>'),
+        ("json", '"against": "iv1"'),
+    ],
+)
+def test_a_difference_is_shown_in_each_form(run: Run, form: str, expected: str) -> None:
+    shown = run("difference", "c", "iv2", "--format", form)
+    assert shown.exit_code == 0
+    assert expected in shown.stdout

@@ -351,6 +351,11 @@ def test_remaining_calls_reach_their_routes(service: FakeService, client: Client
     for order in (client.pause_job, client.resume_job, client.cancel_job):
         assert order("j1")["id"] == "j1"
     assert [path.rpartition("/")[2] for _, path in service.paths()[-3:]] == ["pause", "resume", "cancel"]
+    client.approve_job("j1")
+    assert service.seen[-1].json == {}
+    client.reject_job("j1", "worse")
+    assert (service.paths()[-1], service.seen[-1].json) == (("POST", "/v1/jobs/j1/reject"), {"reason": "worse"})
+    assert client.difference("c", "iv2")["against"] == "iv1"
     assert client.models()[0]["id"] == "m1"
     assert client.model("m1")["dimension"] == 384
     assert client.index_versions("c")[0]["id"] == "iv1"

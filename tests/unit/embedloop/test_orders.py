@@ -8,7 +8,7 @@ import pytest
 
 from embedloop.catalog import jobs as catalog
 from embedloop.errors import Conflict, InvalidInput, NotFound
-from embedloop.jobs import MAX_STAGE_ATTEMPTS, Advance, End, Lease, Outcome
+from embedloop.jobs import MAX_STAGE_ATTEMPTS, Advance, AwaitApproval, End, Lease, Outcome
 from embedloop.orders import AFTER, Order
 from embedloop.queue import RUN_STAGE
 from embedloop.records import Job, JobKind, JobState
@@ -25,6 +25,8 @@ def in_state(machine: Machine, state: JobState) -> str:
             machine.run(job.job_id, lambda *_: Advance())
         case JobState.PAUSED:
             machine.give(job.job_id, Order.PAUSE)
+        case JobState.AWAITING_APPROVAL:
+            machine.run(job.job_id, lambda *_: AwaitApproval())
         case JobState.CANCELLED:
             machine.cancel(job.job_id)
             machine.run(job.job_id, lambda *_: Advance())

@@ -35,6 +35,8 @@ from tests.servers import Server, free_port
         ("train", "train"),
         ("gate", "train"),
         ("evaluate", "train"),
+        ("headroom", "train"),
+        ("difference", "train"),
         ("prepare", "train"),
         ("build", "default"),
         ("embed", "default"),

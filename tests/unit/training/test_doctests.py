@@ -5,9 +5,33 @@ from types import ModuleType
 
 import pytest
 
-from training import evaluation, hardware, judgments, losses, merging, rag, ranks, slices
+from training import (
+    difference,
+    evaluation,
+    hardware,
+    headroom,
+    judgments,
+    learning_curve,
+    losses,
+    merging,
+    rag,
+    ranks,
+    slices,
+)
 
-MODULES = [evaluation, hardware, judgments, losses, merging, rag, ranks, slices]
+MODULES = [
+    difference,
+    evaluation,
+    hardware,
+    headroom,
+    judgments,
+    learning_curve,
+    losses,
+    merging,
+    rag,
+    ranks,
+    slices,
+]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda one: str(one.__name__))

@@ -15,7 +15,7 @@ import httpx
 
 from embedloop.client import Client
 
-STAGES = ("collect", "train", "gate", "build", "embed", "verify", "promote")
+STAGES = ("collect", "train", "gate", "build", "embed", "verify", "difference", "promote")
 
 
 @dataclass
