@@ -10,7 +10,6 @@ from benchmarks import verdicts
 from benchmarks.figures import latency, percentile, ratio
 from benchmarks.swap_moves import REEMBED, Swap
 from benchmarks.swap_traffic import Search
-from embedloop.errors import InvalidInput
 
 CALM, BUILDING, SWAPPING = "calm", "building", "swapping"
 PHASES = (CALM, BUILDING, SWAPPING)
@@ -90,10 +89,10 @@ def counted(swaps: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return {"all": len(swaps)} | named | {"equal_dimension": equal, "different_dimension": len(swaps) - equal}
 
 
-def spread(seconds: Sequence[float]) -> dict[str, float]:
-    """Median, least and most. Raises InvalidInput for no values."""
+def spread(seconds: Sequence[float]) -> dict[str, float | None]:
+    """Median, least and most; None where there are no values."""
     if not seconds:
-        raise InvalidInput("a spread needs at least one value, got 0")
+        return {"median": None, "least": None, "most": None}
     return {
         "median": round(percentile(seconds, 0.5), 3),
         "least": round(min(seconds), 3),

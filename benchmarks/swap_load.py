@@ -46,9 +46,9 @@ class Load:
     end: float = 0.0
 
     def errors(self) -> dict[str, int]:
-        """Searches and writes that were not answered as they should be, by kind."""
+        """Searches, writes and swaps that were not answered as they should be, by kind."""
         searches = (f"search: {one.error}" for one in self.searchers.searches if one.error is not None)
-        return dict(self.failed_writes + Counter(searches))
+        return dict(self.failed_writes + self.mover.failed + Counter(searches))
 
     def writes(self) -> dict[str, float]:
         """Acknowledged writes by kind, and all of them a second."""

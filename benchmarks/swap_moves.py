@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
@@ -13,7 +14,7 @@ from benchmarks.bench_corpus import JOB_SECONDS, check_succeeded
 from benchmarks.progress import say
 from benchmarks.swap_models import Part
 from embedloop.client import AsyncClient
-from embedloop.errors import DeadlineExceeded
+from embedloop.errors import DeadlineExceeded, EmbedloopError, NotFound
 from embedloop.records import IndexState, JobKind, JobState
 
 LOOK_SECONDS = 0.1
@@ -43,11 +44,15 @@ class Swap:
     spans: dict[str, float]
 
 
+Move = Callable[[AsyncClient, str], Awaitable[Swap]]
+
+
 class Mover:
     """Who swaps; each call goes to another replica."""
 
     def __init__(self, clients: Sequence[AsyncClient], part: Part, calm_seconds: float):
         self.swaps: list[Swap] = []
+        self.failed: Counter[str] = Counter()
         self._clients = cycle(clients)
         self._part = part
         self._calm_seconds = calm_seconds
@@ -60,11 +65,16 @@ class Mover:
                 await self._swap(self._stand, PROMOTE if turn % 2 else ROLLBACK)
         await asyncio.sleep(self._calm_seconds)
 
-    async def _swap(self, move: Any, argument: str) -> None:
+    async def _swap(self, move: Move, argument: str) -> None:
         await asyncio.sleep(self._calm_seconds)
-        self.swaps.append(await move(next(self._clients), argument))
-        last = self.swaps[-1]
-        say(f"{self._part.corpus}, swap {len(self.swaps)}: {last.kind}, {last.end - last.begin:.2f} s")
+        try:
+            swap = await move(next(self._clients), argument)
+        except EmbedloopError as error:
+            self.failed[f"swap: {error.code}"] += 1
+            say(f"{self._part.corpus}, a swap failed: {error.message}")
+            return
+        self.swaps.append(swap)
+        say(f"{self._part.corpus}, swap {len(self.swaps)}: {swap.kind}, {swap.end - swap.begin:.2f} s")
 
     async def _stand(self, client: AsyncClient, kind: str) -> Swap:
         """Moves to the version that served before, by name or as a rollback."""
@@ -99,5 +109,8 @@ class Mover:
 
 
 def _one(versions: Sequence[dict[str, Any]], state: IndexState) -> dict[str, Any]:
-    """The newest version in a state, of which there is one at least."""
-    return next(version for version in versions if version["state"] == state.value)
+    """The newest version in a state. Raises NotFound when none is."""
+    for version in versions:
+        if version["state"] == state.value:
+            return version
+    raise NotFound(f"one index version must be {state.value}, none is")

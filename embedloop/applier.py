@@ -64,7 +64,9 @@ class View:
 
 
 def apply_changes(view: View, *, lease_seconds: float) -> int | None:
-    """Applies every change after the cursor, until there is none left.
+    """Applies the changes that are in the log by now; what is written meanwhile is for another turn.
+
+    Whoever calls it asks `lags` afterwards: a wake-up that came while the lease was held here was refused.
 
     Returns:
         Rows written, or None when another applier holds the lease (it will see the changes).
@@ -73,17 +75,6 @@ def apply_changes(view: View, *, lease_seconds: float) -> int | None:
         Unavailable: Milvus or the catalog went away; what was applied stays applied.
         LeaseLost: another applier took over.
     """
-    rows = _apply_once(view, lease_seconds)
-    # A wake-up that came while the lease was held here was refused: what it told of is looked for now.
-    while rows is not None and _lags(view):
-        more = _apply_once(view, lease_seconds)
-        if more is None:
-            break
-        rows += more
-    return rows
-
-
-def _apply_once(view: View, lease_seconds: float) -> int | None:
     with following(view, lease_seconds=lease_seconds) as applier:
         if applier is None:
             return None
@@ -93,7 +84,8 @@ def _apply_once(view: View, lease_seconds: float) -> int | None:
         return rows
 
 
-def _lags(view: View) -> bool:
+def lags(view: View) -> bool:
+    """Whether the log holds changes that the version has not applied."""
     with view.database.read() as connection:
         applied = index_versions.get(connection, view.version.index_version_id).applied_seq
         return applied < documents.head(connection, view.version.corpus)
@@ -108,14 +100,19 @@ class Applier:
     renewal: Renewal
 
     def catch_up(self) -> int:
-        """Applies changes until the cursor is at the log's head; returns the number of rows written."""
+        """Applies changes up to where the log ends at the begin; returns the number of rows written.
+
+        No further: writers that never pause must not keep one worker at one version for ever.
+        """
         view, total = self.view, 0
         identity = view.version.index_version_id
+        with view.database.read() as connection:
+            head = documents.head(connection, view.version.corpus)
         while True:
             with view.database.read() as connection:
                 cursor = index_versions.get(connection, identity).applied_seq
                 batch = documents.changes_after(connection, view.version.corpus, cursor, CHANGES_PER_ROUND)
-            if not batch:
+            if cursor >= head or not batch:
                 return total
             total += apply_documents(view, list(dict.fromkeys(change.document_id for change in batch)))
             self.renewal.check()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import Connection
 
 from embedloop.applier import View
 from embedloop.catalog import documents, index_versions
@@ -57,7 +58,6 @@ class Wanted:
     Attributes:
         checksum: Over the keys that must be there.
         in_motion: Keys of documents that changed after the cursor: their rows may be of either rev.
-        moving: Those documents.
         missing: How many live documents are neither held nor failed.
         first_missing: The first ids of them.
         failed: Documents that could not be embedded.
@@ -65,7 +65,6 @@ class Wanted:
 
     checksum: Checksum
     in_motion: set[bytes]
-    moving: set[str]
     missing: int
     first_missing: Sequence[str]
     failed: set[str]
@@ -89,19 +88,17 @@ class Nearest:
 
 
 def wanted(view: View, *, named: int) -> Wanted:
-    """Reads the catalog; `named` bounds how many missing documents are named."""
-    identity, corpus = view.version.index_version_id, view.version.corpus
+    """Reads the catalog as of one moment; `named` bounds how many missing documents are named."""
+    identity = view.version.index_version_id
     with view.database.read() as connection:
         cursor = index_versions.get(connection, identity).applied_seq
         failed = set(index_versions.failures(connection, identity))
-        moving = documents.changed_after(connection, corpus, cursor)
-        placed = index_versions.placements_of(connection, identity, sorted(moving))
         missing, first = index_versions.absent_documents(connection, identity, up_to_seq=cursor, named=named)
-    in_motion = {key for group in placed.values() for one in group for key in _keys(one)}
-    checksum = Checksum()
-    for key in _expected(view, in_motion):
-        checksum.add(key)
-    return Wanted(checksum, in_motion, moving, missing, first, failed)
+        in_motion = _keys_of(connection, view, _moving(connection, view))
+        checksum = Checksum()
+        for key in _expected(connection, view, in_motion):
+            checksum.add(key)
+    return Wanted(checksum, in_motion, missing, first, failed)
 
 
 def scan(
@@ -138,14 +135,17 @@ def difference(view: View, expected: Wanted, seen: Checksum) -> Difference:
     parts = expected.checksum.differing(seen)
     if not parts:
         return Difference(0, 0, 0)
-    keys = {key for key in _expected(view, expected.in_motion) if key[0] in parts}
+    with view.database.read() as connection:
+        # Documents that changed since the first look are in motion too.
+        in_motion = expected.in_motion | _keys_of(connection, view, _moving(connection, view))
+        keys = {key for key in _expected(connection, view, in_motion) if key[0] in parts}
     found: set[bytes] = set()
     rows = 0
     for page in view.index.scan(view.version.collection):
         view.check()
         for row in page:
             key = bytes.fromhex(row.passage_id)
-            if key[0] in parts and key not in expected.in_motion:
+            if key[0] in parts and key not in in_motion:
                 found.add(key)
                 rows += 1
     return Difference(len(keys - found), len(found - keys), rows - len(found))
@@ -160,9 +160,11 @@ def altered_passages(view: View, expected: Wanted, sample: int) -> tuple[int, li
     with view.database.read() as connection:
         ids = documents.spread(connection, view.version.corpus, sample)
         found = documents.get_many(connection, view.version.corpus, ids)
+        # Those of this moment: what changed since the first look is not in the version yet.
+        moving = _moving(connection, view)
     compared, altered = 0, []
     for identity, document in found.items():
-        if identity in expected.moving or identity in expected.failed:
+        if identity in moving or identity in expected.failed:
             continue
         view.check()
         passages = passages_of(document, view.chunker)[:sample]
@@ -185,13 +187,23 @@ def _alteration(passage: Passage, stored: Mapping[str, Passage]) -> str | None:
     return f"{', '.join(wrong)} differs" if wrong else None
 
 
-def _expected(view: View, in_motion: set[bytes]) -> Iterator[bytes]:
-    with view.database.read() as connection:
-        for page in index_versions.iterate_placements(connection, view.version.index_version_id):
-            view.check()
-            for placed, live in page:
-                if live and placed.written:
-                    yield from (key for key in _keys(placed) if key not in in_motion)
+def _moving(connection: Connection, view: View) -> set[str]:
+    """Documents that changed after the version's cursor."""
+    cursor = index_versions.get(connection, view.version.index_version_id).applied_seq
+    return documents.changed_after(connection, view.version.corpus, cursor)
+
+
+def _keys_of(connection: Connection, view: View, document_ids: set[str]) -> set[bytes]:
+    placed = index_versions.placements_of(connection, view.version.index_version_id, sorted(document_ids))
+    return {key for group in placed.values() for one in group for key in _keys(one)}
+
+
+def _expected(connection: Connection, view: View, in_motion: set[bytes]) -> Iterator[bytes]:
+    for page in index_versions.iterate_placements(connection, view.version.index_version_id):
+        view.check()
+        for placed, live in page:
+            if live and placed.written:
+                yield from (key for key in _keys(placed) if key not in in_motion)
 
 
 def _keys(placed: Placement) -> Iterator[bytes]:

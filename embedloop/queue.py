@@ -27,6 +27,8 @@ RECONCILE = "embedloop.reconcile"
 SWEEP = "embedloop.sweep"
 
 QUEUES = ("train", "embed", "apply", "default")
+# A wake-up that was lost with its worker holds others back for no longer; the reaper sends the next one.
+AWAKE_SECONDS = 2
 _QUEUE_OF_TASK = {EMBED_SHARD: "embed", APPLY_CHANGES: "apply"}
 # Stages that load torch, or encode for a long time, stay away from the quick ones.
 _TRAIN_STAGES = frozenset({"train", "gate", "evaluate", "headroom", "prepare", "difference"})
@@ -72,6 +74,29 @@ class TaskQueue:
         except Unavailable as error:
             log.warning("%s will be sent by the reaper: %s", task, error)
 
+    def wake_applier(self, index_version_id: str) -> None:
+        """Wakes the applier of a version, unless a wake-up waits already that no worker has taken yet.
+
+        Without that, many writes would fill the queue with wake-ups that find nothing left to apply.
+        """
+        try:
+            with _translated(), self._app.pool.acquire(block=True) as connection:
+                client = connection.default_channel.client
+                if not client.set(_awake(index_version_id), 1, nx=True, ex=AWAKE_SECONDS):
+                    return
+        except Unavailable as error:
+            log.warning("the applier of %s will be woken by the reaper: %s", index_version_id, error)
+            return
+        self.wake(APPLY_CHANGES, index_version_id)
+
+    def take_wake_up(self, index_version_id: str) -> None:
+        """Lets changes from now on send another wake-up; an applier calls it before it reads the log."""
+        try:
+            with _translated(), self._app.pool.acquire(block=True) as connection:
+                connection.default_channel.client.delete(_awake(index_version_id))
+        except Unavailable as error:
+            log.warning("the next wake-up of %s may come late: %s", index_version_id, error)
+
     def waiting(self, name: str) -> int:
         """Tasks of a queue that no worker has taken. Raises Unavailable when the broker does not answer."""
         with self._connected() as connection:
@@ -90,6 +115,10 @@ class TaskQueue:
 
     def close(self) -> None:
         self._app.close()
+
+
+def _awake(index_version_id: str) -> str:
+    return f"embedloop:awake:{index_version_id}"
 
 
 @contextmanager

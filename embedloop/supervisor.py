@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 START_SECONDS = 120.0
 STOP_SECONDS = 40.0
 LOOK_SECONDS = 0.2
+PING_SECONDS = 1.0
 FIRST_BACKOFF_SECONDS = 0.5
 LAST_BACKOFF_SECONDS = 30.0
 STEADY_SECONDS = 60.0
@@ -119,9 +120,15 @@ class Stack:
             raise
 
     def add_worker(self) -> str:
-        """Starts one more embed worker, supervised like the others; returns its name."""
+        """Starts one more embed worker, supervised like the others; returns its name when it takes tasks.
+
+        Raises:
+            Unavailable: it did not come up in time; the message names its log.
+        """
         self.workers += 1
-        return self._start_worker(f"embed-{self.workers}")
+        name = self._start_worker(f"embed-{self.workers}")
+        self._wait_worker(name)
+        return name
 
     def add_replica(self) -> str:
         """Starts one more replica of the service on a port of its own, supervised like the first.
@@ -281,6 +288,15 @@ class Stack:
         deadline = time.monotonic() + START_SECONDS
         while _is_free(port):
             self._check_in_time(name, deadline)
+
+    def _wait_worker(self, name: str) -> None:
+        # Here, because the service never loads a worker's libraries.
+        from celery import Celery
+
+        deadline = time.monotonic() + START_SECONDS
+        with Celery(broker=self._settings()["EMBEDLOOP_BROKER_URL"], set_as_current=False) as app:
+            while not app.control.ping(destination=[f"{name}@{socket.gethostname()}"], timeout=PING_SECONDS):
+                self._check_in_time(name, deadline)
 
     def _wait_ready(self, name: str, url: str) -> None:
         deadline = time.monotonic() + START_SECONDS

@@ -14,7 +14,8 @@ from pydantic.json_schema import models_json_schema
 
 from embedloop import errors
 from embedloop.errors import EmbedloopError
-from service.outputs import Out, Problem
+from service.output import Out
+from service.outputs import Problem
 from service.problems import MEDIA_TYPE, problem, status_of
 from service.schemas import ID_PATTERN, NAME_PATTERN, DocumentLine, JudgmentIn
 

@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from embedloop.capabilities import AliasedDrop, ServerKind
@@ -23,25 +23,7 @@ from service.examples import (
     READINESS,
     SEARCH,
 )
-
-
-def example(value: dict[str, Any]) -> ConfigDict:
-    """What a model is shown as."""
-    return ConfigDict(json_schema_extra={"examples": [value]})
-
-
-def may_be_absent(schema: dict[str, Any]) -> None:
-    # An absent field is left out of the answer, it is not null.
-    schema.pop("default", None)
-
-
-Absent = Field(default=None, json_schema_extra=may_be_absent)
-
-
-class Out(BaseModel):
-    """An answer."""
-
-    model_config = ConfigDict(frozen=True)
+from service.output import Absent, Out, example
 
 
 class FieldError(Out):

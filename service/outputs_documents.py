@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
+from service.cleaning_outputs import CleaningOut
 from service.examples import DOCUMENT, WRITTEN
-from service.outputs import Absent, LineError, Out, example
+from service.output import Absent, Out, example
+from service.outputs import LineError
 
 
 class DocumentOut(Out):
@@ -21,41 +23,6 @@ class DocumentOut(Out):
     rev: int
 
     model_config = example(DOCUMENT)
-
-
-class RemovalOut(Out):
-    """What one rule of cleaning took out."""
-
-    rule: str
-    items: Annotated[int, Field(ge=1, description="Pieces.")]
-    chars: Annotated[int, Field(ge=1, description="Characters.")]
-    example: Annotated[str, Field(description="The beginning of the first piece.")]
-
-
-class RejectionOut(Out):
-    """Why a document is not worth keeping, where the policy only tells."""
-
-    code: str
-    detail: str
-
-
-class DuplicateOut(Out):
-    """The live document that one repeats."""
-
-    document_id: str
-    similarity: Annotated[float, Field(ge=0, le=1, description="Share of runs of three words in common.")]
-
-
-class CleaningOut(Out):
-    """What was done to a document on its way in, and what was found; what does not apply is left out."""
-
-    language: Annotated[str | SkipJsonSchema[None], Field(description="ISO 639-1.")] = Absent
-    removed: list[RemovalOut] | SkipJsonSchema[None] = Absent
-    redacted: Annotated[
-        dict[str, int] | SkipJsonSchema[None], Field(description="Pieces of personal data by type.")
-    ] = Absent
-    rejection: RejectionOut | SkipJsonSchema[None] = Absent
-    duplicate_of: DuplicateOut | SkipJsonSchema[None] = Absent
 
 
 class WrittenOut(Out):

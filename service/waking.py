@@ -8,7 +8,7 @@ import threading
 from embedloop.catalog import index_versions
 from embedloop.catalog.database import Database
 from embedloop.errors import EmbedloopError
-from embedloop.queue import APPLY_CHANGES, TaskQueue
+from embedloop.queue import TaskQueue
 
 log = logging.getLogger(__name__)
 
@@ -62,4 +62,4 @@ class Waker:
             log.warning("the appliers of corpus %s will be woken by the reaper: %s", corpus, error)
             return
         for version in followers:
-            self._queue.wake(APPLY_CHANGES, version.index_version_id)
+            self._queue.wake_applier(version.index_version_id)

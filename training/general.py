@@ -8,21 +8,14 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from embedloop.errors import InvalidInput
-from training.evaluation import Scores, rank_by_cosine, score_run
 
 METRIC = "ndcg@10"
-
-Encode = Callable[[Sequence[str]], NDArray[np.float32]]
-"""Texts in, (n, dim) float32 out, L2-normalised."""
 
 _PACKAGED = Path(__file__).with_name("wordnet") / "general.json.gz"
 
@@ -62,36 +55,6 @@ def packaged_general_set() -> GeneralSet:
 def packaged_pairs() -> list[GeneralPair]:
     """Questions and glosses of WordNet meanings that the packaged general set neither asks for nor ranks."""
     return [GeneralPair(*pair) for pair in _packaged()["pairs"]]
-
-
-def score_general(sets: Sequence[GeneralSet], encode_queries: Encode, encode_passages: Encode) -> Scores:
-    """Scores a model on all sets together.
-
-    Args:
-        sets: At least one.
-        encode_queries: The model's, with its prompt for queries.
-        encode_passages: The model's, with its prompt for passages.
-
-    Returns:
-        One value per query of every set; ids are `set/query`.
-
-    Raises:
-        InvalidInput: There is no set, or one has no query with a relevant document.
-    """
-    run: dict[str, Sequence[str]] = {}
-    qrels: dict[str, Mapping[str, int]] = {}
-    for one in sets:
-        ids = sorted(one.queries)
-        documents = sorted(one.documents)
-        ranked = rank_by_cosine(
-            encode_queries([one.queries[query] for query in ids]),
-            encode_passages([one.documents[document] for document in documents]),
-            documents,
-            k=10,
-        )
-        run |= {f"{one.name}/{query}": row for query, row in zip(ids, ranked, strict=True)}
-        qrels |= {f"{one.name}/{query}": one.qrels.get(query, {}) for query in ids}
-    return score_run(run, qrels)
 
 
 def write_general_sets(sets: Sequence[GeneralSet], path: Path) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from sentence_transformers import SentenceTransformer
 
-from training.general import METRIC, GeneralSet, score_general
+from training.general import METRIC, GeneralSet
+from training.general_score import score_general
 from training.merging import Sweep, SweepPoint, choose_alpha, interpolate, mixtures
 from training.prompts import Prompts
 from training.validation import DevSet, encode

@@ -116,14 +116,17 @@ def embed_shard(shard_id: int) -> None:
 
 @app.task(name=queue.APPLY_CHANGES)
 def apply_changes(index_version_id: str) -> None:
-    """Follows the change log for one index version until there is nothing left to apply."""
+    """Follows the change log for one index version to where it ends now; a longer log gets another turn."""
     own = parts()
+    own.queue.take_wake_up(index_version_id)
     with own.database.read() as connection:
         version = index_versions.get(connection, index_version_id)
     try:
-        applier.apply_changes(
-            own.view(version, check=_check_stopping), lease_seconds=settings.job_lease_seconds
-        )
+        view = own.view(version, check=_check_stopping)
+        rows = applier.apply_changes(view, lease_seconds=settings.job_lease_seconds)
+        if rows is not None and applier.lags(view):
+            # At the end of the queue: no other version waits until writers pause.
+            own.queue.wake_applier(index_version_id)
     except EmbedloopError as error:
         # The cursor stands where it stood: the reaper sees the lag and wakes the applier again.
         log.warning("index version %s lags: %s", index_version_id, error)

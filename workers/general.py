@@ -8,7 +8,8 @@ from embedloop.records import Corpus, Split
 from embedloop.text.normalise import query_key
 from training.evaluation import Scores
 from training.gate import gate_pool
-from training.general import GeneralSet, packaged_general_set, score_general
+from training.general import GeneralSet, packaged_general_set
+from training.general_score import score_general
 from workers.negatives import first_passages
 from workers.parts import Parts
 

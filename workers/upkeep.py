@@ -13,7 +13,7 @@ from embedloop import jobs as job_rules
 from embedloop.catalog import corpora, documents, feedback, index_versions, jobs, promotions
 from embedloop.catalog.database import now
 from embedloop.errors import EmbedloopError
-from embedloop.queue import APPLY_CHANGES, RUN_STAGE, deliver
+from embedloop.queue import RUN_STAGE, deliver
 from embedloop.records import Corpus, IndexState, IndexVersion, JobKind
 from workers.parts import Parts
 
@@ -36,7 +36,7 @@ def reap(parts: Parts) -> None:
     for job_id, stage in nudged:
         parts.queue.wake(RUN_STAGE, job_id, stage)
     for index_version_id in lagging:
-        parts.queue.wake(APPLY_CHANGES, index_version_id)
+        parts.queue.wake_applier(index_version_id)
     feedback_rules.settle_pending(parts.database)
 
 

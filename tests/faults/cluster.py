@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from embedloop import supervisor
+from embedloop import stack_commands
 from embedloop.catalog import index_versions, models
 from embedloop.catalog.database import Database, now
 from embedloop.client import Client
@@ -75,10 +74,10 @@ class FaultStack(Stack):
 
     def _start_own(self) -> None:
         super()._start_own()
-        service = next(child for child in self._children if child.name == "service")
-        told = [str(self.second_port) if part == str(self.port) else part for part in service.command]
-        self._start("service-2", ["env", f"EMBEDLOOP_REPLICA_ID={REPLICA_TWO}", *told])
-        self._start("apply-2", supervisor._worker(sys.executable, "apply-2", "apply"))
+        self._start(
+            "service-2", stack_commands.service(self.second_port), {"EMBEDLOOP_REPLICA_ID": REPLICA_TWO}
+        )
+        self._start_worker("apply-2")
 
 
 @dataclass

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from embedloop import applier as applier_module
-from embedloop.applier import apply_changes, following
+from embedloop.applier import apply_changes, following, lags
 from embedloop.catalog import documents, index_versions
 from embedloop.corpus import passages_of, wait_applied
 from embedloop.errors import DeadlineExceeded, InvalidInput, LeaseLost, Misconfigured, Unavailable
@@ -216,7 +217,7 @@ def test_two_appliers_never_work_on_one_version(world: World, tiny: ModelVersion
     assert "new" in world.documents(view)
 
 
-def test_a_change_that_came_while_the_lease_was_held_is_made_good_by_the_holder(
+def test_a_change_that_came_while_the_lease_was_held_is_left_to_another_turn(
     world: World, tiny: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     view = world.serve(tiny)
@@ -231,7 +232,32 @@ def test_a_change_that_came_while_the_lease_was_held_is_made_good_by_the_holder(
     monkeypatch.setattr(applier_module, "FLUSH_AFTER_ROWS", 1)
     monkeypatch.setattr(applier_module.MilvusIndex, "flush", refused_wake_up)
     world.apply(view)
+    assert "late" not in world.documents(view)
+    assert lags(view)
+    world.apply(view)
     assert {"new", "late"} <= world.documents(view)
+    assert not lags(view)
+
+
+def test_writer_who_never_pauses_does_not_keep_an_applier_at_one_version(
+    world: World, tiny: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = world.serve(tiny)
+    world.put({"new": "fever"})
+    upsert = applier_module.MilvusIndex.upsert
+    written = 0
+
+    def write_another(index: Any, *rows: Any) -> None:
+        nonlocal written
+        written += 1
+        world.put({f"next{written}": "cough"})
+        upsert(index, *rows)
+
+    monkeypatch.setattr(applier_module, "CHANGES_PER_ROUND", 1)
+    monkeypatch.setattr(applier_module.MilvusIndex, "upsert", write_another)
+    assert world.apply(view) == 1
+    assert written == 1
+    assert lags(view)
 
 
 def test_an_applier_that_lost_its_lease_does_not_move_the_cursor(world: World, tiny: ModelVersion) -> None:

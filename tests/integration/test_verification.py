@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,25 @@ def test_a_document_written_meanwhile_is_not_held_against_the_version(world: Wor
         found = verification.verify(embedded, failures_allowed=())
     assert found.passed, found.reasons
     assert found.texts_compared == len(TEXTS) - 1
+
+
+@pytest.mark.parametrize("look", range(1, 10))
+def test_a_document_changed_between_any_two_looks_is_not_held_against_the_version(
+    world: World, embedded: View, look: int
+) -> None:
+    looks = count(1)
+
+    def change() -> None:
+        if next(looks) == look:
+            world.put({"nose": "changed while it is compared"})
+            world.delete("tooth")
+
+    with following(embedded, lease_seconds=LEASE) as held:
+        assert held is not None
+        held.catch_up()
+        found = verification.verify(replace(embedded, check=change), failures_allowed=())
+    assert next(looks) > look
+    assert found.passed, found.reasons
 
 
 def test_one_row_for_another_is_seen_though_the_count_is_right(world: World, embedded: View) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -20,9 +22,10 @@ from embedloop.records import Document
 from embedloop.supervisor import Stack
 from embedloop.text.chunking import Chunker, embedding_text
 from tests.integration.stack import clinic
-from tests.integration.stack.conftest import NewCorpus, eventually, succeeded
+from tests.integration.stack.conftest import NewCorpus, eventually, lag, succeeded
 
 SEARCHERS = 4
+WRITERS, WRITTEN_BY_ONE = 2, 10
 SWAPS = 5
 TOP_K = 10
 TOLERANCE = 1e-4
@@ -84,6 +87,22 @@ def test_every_answer_during_swaps_is_wholly_that_of_its_version(
     assert set(seen) <= set(by_version), "each version must have answered"
 
 
+def test_swaps_are_not_kept_waiting_by_writers_who_never_pause(
+    client: Client, stack: Stack, new_corpus: NewCorpus
+) -> None:
+    name = new_corpus()
+    newer = succeeded(client, client.submit_job("reindex", name))["result"]["index_version"]
+    with writing(stack, name) as written:
+        eventually(lambda: len(written) > 20, 60, "the writers to write")
+        older = client.rollback(name)["serving"]
+        assert client.promote(name, newer)["previous"] == older
+        assert client.rollback(name)["serving"] == older
+    eventually(lambda: lag(client, name) == 0, 60, "the serving version to be level with its log")
+    last = written[-1]
+    answer = client.search(name, last, top_k=len(clinic.TERMS) + WRITERS * WRITTEN_BY_ONE)
+    assert last in {hit.text for hit in answer.results}
+
+
 def long_documents() -> list[Document]:
     """Documents of several passages, with nothing alike in them."""
     generator = np.random.default_rng(5)
@@ -135,6 +154,31 @@ def searching(stack: Stack, corpus: str) -> Iterator[Searches]:
         stop.set()
         for thread in threads:
             thread.join()
+
+
+@contextmanager
+def writing(stack: Stack, corpus: str) -> Iterator[list[str]]:
+    """Writes new texts without a pause until the block ends; yields those that were acknowledged."""
+    written: list[str] = []
+    stop = threading.Event()
+
+    def write(number: int) -> None:
+        with Client(stack.url, stack.admin_key) as own:
+            for turn in count():
+                if stop.is_set():
+                    return
+                text = f"cough number {number} {turn}"
+                own.put_document(corpus, f"w{number}-{turn % WRITTEN_BY_ONE}", text=text)
+                written.append(text)
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        ended = [pool.submit(write, number) for number in range(WRITERS)]
+        try:
+            yield written
+        finally:
+            stop.set()
+        for one in ended:
+            one.result(timeout=60)
 
 
 def oracle(client: Client, stack: Stack, corpus: str, version: Mapping[str, Any]) -> Expected:

@@ -14,6 +14,7 @@ from embedloop.errors import Unavailable
 from embedloop.jobs import STAGES
 from embedloop.queue import (
     APPLY_CHANGES,
+    AWAKE_SECONDS,
     CHECK_TRIGGERS,
     EMBED_SHARD,
     QUEUES,
@@ -69,6 +70,37 @@ def waiting(url: str, queue: str) -> list[list[object]]:
         raw = client.lrange(queue, 0, -1)
     bodies = [json.loads(entry) for entry in reversed(raw)]  # type: ignore[arg-type]
     return [[body["headers"]["task"], *json.loads(base64.b64decode(body["body"]))[0]] for body in bodies]
+
+
+def test_wake_ups_of_one_version_are_one_until_an_applier_takes_it(broker_url: str) -> None:
+    first, second = TaskQueue(broker_url), TaskQueue(broker_url)
+    for queue in (first, second, first):
+        queue.wake_applier("iv-1")
+    second.wake_applier("iv-2")
+    assert waiting(broker_url, "apply") == [[APPLY_CHANGES, "iv-1"], [APPLY_CHANGES, "iv-2"]]
+    second.take_wake_up("iv-1")
+    first.wake_applier("iv-1")
+    first.wake_applier("iv-2")
+    assert waiting(broker_url, "apply")[2:] == [[APPLY_CHANGES, "iv-1"]]
+    first.close()
+    second.close()
+
+
+def test_wake_up_that_was_lost_holds_others_back_for_a_bounded_time(broker_url: str) -> None:
+    queue = TaskQueue(broker_url)
+    queue.wake_applier("iv-1")
+    with redis.Redis.from_url(broker_url) as client:
+        (mark,) = client.keys("embedloop:awake:*")  # type: ignore[misc]
+        left = client.ttl(mark)
+    queue.close()
+    assert 0 < left <= AWAKE_SECONDS  # type: ignore[operator]
+
+
+def test_applier_is_woken_by_nobody_while_the_broker_is_away_and_no_writer_fails() -> None:
+    queue = TaskQueue(f"redis://127.0.0.1:{free_port()}/0", timeout_seconds=0.2)
+    queue.wake_applier("iv-1")
+    queue.take_wake_up("iv-1")
+    queue.close()
 
 
 def test_a_task_arrives_in_its_queue_with_its_arguments(broker_url: str) -> None:

@@ -15,9 +15,9 @@ from training.general import (
     packaged_general_set,
     packaged_pairs,
     read_general_sets,
-    score_general,
     write_general_sets,
 )
+from training.general_score import score_general
 
 SMALL = GeneralSet("small", {"q1": "a", "q2": "b"}, {"a": "a", "b": "c"}, {"q1": {"a": 1}, "q2": {"b": 1}})
 OTHER = GeneralSet("other", {"q1": "b"}, {"a": "a", "b": "b"}, {"q1": {"a": 1}})
