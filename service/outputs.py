@@ -19,6 +19,7 @@ from service.examples import (
     INDEX_VERSION,
     JOB,
     MODEL,
+    MODEL_CARD,
     MOVED,
     READINESS,
     SEARCH,
@@ -206,6 +207,49 @@ class ModelOut(Out):
     created_at: datetime
 
     model_config = example(MODEL)
+
+
+class GateOut(Out):
+    """A gate's decision on the model version."""
+
+    corpus: str
+    serving: Annotated[str, Field(description="The model version that it was compared with.")]
+    verdict: Literal["passed", "failed"]
+    reasons: list[str]
+    metrics: dict[str, Any]
+    created_at: datetime
+
+
+class CardData(Out):
+    """What it was trained on."""
+
+    training_set: str
+    sha256: str
+    counts: Annotated[dict[str, int], Field(description="Pairs by split, and by where they are from.")]
+    created_at: datetime
+
+
+class ModelCard(Out):
+    """Where a model version comes from, how it was made, what was measured, and its limits."""
+
+    model_version: str
+    base: str
+    parent: str | None
+    corpus: str | None
+    created_at: datetime
+    dimension: Annotated[int, Field(ge=1)]
+    max_tokens: Annotated[int, Field(ge=1)]
+    backend: str
+    prompts: Annotated[dict[str, str], Field(description="Put before a query and before a passage.")]
+    files: Annotated[int, Field(ge=1)]
+    data: Annotated[CardData | None, Field(description="Null for an untrained base.")]
+    training: Annotated[
+        dict[str, Any] | None, Field(description="Settings, environment and course of the training.")
+    ]
+    gates: Annotated[list[GateOut], Field(description="Every decision, the newest first.")]
+    limits: Annotated[list[str], Field(description="What it was not shown to do.")]
+
+    model_config = example(MODEL_CARD)
 
 
 class ModelList(Out):

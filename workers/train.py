@@ -18,7 +18,7 @@ from embedloop.catalog import corpora, documents, models
 from embedloop.errors import TrainingFailed, WorkInterrupted
 from embedloop.jobs import Advance, Lease, Outcome
 from embedloop.records import Corpus, Job
-from embedloop.registry import verified_folder
+from embedloop.registry import RUN_FILE, run_name, verified_folder
 from embedloop.text.chunking import embedding_text
 from training.finetune import FinetuneConfig
 from training.general import write_general_sets
@@ -89,9 +89,9 @@ def _general(parts: Parts, corpus: Corpus, folder: Path) -> Path | None:
 def _keep_record(parts: Parts, run: Path, model_id: str) -> None:
     """Configuration, environment and curves, as data and picture, go to the model store as `run-<model id>`."""
     with tempfile.TemporaryDirectory() as scratch:
-        for name in (RECORD_FILE, PICTURE_FILE):
-            shutil.copy(run / name, scratch)
-        parts.store.put(f"run-{model_id}", Path(scratch))
+        shutil.copy(run / RECORD_FILE, Path(scratch) / RUN_FILE)
+        shutil.copy(run / PICTURE_FILE, scratch)
+        parts.store.put(run_name(model_id), Path(scratch))
 
 
 def run_child(config: FinetuneConfig, lease: Lease, share: tuple[float, float] = (0.0, 0.95)) -> dict[str, Any]:

@@ -61,6 +61,16 @@ def add_gate(connection: Connection, gate: Gate) -> None:
     connection.execute(insert(gates).values(**asdict(gate)))
 
 
+def gates_of(connection: Connection, candidate: str) -> list[Gate]:
+    """Every decision on a candidate, the newest first."""
+    statement = (
+        select(gates)
+        .where(gates.c.candidate == candidate)
+        .order_by(gates.c.created_at.desc(), gates.c.gate_id.desc())
+    )
+    return [Gate(**row) for row in connection.execute(statement).mappings()]
+
+
 def passed_gate(connection: Connection, corpus: str, candidate: str) -> bool:
     """Whether the newest gate of this candidate on this corpus let it pass."""
     statement = (

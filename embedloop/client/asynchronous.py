@@ -95,6 +95,7 @@ class AsyncClient:
     reject_job = _Method(calls.reject_job)
     models = _Method(calls.models)
     model = _Method(calls.model)
+    model_card = _Method(calls.model_card)
     index_versions = _Method(calls.index_versions)
     difference = _Method(calls.difference)
     promote = _Method(calls.promote)

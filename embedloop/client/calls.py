@@ -227,6 +227,11 @@ def model(model_id: str) -> Call[Json]:
     return _get(f"/v1/models/{segment(model_id, 'model_id')}")
 
 
+def model_card(model_id: str) -> Call[Json]:
+    """Read a model version's card: lineage, training, every gate's decision, limits."""
+    return _get(f"/v1/models/{segment(model_id, 'model_id')}/card")
+
+
 def index_versions(corpus: str) -> Call[list[Json]]:
     """List a corpus' index versions with their state and lag."""
     return _items(f"{_corpus(corpus)}/index-versions")

@@ -1,18 +1,20 @@
-"""Model versions: list, read."""
+"""Model versions: list, read, their cards."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from embedloop.catalog import corpora, models
 from embedloop.errors import NotFound
+from embedloop.model_card import card_of, to_markdown
 from embedloop.records import ModelVersion
+from embedloop.registry import run_record
 from service.answers import model_out
 from service.auth import Caller
 from service.openapi import answers, refusals
-from service.outputs import ModelList, ModelOut
+from service.outputs import ModelCard, ModelList, ModelOut
 from service.routing import Reader, Running, keyed_router
 from service.schemas import NAME_PATTERN
 
@@ -49,6 +51,34 @@ def get_model(model_id: str, caller: Reader, service: Running) -> dict[str, Any]
     if model is None or not _visible(model, caller):
         raise NotFound(f"there is no model version {model_id!r}", field="model_id")
     return model_out(model)
+
+
+@router.get(
+    "/models/{model_id}/card",
+    summary="Read a model card",
+    response_model=None,
+    responses=answers("The card.", ModelCard, markdown=True) | refusals(404),
+)
+def get_model_card(
+    model_id: str,
+    caller: Reader,
+    service: Running,
+    format: Annotated[Literal["json", "markdown"], Query(description="Of the answer.")] = "json",
+) -> dict[str, Any] | Response:
+    """Where a model version comes from, how it was made, what every gate measured, and its limits.
+
+    Decisions about corpora that the key may not see are left out.
+    """
+    with service.database.read() as connection:
+        model = models.find(connection, model_id)
+        if model is None or not _visible(model, caller):
+            raise NotFound(f"there is no model version {model_id!r}", field="model_id")
+        trained = model.training_set_id
+        training_set = None if trained is None else models.training_set(connection, trained)
+        gates = models.gates_of(connection, model_id)
+    seen = [gate for gate in gates if caller.corpora is None or gate.corpus in caller.corpora]
+    card = card_of(model, training_set, seen, run_record(service.store, model_id))
+    return card if format == "json" else Response(to_markdown(card), media_type="text/markdown")
 
 
 def _visible(model: ModelVersion, caller: Caller) -> bool:

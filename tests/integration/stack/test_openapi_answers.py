@@ -126,6 +126,7 @@ def _ask(visitor: Visitor) -> None:
         visitor.call("POST /v1/embeddings", json=body)
     visitor.call("GET /v1/models", params={"corpus": CORPUS})
     visitor.call("GET /v1/models/{model_id}", {"model_id": found["model_version"]})
+    visitor.call("GET /v1/models/{model_id}/card", {"model_id": found["model_version"]})
 
 
 def _move(visitor: Visitor) -> None:

@@ -27,6 +27,11 @@ HIT = {
     "metadata": {"topic": "bones", "rank": "major"},
 }
 
+MODEL_CARD = {
+    **{"model_version": "m1", "base": "b", "parent": None, "corpus": None, "created_at": "2026-05-04"},
+    **{"dimension": 384, "max_tokens": 256, "backend": "onnx", "prompts": {}, "files": 9},
+    **{"data": None, "training": None, "gates": [], "limits": ["Text beyond 256 tokens is not read."]},
+}
 DIFFERENCE = {
     "index_version": "iv2",
     "against": "iv1",
@@ -133,6 +138,7 @@ class FakeService:
             ("GET", "/v1/jobs/{job_id}/events", self._events),
             ("GET", "/v1/models", lambda request: {"items": [MODEL]}),
             ("GET", "/v1/models/{model_id}", lambda request: MODEL),
+            ("GET", "/v1/models/{model_id}/card", lambda request: MODEL_CARD),
             ("POST", "/v1/embeddings", self._embeddings),
         ]
         return Starlette(routes=[Route(path, self._route(do), methods=[verb]) for verb, path, do in routes])

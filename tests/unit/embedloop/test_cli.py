@@ -391,3 +391,11 @@ def test_a_difference_is_shown_in_each_form(run: Run, form: str, expected: str) 
     shown = run("difference", "c", "iv2", "--format", form)
     assert shown.exit_code == 0
     assert expected in shown.stdout
+
+
+def test_the_card_of_a_model_version_is_shown_as_markdown_or_as_json(run: Run) -> None:
+    shown = run("models", "card", "m1")
+    assert shown.exit_code == 0
+    assert shown.stdout.startswith("# Model version m1\n")
+    assert "- Text beyond 256 tokens is not read." in shown.stdout
+    assert json.loads(run("models", "card", "m1", "--json").stdout)["files"] == 9

@@ -358,6 +358,7 @@ def test_remaining_calls_reach_their_routes(service: FakeService, client: Client
     assert client.difference("c", "iv2")["against"] == "iv1"
     assert client.models()[0]["id"] == "m1"
     assert client.model("m1")["dimension"] == 384
+    assert client.model_card("m1")["model_version"] == "m1"
     assert client.index_versions("c")[0]["id"] == "iv1"
     assert client.promote("c", "iv2")["serving"] == "iv2"
     assert client.rollback("c")["previous"] == "iv1"
