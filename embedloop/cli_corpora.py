@@ -18,6 +18,7 @@ from embedloop.cli_session import (
 )
 
 REFUSALS_SHOWN = 20
+from embedloop.model_card import to_markdown
 
 app = typer.Typer()
 models = typer.Typer(help="List model versions, or show the card of one.", invoke_without_command=True)
