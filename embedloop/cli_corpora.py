@@ -16,9 +16,9 @@ from embedloop.cli_session import (
     print_json,
     print_line,
 )
+from embedloop.model_card import to_markdown
 
 REFUSALS_SHOWN = 20
-from embedloop.model_card import to_markdown
 
 app = typer.Typer()
 models = typer.Typer(help="List model versions, or show the card of one.", invoke_without_command=True)
