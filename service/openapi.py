@@ -131,7 +131,8 @@ def answers(
 ) -> Responses:
     """The answer when all is well; with `markdown` a caller may ask for that instead."""
     told: dict[str, Any] = {"description": description} | ({} if model is None else {"model": model})
-    text = {"text/markdown": {"schema": {"type": "string"}}}
+    shown = {"markdown": {"value": "# Model version m-7d1c9b2f\n"}}
+    text = {"text/markdown": {"schema": {"type": "string"}, "examples": shown}}
     return {status: told | ({"content": text} if markdown else {})}
 
 
