@@ -156,7 +156,7 @@ def test_an_applier_at_work_makes_the_verification_wait_without_using_an_attempt
         for _ in range(jobs.MAX_STAGE_ATTEMPTS + 1):
             waiting = bench.run(job_id)
             assert (waiting.state, waiting.stage, waiting.attempts) == (JobState.RUNNING, "verify", 0)
-    assert bench.run(job_id).stage == "promote"
+    assert bench.run(job_id).stage == "difference"
 
 
 def test_a_cancelled_job_retires_what_it_was_building_and_its_shards_stop(
