@@ -142,11 +142,13 @@ def _move(visitor: Visitor) -> None:
 
 
 def _decide(visitor: Visitor) -> None:
-    """One re-embed is approved and one rejected; both wait for that."""
+    """One re-embed is approved and one rejected; both rest before, and wait for that."""
     visitor.call("PATCH /v1/corpora/{corpus}", json={"policy": {"require_approval": True}})
     for verb, body in (("approve", {}), ("reject", {"reason": "worse"})):
         asked = {"kind": "reindex", "corpus": CORPUS, "params": {"critical_queries": ["flu"]}}
         job = {"job_id": visitor.call("POST /v1/jobs", json=asked).json()["id"]}
+        for order in ("pause", "resume"):
+            visitor.call(f"POST /v1/jobs/{{job_id}}/{order}", job)
         eventually(partial(_waits, visitor, job), JOB_SECONDS, "a job that waits for approval")
         visitor.call(f"POST /v1/jobs/{{job_id}}/{verb}", job, json=body)
         visitor.follow(job["job_id"])
