@@ -201,7 +201,7 @@ def _apply(view: View, document_ids: Sequence[str]) -> int:
         failed = index_versions.failures(connection, identity)
     current = {p.document_id for group in placed.values() for p in group if _is_current(p, live)}
     pending = [d for d in live.values() if d.document_id not in current]
-    written = _embed(view, _groups(pending, view.chunker))
+    written = _embed(view, _groups(view, pending))
     delete_placed(view, [p for group in placed.values() for p in group if not _is_live(p, live)])
     healed = [i for i in document_ids if i in failed]
     if healed:
@@ -250,11 +250,12 @@ def _place(view: View, counts: dict[tuple[str, int], int], *, written: bool) -> 
         index_versions.place(connection, view.version.index_version_id, placed)
 
 
-def _groups(pending: Sequence[Document], chunker: Chunker) -> list[list[Passage]]:
+def _groups(view: View, pending: Sequence[Document]) -> list[list[Passage]]:
     """Passages in groups of whole documents of like length: a document's rows are written together."""
     groups: list[list[Passage]] = [[]]
     for document in sorted(pending, key=lambda d: len(d.title) + len(d.text)):
-        passages = passages_of(document, chunker)
+        view.check()
+        passages = passages_of(document, view.chunker)
         if groups[-1] and len(groups[-1]) + len(passages) > PASSAGES_PER_ROUND:
             groups.append([])
         groups[-1].extend(passages)

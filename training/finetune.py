@@ -162,6 +162,7 @@ def _identity(config: FinetuneConfig) -> dict[str, Any]:
     return config.to_json() | {
         "out": "",
         "general": "",
+        "max_general_drop": 0.0,
         "base": sha256_of([*config.base.rglob("*.safetensors")]),
         "training_set": sha256_of([config.training_set]),
     }

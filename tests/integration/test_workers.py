@@ -16,8 +16,8 @@ from tests.servers import Server
 
 ROOT = Path(__file__).parents[2]
 SHARDS = 24
-# Far more passages than a worker embeds before it hears of anything.
-HUGE, HUGE_TEXT = "a-huge", "fever " * 400_000
+# Its id sorts first, it fills a shard by itself, and its passages make a hundred batches.
+HUGE, HUGE_TEXT = "a-huge", "fever " * 45_000
 
 StartWorker = Callable[..., Server]
 

@@ -13,12 +13,12 @@ from embedloop.errors import InvalidInput
 from embedloop.supervisor import Stack
 from tests.integration.stack import clinic
 from tests.integration.stack.conftest import JOB_SECONDS, NewCorpus
+from tests.tiny_model import build_tiny_cross_encoder
 
 RECIPE = {
     "hard_negatives": 1,
     "loss": "cached_mnrl",
     "freeze_embeddings": True,
-    "mining": {"sources": ["index", "bm25"]},
     "transfer": {"path": "general", "ratio": 0.5},
     "merge_alphas": [0.5],
 }
@@ -29,9 +29,12 @@ def judge(client: Client, corpus: str, lines: list[dict[str, Any]]) -> None:
 
 
 @pytest.fixture
-def trained(client: Client, new_corpus: NewCorpus) -> dict[str, Any]:
+def trained(client: Client, new_corpus: NewCorpus, base_model: str, tmp_path: Path) -> dict[str, Any]:
     """The candidate that a fine-tune with the recipe made, beside another corpus with golden queries."""
-    other, name = new_corpus(), new_corpus(training=RECIPE, gate={"general": "other_corpora"})
+    reviewer = build_tiny_cross_encoder(tmp_path / "reviewer", Path(base_model))
+    mining = {"sources": ["index", "bm25"], "cross_encoder": str(reviewer)}
+    name = new_corpus(training={**RECIPE, "mining": mining}, gate={"general": "other_corpora"})
+    other = new_corpus()
     judge(client, other, clinic.judged(2, "golden", 5))
     judge(client, name, [*clinic.judged(0, "train"), *clinic.judged(1, "golden", 6)])
     judge(client, name, clinic.judged(2, "dev", 4))
@@ -44,8 +47,10 @@ def trained(client: Client, new_corpus: NewCorpus) -> dict[str, Any]:
 def test_recipe_reaches_training_set_candidate_and_gate(trained: dict[str, Any], stack: Stack) -> None:
     metrics = trained["metrics"]
     assert metrics["pairs"]["transfer"] == 10
-    assert metrics["pairs"]["negatives_searched"] + metrics["pairs"]["negatives_lexical"] > 0
     assert metrics["pairs"]["dropped_known_positive"] > 0
+    considered = ("negatives_searched", "negatives_lexical", "dropped_reviewed")
+    assert sum(metrics["pairs"].get(one, 0) for one in considered) > 0
+    assert "dropped_reviewed" in metrics["pairs"]
     sweep = metrics["sweep"]
     assert [point["alpha"] for point in sweep["points"]] == [0.0, 0.5, 1.0]
     assert sweep["alpha"] in (0.5, 1.0)
