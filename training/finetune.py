@@ -35,7 +35,7 @@ from training.watch import Curve, Progress, Watch
 __all__ = ["FinetuneConfig", "FinetuneResult", "Progress", "finetune"]
 
 # Of the progress that is told; the rest is the sweep.
-_TRAINING_SHARE = 0.9
+TRAINING_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def finetune(
     curve = Curve.read(last / CURVE_FILE) if last else Curve()
 
     def tell(progress: Progress) -> None:
-        on_progress(replace(progress, progress=_TRAINING_SHARE * progress.progress))
+        on_progress(replace(progress, progress=TRAINING_SHARE * progress.progress))
 
     watch = Watch(model, settings, dev, curve, folder, tell, should_stop)
     with threads(settings.threads), window(model, settings.max_tokens), prepared(model, settings):
@@ -188,7 +188,7 @@ def _merged(
     def tell(share: float) -> None:
         if should_stop():
             raise JobCancelled(f"fine-tuning was stopped in the alpha sweep, at {share:.0%}; it can be resumed")
-        on_progress(replace(last, progress=_TRAINING_SHARE + (1 - _TRAINING_SHARE) * share))
+        on_progress(replace(last, progress=TRAINING_SHARE + (1 - TRAINING_SHARE) * share))
 
     return sweep(
         model,

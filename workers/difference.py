@@ -7,6 +7,7 @@ from typing import Any
 
 from embedloop.applier import View
 from embedloop.catalog import corpora, differences, documents, feedback, index_versions
+from embedloop.errors import CollectionNotFound
 from embedloop.jobs import Advance, AwaitApproval, Lease, Outcome
 from embedloop.records import Corpus, Hit, Job, Passage
 from embedloop.text.normalise import query_key
@@ -34,7 +35,11 @@ def difference(parts: Parts, job: Job, lease: Lease) -> Outcome:
         return Advance()
     critical, recent = _queries(parts, corpus, job.params)
     queries = [*critical, *recent]
-    before = _answers(parts, parts.view(serving), queries, lease)
+    try:
+        before = _answers(parts, parts.view(serving), queries, lease)
+    except CollectionNotFound:
+        # What Milvus lost answers nothing, and must not stand in the way of what replaces it.
+        before = {query: [] for query in queries}
     lease.progress(0.5)
     after = _answers(parts, parts.view(candidate), queries, lease)
     report = compared(critical, recent, before, after)

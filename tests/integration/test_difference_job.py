@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 from embedloop.catalog import corpora, feedback
 from embedloop.catalog.database import now
 from embedloop.policy import Policy
+from embedloop.promotion import alias_of
 from embedloop.records import IndexState, JobState, ModelVersion, Retrieval
 from tests.integration.bench import Bench
 from tests.integration.conftest import CHUNKING, TEXTS
@@ -70,6 +71,22 @@ def test_a_report_names_no_text_of_a_document_that_is_gone(
     served.world.delete("nose")
     hits = report(http, served, job.checkpoint["index_version"]).json()["queries"][0]["after"]
     assert {hit["document_id"]: hit["title"] for hit in hits}["nose"] is None
+
+
+def test_a_collection_that_was_lost_answers_nothing_and_does_not_stop_what_replaces_it(
+    served: Bench, http: TestClient, other_tiny: ModelVersion
+) -> None:
+    world = served.world
+    serving = world.corpus().serving
+    assert serving is not None
+    world.index.drop_alias(alias_of(world.name))
+    world.index.drop(world.version(serving).collection)
+    job = served.finish(served.submit(model_version=other_tiny.model_id, critical_queries=["nose"]))
+    assert job.state is JobState.SUCCEEDED, job.error
+    (told,) = report(http, served, job.checkpoint["index_version"]).json()["queries"]
+    assert told["before"] == []
+    assert told["change"] == 1
+    assert told["after"]
 
 
 def test_the_first_version_is_compared_with_none(bench: Bench, http: TestClient, tiny: ModelVersion) -> None:
