@@ -20,7 +20,7 @@ from embedloop.errors import DeadlineExceeded, EmbedloopError, InvalidInput
 from embedloop.index_parameters import cosine_of, search_parameters
 from embedloop.index_rows import FIELDS, Row, as_hit, as_passage, as_row, messages
 from embedloop.index_schema import collection_schema, index_parameters
-from embedloop.index_sealing import is_sealed
+from embedloop.index_sealing import Handover, handover
 from embedloop.milvus_call import call
 from embedloop.milvus_errors import NotLoaded
 from embedloop.policy import IndexSettings
@@ -34,6 +34,8 @@ SEAL_SECONDS = 300.0
 SEAL_LOOK_SECONDS = 0.25
 # Without vectors. A server reads all keys for each page, so that few large pages cost less.
 SCAN_KEYS = 10_000
+# A server that does not tell whether a segment has its index has had time to load it.
+UNTOLD_SECONDS = 10.0
 _CHANNEL_OPTIONS = {
     # pymilvus pings every 10 s; a gRPC server takes that for an attack and closes the connection.
     "grpc.keepalive_time_ms": 300_000,
@@ -146,10 +148,14 @@ class MilvusIndex:
         """
         self.flush(collection)
         self.load(collection)
-        pause, deadline = Event(), time.monotonic() + timeout_seconds
-        lists_segments = self.capabilities().lists_segments
-        while not call(partial(is_sealed, self._client, collection, lists_segments, self._timeout)):
-            if time.monotonic() > deadline:
+        pause, begun, handed_over = Event(), time.monotonic(), None
+        ask = partial(handover, self._client, collection, self.capabilities().lists_segments, self._timeout)
+        while (state := call(ask)) is not Handover.INDEXES:
+            now = time.monotonic()
+            handed_over = None if state is Handover.PENDING else handed_over or now
+            if handed_over is not None and now - handed_over > UNTOLD_SECONDS:
+                return
+            if now - begun > timeout_seconds:
                 raise DeadlineExceeded(
                     f"the index of collection {collection} is not in use after {timeout_seconds:g} s"
                 )

@@ -7,6 +7,7 @@ import pytest
 
 from embedloop.errors import DeadlineExceeded, JobCancelled
 from embedloop.index import MilvusIndex
+from embedloop.index_sealing import Handover
 from embedloop.policy import IndexSettings
 from tests.contract.test_index import passage, unit_vectors
 
@@ -37,7 +38,7 @@ def test_waiting_for_a_seal_ends_when_its_caller_was_cancelled(
     def cancelled() -> None:
         raise JobCancelled("job j-1 was cancelled")
 
-    monkeypatch.setattr("embedloop.index.is_sealed", lambda *_: False)
+    monkeypatch.setattr("embedloop.index.handover", lambda *_: Handover.PENDING)
     with pytest.raises(JobCancelled):
         index.seal(collection, while_waiting=cancelled)
 
@@ -45,6 +46,16 @@ def test_waiting_for_a_seal_ends_when_its_caller_was_cancelled(
 def test_a_seal_that_does_not_come_is_told(
     index: MilvusIndex, collection: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("embedloop.index.is_sealed", lambda *_: False)
+    monkeypatch.setattr("embedloop.index.handover", lambda *_: Handover.PENDING)
     with pytest.raises(DeadlineExceeded, match=f"{collection} is not in use after 0 s"):
         index.seal(collection, timeout_seconds=0)
+
+
+def test_a_server_that_tells_nothing_of_a_segments_index_is_given_time(
+    index: MilvusIndex, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[None] = []
+    monkeypatch.setattr("embedloop.index.handover", lambda *_: Handover.SEGMENTS)
+    monkeypatch.setattr("embedloop.index.UNTOLD_SECONDS", 0.5)
+    index.seal(collection, timeout_seconds=60, while_waiting=lambda: looks.append(None))
+    assert looks
