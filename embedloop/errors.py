@@ -121,6 +121,10 @@ class Unavailable(EmbedloopError):
     retryable = True
 
 
+class Unexplained(Unavailable):
+    """A part failed in words that are not known: it may pass, or lie in the data."""
+
+
 class Misconfigured(EmbedloopError):
     """A part that Embedloop stands on refuses it for good: a wrong token, or a server that is too old."""
 
@@ -200,3 +204,12 @@ class MissingExtra(EmbedloopError):
     """An optional dependency is not installed; the message names the extra."""
 
     code = "missing_extra"
+
+
+def is_outage(error: EmbedloopError) -> bool:
+    """Whether a part is away: work waits for it however long that takes, and no attempt is used up.
+
+    >>> is_outage(Unavailable("the catalog does not answer")), is_outage(Unexplained("error 65535"))
+    (True, False)
+    """
+    return isinstance(error, Unavailable) and not isinstance(error, Unexplained)

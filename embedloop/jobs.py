@@ -24,6 +24,7 @@ from embedloop.errors import (
     LeaseLost,
     WorkerStopping,
     WorkInterrupted,
+    is_outage,
 )
 from embedloop.leases import LOOK_SECONDS, Renewal
 from embedloop.orders import obey
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 
 MAX_STAGE_ATTEMPTS = 5
 RETRY_SECONDS = 5.0
+# Between two looks whether a part that was away is back.
+OUTAGE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +197,7 @@ def _run_claimed(
     except WorkInterrupted as error:
         return _put_back(database, job, token, error)
     except EmbedloopError as error:
-        if error.retryable and job.attempts < MAX_STAGE_ATTEMPTS:
+        if is_outage(error) or (error.retryable and job.attempts < MAX_STAGE_ATTEMPTS):
             return _retry_later(database, job, token, error)
         _end_badly(database, job, token, error, on_failure)
         return []
@@ -324,12 +327,14 @@ def _write_outcome(database: Database, job: Job, token: int, outcome: Outcome) -
 def _retry_later(database: Database, job: Job, token: int, error: EmbedloopError) -> list[Letter]:
     """Leaves the job to the reaper, which sends the stage again when this short lease has run out.
 
-    The pauses double (5, 10, 20, 40 s), so that the restart of a part with much data is waited out.
+    While a part is away no attempt is used up; of what else may pass, the pauses double (5, 10, 20, 40 s).
     """
     log.warning("job %s stage %s will be tried again: %s", job.job_id, job.stage, error)
-    wait = max(error.retry_after_seconds or 0.0, RETRY_SECONDS * 2 ** (job.attempts - 1))
+    pause = OUTAGE_SECONDS if is_outage(error) else RETRY_SECONDS * 2 ** (job.attempts - 1)
+    attempts = job.attempts - 1 if is_outage(error) else job.attempts
+    until = clock() + max(error.retry_after_seconds or 0.0, pause)
     with database.write() as connection:
-        jobs.change(connection, job.job_id, token, lease_until=clock() + wait)
+        jobs.change(connection, job.job_id, token, lease_until=until, attempts=attempts)
     return []
 
 

@@ -14,6 +14,7 @@ from embedloop.errors import (
     InvalidInput,
     Misconfigured,
     Unavailable,
+    Unexplained,
 )
 
 NOT_FOUND = frozenset({100, 1600})  # collection, alias
@@ -80,7 +81,7 @@ def translated(
         return InvalidInput(f"Milvus refused the call: {text}")
     if code in SAYS_NOTHING and ("deadline" in lowered or "timeout" in lowered):
         return _late(text)
-    return _away(text)
+    return _unexplained(text) if code in SAYS_NOTHING else _away(text)
 
 
 def _of_status(status: str, text: str) -> EmbedloopError:
@@ -93,6 +94,8 @@ def _of_status(status: str, text: str) -> EmbedloopError:
             return _unknown_call(text)
         case "INVALID_ARGUMENT" | "OUT_OF_RANGE":
             return InvalidInput(f"Milvus refused the call: {text}")
+        case "INTERNAL" | "UNKNOWN":
+            return _unexplained(f"{status}: {text}")
         case _:
             return _away(f"{status}: {text}")
 
@@ -103,6 +106,10 @@ def _is_of_the_caller(lowered: str) -> bool:
 
 def _away(text: str) -> Unavailable:
     return Unavailable(f"Milvus cannot do this now: {text}", retry_after_seconds=2)
+
+
+def _unexplained(text: str) -> Unexplained:
+    return Unexplained(f"Milvus cannot do this now: {text}", retry_after_seconds=2)
 
 
 def _late(text: str) -> DeadlineExceeded:

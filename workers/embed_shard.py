@@ -6,8 +6,8 @@ import logging
 
 from embedloop import reembed
 from embedloop.catalog import index_versions, jobs, shards
-from embedloop.errors import EmbedloopError, JobCancelled, LeaseLost, WorkerStopping, WorkInterrupted
-from embedloop.jobs import overall_progress
+from embedloop.errors import EmbedloopError, JobCancelled, LeaseLost, WorkerStopping, WorkInterrupted, is_outage
+from embedloop.jobs import OUTAGE_SECONDS, overall_progress
 from embedloop.leases import LOOK_SECONDS, Renewal
 from embedloop.orders import obey
 from embedloop.queue import RUN_STAGE
@@ -17,7 +17,7 @@ from workers.stopping import is_stopping
 
 log = logging.getLogger(__name__)
 
-# 5, 10, 20: a Milvus that restarts is waited out.
+# Doubled with each attempt.
 SHARD_RETRY_SECONDS = 5.0
 
 
@@ -103,8 +103,12 @@ def _hand_back(parts: Parts, shard: Shard, error: EmbedloopError) -> None:
 
 
 def _give_back(parts: Parts, shard: Shard, error: EmbedloopError) -> None:
-    failed = not error.retryable or shard.attempts >= reembed.MAX_SHARD_ATTEMPTS
     log.warning("shard %s attempt %s: %s", shard.shard_id, shard.attempts, error)
+    if is_outage(error):
+        with parts.database.write() as connection:
+            shards.wait(connection, shard, f"{error.code}: {error.message}", OUTAGE_SECONDS)
+        return
+    failed = not error.retryable or shard.attempts >= reembed.MAX_SHARD_ATTEMPTS
     with parts.database.write() as connection:
         shards.give_back(
             connection,

@@ -85,6 +85,12 @@ def hand_back(connection: Connection, shard: Shard) -> None:
     _change(connection, shard, lease_until=0, sent_at=0, attempts=shard.attempts - 1)
 
 
+def wait(connection: Connection, shard: Shard, error: str, seconds: float) -> None:
+    """Puts a shard back for `seconds` untried, as what it needs is away. Raises LeaseLost."""
+    until = clock() + seconds
+    _change(connection, shard, lease_until=until, attempts=shard.attempts - 1, error=error[:2000])
+
+
 def counts(connection: Connection, index_version_id: str) -> ShardCounts:
     statement = (
         select(shards.c.state, func.count(), func.sum(shards.c.passages))

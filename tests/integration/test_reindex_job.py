@@ -240,14 +240,14 @@ def test_a_milvus_that_is_away_for_a_while_fails_no_shard(
 ) -> None:
     job_id = bench.submit(model_version=tiny.model_id)
     bench.run_until(job_id, "embed")
-    monkeypatch.setattr(shard_task, "SHARD_RETRY_SECONDS", -1.0)
+    monkeypatch.setattr(shard_task, "OUTAGE_SECONDS", -1.0)
 
     def away(*_arguments: object) -> None:
         raise Unavailable("Milvus does not answer")
 
     with monkeypatch.context() as patched:
         patched.setattr(bench.parts.index, "upsert", away)
-        for _ in range(MAX_SHARD_ATTEMPTS - 1):
+        for _ in range(MAX_SHARD_ATTEMPTS + 1):
             bench.embed_shards(job_id)
             assert bench.run(job_id).state is JobState.RUNNING
     job = bench.finish(job_id)

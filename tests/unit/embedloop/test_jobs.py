@@ -9,7 +9,7 @@ import pytest
 
 from embedloop.catalog import jobs as catalog
 from embedloop.catalog.jobs import Letter
-from embedloop.errors import Conflict, InvalidInput, JobCancelled, LeaseLost, Unavailable
+from embedloop.errors import Conflict, DeadlineExceeded, InvalidInput, JobCancelled, LeaseLost, Unavailable
 from embedloop.jobs import (
     MAX_STAGE_ATTEMPTS,
     STAGES,
@@ -147,7 +147,7 @@ def test_what_may_pass_is_tried_again_and_given_up_in_the_end(machine: Machine) 
     job, _ = machine.submit()
 
     def body(*_: object) -> Outcome:
-        raise Unavailable("Milvus does not answer", retry_after_seconds=60)
+        raise DeadlineExceeded("Milvus was too slow", retry_after_seconds=60)
 
     for attempt in range(1, MAX_STAGE_ATTEMPTS):
         assert machine.run(job.job_id, body) == []
@@ -161,12 +161,26 @@ def test_what_may_pass_is_tried_again_and_given_up_in_the_end(machine: Machine) 
     failed = machine.get(job.job_id)
     assert failed.state is JobState.FAILED
     assert failed.error == {
-        "code": "unavailable",
-        "message": "Milvus does not answer",
+        "code": "deadline_exceeded",
+        "message": "Milvus was too slow",
         "field": None,
         "stage": "prepare",
     }
     assert machine.cleaned == [job.job_id]
+
+
+def test_a_part_that_is_away_is_waited_for_and_no_attempt_is_used_up(machine: Machine) -> None:
+    job, _ = machine.submit()
+
+    def body(*_: object) -> Outcome:
+        raise Unavailable("Milvus does not answer", retry_after_seconds=60)
+
+    for _ in range(MAX_STAGE_ATTEMPTS + 1):
+        assert machine.run(job.job_id, body) == []
+        waiting = machine.get(job.job_id)
+        assert (waiting.state, waiting.attempts, machine.cleaned) == (JobState.RUNNING, 0, [])
+        machine.expire(job.job_id)
+    assert len(machine.run(job.job_id, lambda *_: Advance())) == 1
 
 
 def test_what_cannot_pass_fails_at_once_with_its_field(machine: Machine) -> None:

@@ -11,6 +11,7 @@ from embedloop.errors import (
     InvalidInput,
     Misconfigured,
     Unavailable,
+    Unexplained,
 )
 from embedloop.milvus_errors import NotLoaded, translated
 
@@ -21,7 +22,7 @@ MET = [
     (6, "vector field 'vector' expected dim 8, got 3", InvalidInput),
     (6, "unknown field 'nofield' at column 1", InvalidInput),
     (1, "alias 'al' already exists", InvalidInput),
-    (1, "", Unavailable),
+    (1, "", Unexplained),
     # Milvus 2.3.5
     (100, "can't find collection collection not found[database=default][collection=nope]", CollectionNotFound),
     (1600, "alias not found[database=default][alias=al0]", CollectionNotFound),
@@ -33,11 +34,11 @@ MET = [
     (65535, "topk [20000] is invalid, top k should be in range [1, 16384], but got 20000", InvalidInput),
     (65535, "failed to create query plan: cannot parse expression: document_id >>> ", InvalidInput),
     (65535, "al is alias to another collection: a: alias already exist[database=default]", InvalidInput),
-    (65535, "index not found[collection=noidx]", Unavailable),
+    (65535, "index not found[collection=noidx]", Unexplained),
     (9, "deny to write, reason: manually force deny: quota exceeded", Unavailable),
 ]
 BY_CODE = [
-    (1, "service not ready[standby=false]", Unavailable),
+    (1, "service not ready[standby=false]", Unexplained),
     (
         2,
         "Fail connecting to server, illegal connection params or server unavailable",
@@ -55,10 +56,10 @@ BY_CODE = [
     (901, "node not found[node=4]", Unavailable),
     (902, "node offline[node=4]", Unavailable),
     (1001, "IO failed", Unavailable),
-    (2000, "segcore error: unexpected", Unavailable),
+    (2000, "segcore error: unexpected", Unexplained),
     (10001, "context deadline exceeded", DeadlineExceeded),
     (1, "[search] Retry timeout: 10s", DeadlineExceeded),
-    (65535, "something that nobody has seen before", Unavailable),
+    (65535, "something that nobody has seen before", Unexplained),
     (4711, "invalid parameter of a kind that is not known yet", Unavailable),
     (701, "index type not supported", InvalidInput),
     (1101, "missing parameter", InvalidInput),
@@ -72,8 +73,8 @@ BY_CODE = [
 BY_STATUS = [
     ("UNAVAILABLE", Unavailable),
     ("RESOURCE_EXHAUSTED", Unavailable),
-    ("INTERNAL", Unavailable),
-    ("UNKNOWN", Unavailable),
+    ("INTERNAL", Unexplained),
+    ("UNKNOWN", Unexplained),
     ("CANCELLED", Unavailable),
     ("DEADLINE_EXCEEDED", DeadlineExceeded),
     ("UNAUTHENTICATED", Misconfigured),
