@@ -101,17 +101,21 @@ def settled(lame: Production, given: set[str], shown: set[str]) -> bool:
         database.dispose()
 
 
-def test_engine_away_refuses_searches_and_takes_writes_and_votes(
+def test_engine_away_refuses_searches_takes_writes_and_votes_and_jobs_wait(
     lame: Production, near: Caller, far: Caller
 ) -> None:
     found = near.search().json()
     with away(lame, "milvus"):
         assert near.refused(near.search)
         assert near.put("engineless").is_success
-        assert far.vote(found).json()["status"] == "stored"
+        voted = far.vote(found)
+        waiting = far.client.submit_job("reindex", CORPUS, {"promote": False})
         eventually(lambda: not near.ready(), HEAL_SECONDS, "the replica to be unready")
     for caller in (near, far):
         caller.wait_healed("engineless")
+    assert near.client.wait_for_job(waiting["id"], JOB_SECONDS)["state"] == "succeeded"
+    given, shown = {voted.json()["feedback_id"]}, {found["retrieval_id"]}
+    eventually(lambda: settled(lame, given, shown), HEAL_SECONDS, "the vote to be stored")
 
 
 def test_redis_away_a_rollback_reaches_both_replicas_and_jobs_wait(
