@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from embedloop.catalog import corpora, documents, feedback, index_versions
 from embedloop.encoder import Encoder
 from embedloop.records import Corpus, Split
@@ -29,11 +31,11 @@ def general_sets(parts: Parts, corpus: Corpus) -> list[GeneralSet]:
         case "other_corpora":
             with parts.database.read() as connection:
                 others = [one for one in corpora.every(connection) if one.name != corpus.name and one.serving]
-            found = (_golden_of(parts, one) for one in sorted(others, key=lambda one: one.name)[:MOST_CORPORA])
+            found = (_golden_of(parts, one) for one in sorted(others, key=lambda one: one.name))
+            judged = islice((golden for golden in found if golden[0]), MOST_CORPORA)
             numbered = [
                 GeneralSet(f"corpus {number}", queries, texts, qrels)
-                for number, (queries, texts, qrels) in enumerate(found, start=1)
-                if queries
+                for number, (queries, texts, qrels) in enumerate(judged, start=1)
             ]
             return [packaged_general_set(), *numbered]
 
@@ -45,8 +47,8 @@ def _golden_of(
     with parts.database.read() as connection:
         serving = index_versions.get(connection, corpus.serving or "")
         judged = feedback.judgments_of(connection, corpus.name, (Split.GOLDEN,))
-        live = documents.live_ids(connection, corpus.name)
-    relevant = [one for one in judged if one.grade > 0]
+        relevant = [one for one in judged if one.grade > 0]
+        live = documents.live_ids(connection, corpus.name) if relevant else []
     keys = sorted({query_key(one.query) for one in relevant})[:MOST_QUERIES]
     asked = [one for one in relevant if query_key(one.query) in set(keys)]
     pool = gate_pool({one.document_id for one in asked}, live, MOST_DOCUMENTS, seed=13)

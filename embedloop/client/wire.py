@@ -212,7 +212,8 @@ def pause_before_retry(
 def _errors_by_code() -> dict[str, type[EmbedloopError]]:
     """Only the public taxonomy: adapters may refine a class for themselves."""
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    return {kind.code: kind for kind in kinds if issubclass(kind, EmbedloopError)}
+    # One that only inherits its code is a finer distinction of ours.
+    return {kind.code: kind for kind in kinds if issubclass(kind, EmbedloopError) and "code" in vars(kind)}
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -17,6 +17,7 @@ from embedloop.policy import GateSettings, Policy
 from embedloop.records import JobKind, JobState, ModelVersion, NewDocument, Retrieval, Split
 from tests.integration.bench import Bench
 from tests.integration.conftest import CHUNKING, TEXTS
+from workers.general import MOST_CORPORA, general_sets
 
 QUERIES = {
     "bleeding nose": "nose",
@@ -154,3 +155,16 @@ def test_a_candidate_beyond_a_limit_is_rejected_and_that_is_kept(
     assert job.result is not None
     assert any("must be at most max_model_mb" in reason for reason in job.result["gate"]["reasons"])
     assert [row.passed for row in kept(judged)] == [False]
+
+
+def test_corpora_without_golden_queries_take_no_place_in_the_general_set(judged: Bench) -> None:
+    world = judged.world
+    policy, serving = Policy(gate=GateSettings(general="other_corpora")), world.corpus().serving
+    with world.database.write() as connection:
+        corpora.add(connection, "asker", policy)
+        for number in range(MOST_CORPORA):
+            corpora.add(connection, f"{number}-without", Policy(chunking=CHUNKING))
+            corpora.set_serving(connection, f"{number}-without", serving, None)
+        asker = corpora.get(connection, "asker")
+    _, other = general_sets(judged.parts, asker)
+    assert set(other.queries.values()) == set(QUERIES)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
 from embedloop.catalog import keys
@@ -17,7 +17,7 @@ from service.app import create_app, replica_id
 from service.auth import KeyRing
 from service.keyfiles import key_hash
 from service.problems import add_handlers
-from service.routing import Admin, Reader, keyed_router
+from service.routing import Admin, Reader, keyed_router, read_body
 from service.schemas import SearchIn
 
 HEADERS = {"Authorization": "Bearer el_reader"}
@@ -35,6 +35,10 @@ def client(database: Database, tmp_path: Path) -> TestClient:
     async def echo(identity: str, body: SearchIn, caller: Reader) -> dict[str, Any]:
         return {"id": identity, "query": body.query, "key": caller.key.key_id}
 
+    @router.post("/read")
+    async def read(request: Request) -> dict[str, Any]:
+        return {"query": (await read_body(request, SearchIn)).query}
+
     @router.post("/admin")
     async def admin(caller: Admin) -> str:
         return caller.key.role
@@ -50,6 +54,33 @@ def client(database: Database, tmp_path: Path) -> TestClient:
 def test_id_with_slashes_and_a_body_without_content_type_arrive(client: TestClient) -> None:
     answer = client.post("/v1/echo/a%2Fb//c", content=b'{"query": " q "}', headers=HEADERS)
     assert answer.json() == {"id": "a/b//c", "query": "q", "key": "k"}
+
+
+@pytest.mark.parametrize(
+    "kind", [None, "application/json; charset=utf-8", "application/problem+json", "text/plain"]
+)
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"query": "q"}',
+        b"",
+        b"null",
+        b"[]",
+        b'{"query": ',
+        b'{"query": "\xff"}',
+        b'{"query": 1, "top_k": "1", "other": 2}',
+        b'{"query": "q", "top_k": 0}',
+    ],
+)
+def test_body_that_is_read_without_fastapi_is_taken_and_refused_as_by_fastapi(
+    client: TestClient, content: bytes, kind: str | None
+) -> None:
+    headers = HEADERS | ({"Content-Type": kind} if kind else {})
+    ours = client.post("/v1/read", content=content, headers=headers)
+    theirs = client.post("/v1/echo/a", content=content, headers=headers)
+    assert ours.status_code == theirs.status_code
+    if not theirs.is_success:
+        assert ours.json() == theirs.json()
 
 
 @pytest.mark.parametrize("path", ["a%0A", "%00", "a%7F", "%FF"])
