@@ -10,6 +10,8 @@ DEFAULT_BASE_MODEL = "all-MiniLM-L6-v2"
 
 IndexType = Literal["HNSW", "HNSW_SQ", "FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_RABITQ", "DISKANN", "AUTOINDEX"]
 GateMetric = Literal["ndcg@10", "recall@10", "precision@5", "mrr@10", "hit@1", "hit@5"]
+Loss = Literal["mnrl", "cached_mnrl", "triplet", "contrastive", "cosent"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 class Frozen(BaseModel):
@@ -76,16 +78,57 @@ class Trigger(Frozen):
     min_pairs: Annotated[int, Field(ge=2)] = 50
 
 
-class TrainingSettings(Frozen):
-    """The recipe of a fine-tune."""
+class Transfer(Frozen):
+    """Pairs from outside the corpus that train beside its own.
 
+    `path` is `general` (the pairs from WordNet that come with Embedloop) or the absolute path of a JSONL file
+    on the server, one `{"anchor": ..., "positive": ...}` a line. `ratio` is their number over that of the
+    corpus' own.
+    """
+
+    path: Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^(general|/.+\.jsonl)$")] = "general"
+    ratio: Annotated[float, Field(gt=0, le=10)] = 0.1
+
+
+class Mining(Frozen):
+    """Where hard negatives are looked for, and what else must agree that they are wrong.
+
+    `index` asks the serving index, `bm25` the words of the whole corpus. With `cross_encoder`, the absolute
+    path of a sentence-transformers CrossEncoder folder on the server, a candidate that it scores within
+    `training.relative_margin` of the positive is dropped.
+    """
+
+    sources: Annotated[tuple[Literal["index", "bm25"], ...], Field(min_length=1, max_length=2)] = ("index",)
+    depth: Annotated[int, Field(ge=5, le=200)] = 30
+    cross_encoder: Annotated[str | None, Field(min_length=1, max_length=1024, pattern=r"^/.+")] = None
+
+
+class TrainingSettings(Frozen):
+    """The recipe of a fine-tune; docs/training.md says when to use what.
+
+    `dropout` replaces the base model's own; None keeps that. `merge_alphas` are the shares of the tuned weights
+    that are tried beside the tuned model itself; none means that nothing is merged. `precision: auto` is mixed
+    precision where a GPU has it and fp32 elsewhere. `max_tokens` cuts texts in training only.
+    """
+
+    loss: Loss = "mnrl"
+    mini_batch_size: Annotated[int, Field(ge=1, le=1024)] = 32
     epochs: Annotated[float, Field(gt=0, le=10)] = 1.0
     batch_size: Annotated[int, Field(ge=2, le=1024)] = 64
     learning_rate: Annotated[float, Field(gt=0, le=1e-2)] = 1e-4
     warmup_ratio: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     max_tokens: Annotated[int, Field(ge=8, le=512)] = 64
+    dropout: Annotated[float | None, Field(ge=0, le=0.5)] = 0.0
+    freeze_embeddings: bool = False
+    freeze_layers: Annotated[int, Field(ge=0, le=256)] = 0
+    precision: Precision = "auto"
+    gradient_checkpointing: bool = False
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
     hard_negatives: Annotated[int, Field(ge=0, le=5)] = 1
     relative_margin: Annotated[float, Field(ge=0, le=1)] = 0.05
+    mining: Mining = Mining()
+    transfer: Transfer | None = None
+    merge_alphas: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(max_length=16)] = (0.5, 0.75)
     max_steps: Annotated[int | None, Field(ge=1)] = None
     time_budget_seconds: Annotated[float, Field(gt=0, le=7 * 86400)] = 3600.0
     evaluations: Annotated[int, Field(ge=1, le=100)] = 4
@@ -98,6 +141,9 @@ class GateSettings(Frozen):
     """What a candidate must prove on the golden set before it may serve.
 
     `min_uplift` is absolute; the lower end of the paired-bootstrap interval at `confidence` must lie above it.
+    On the general set the candidate may lose at most `max_general_drop` nDCG@10 against its untrained base.
+    `general` says what that set is: `packaged` queries built from WordNet, those and the golden sets of the
+    service's `other_corpora`, or `none`.
     """
 
     metric: GateMetric = "ndcg@10"
@@ -105,6 +151,8 @@ class GateSettings(Frozen):
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
     min_queries: Annotated[int, Field(ge=5)] = 30
     pool_size: Annotated[int, Field(ge=10)] = 2000
+    general: Literal["packaged", "other_corpora", "none"] = "packaged"
+    max_general_drop: Annotated[float, Field(ge=0, le=1)] = 0.01
 
 
 class Boost(Frozen):

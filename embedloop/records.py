@@ -259,7 +259,10 @@ class Judgment:
 
 @dataclass(frozen=True, slots=True)
 class TrainingPair:
-    """Anchor, positive and any number of hard negatives (texts), with the lineage that they came from."""
+    """Anchor, positive and any number of hard negatives (texts), with the lineage that they came from.
+
+    Documents with the same `cluster` are near duplicates of each other; empty means that none is known.
+    """
 
     anchor: str
     positive: str
@@ -268,6 +271,7 @@ class TrainingPair:
     document_id: str
     split: Split
     lineage: Sequence[str]
+    cluster: str = ""
 
 
 @dataclass(frozen=True, slots=True)

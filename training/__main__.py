@@ -72,7 +72,9 @@ def _claim_stdout() -> TextIO:
 
 
 def _emit(events: TextIO, **event: Any) -> None:
-    print(json.dumps(event), file=events, flush=True)
+    # Of several processes, started by `training.ranks.command`, the first one speaks.
+    if os.environ.get("RANK", "0") == "0":
+        print(json.dumps(event), file=events, flush=True)
 
 
 def _follow_parent(stop: threading.Event) -> None:

@@ -18,7 +18,8 @@ from embedloop.records import TrainingPair
 class Row:
     """One line of a batch: an anchor, its positive and exactly as many negatives as every other row.
 
-    `answers` are the texts of all known positives of the anchor; none of them may act as a negative for it.
+    `answers` are the texts of all known positives of the anchor; none of them may act as a negative for it,
+    and no near duplicate of the positive (same `cluster`) either.
     """
 
     anchor: str
@@ -26,13 +27,14 @@ class Row:
     negatives: tuple[str, ...]
     key: str
     answers: frozenset[str]
+    cluster: str = ""
 
     @property
     def documents(self) -> tuple[str, ...]:
         return (self.positive, *self.negatives)
 
 
-def make_rows(pairs: Sequence[TrainingPair], hard_negatives: int, seed: int) -> list[Row]:
+def make_rows(pairs: Sequence[TrainingPair], hard_negatives: int, seed: int, *, at_least: int = 0) -> list[Row]:
     """Gives every pair the same number of negatives: its own first, then random training documents.
 
     The number of columns is `hard_negatives`, or less where the longest list of negatives is shorter or some
@@ -42,26 +44,45 @@ def make_rows(pairs: Sequence[TrainingPair], hard_negatives: int, seed: int) -> 
         pairs: Pairs of the train split.
         hard_negatives: Most negatives per row.
         seed: The same seed gives the same rows.
+        at_least: Fewest negatives per row, for a loss that cannot do without.
+
+    Raises:
+        TrainingFailed: A query has fewer than `at_least` documents that could be wrong for it.
     """
-    columns = min(hard_negatives, max((len(pair.negatives) for pair in pairs), default=0))
-    answers: dict[str, set[str]] = defaultdict(set)
-    for pair in pairs:
-        answers[pair.anchor_key].add(pair.positive)
+    columns = min(hard_negatives, max(at_least, max((len(pair.negatives) for pair in pairs), default=0)))
+    known_answers = _answers(pairs)
     documents = sorted({pair.positive for pair in pairs})
     for pair in pairs:
-        own = set(pair.negatives).difference(documents)
-        columns = min(columns, len(own) + len(documents) - len(answers[pair.anchor_key]))
+        answers = known_answers[pair.anchor_key]
+        own = set(pair.negatives).difference(documents, answers)
+        columns = min(columns, len(own) + len(documents) - len(answers.intersection(documents)))
+    if columns < at_least:
+        raise TrainingFailed(
+            f"the loss needs {at_least} wrong document(s) for every query, one has only {columns}"
+        )
     generator = random.Random(seed)
     rows = []
     for pair in pairs:
-        known = frozenset(answers[pair.anchor_key])
+        known = known_answers[pair.anchor_key]
         negatives = [text for text in pair.negatives if text not in known][:columns]
         while len(negatives) < columns:
             text = generator.choice(documents)
             if text not in known and text not in negatives:
                 negatives.append(text)
-        rows.append(Row(pair.anchor, pair.positive, tuple(negatives), pair.anchor_key, known))
+        rows.append(Row(pair.anchor, pair.positive, tuple(negatives), pair.anchor_key, known, pair.cluster))
     return rows
+
+
+def _answers(pairs: Sequence[TrainingPair]) -> dict[str, frozenset[str]]:
+    """Anchor key -> its positives and all that nearly duplicate one of them."""
+    alike: dict[str, set[str]] = defaultdict(set)
+    for pair in pairs:
+        if pair.cluster:
+            alike[pair.cluster].add(pair.positive)
+    answers: dict[str, set[str]] = defaultdict(set)
+    for pair in pairs:
+        answers[pair.anchor_key].update({pair.positive}, alike.get(pair.cluster, ()))
+    return {key: frozenset(texts) for key, texts in answers.items()}
 
 
 @dataclass(slots=True)
@@ -70,10 +91,12 @@ class _Batch:
     keys: set[str] = field(default_factory=set)
     documents: set[str] = field(default_factory=set)
     answers: set[str] = field(default_factory=set)
+    clusters: set[str] = field(default_factory=set)
 
     def takes(self, row: Row) -> bool:
         return (
             row.key not in self.keys
+            and row.cluster not in self.clusters
             and self.answers.isdisjoint(row.documents)
             and self.documents.isdisjoint(row.answers)
         )
@@ -83,14 +106,17 @@ class _Batch:
         self.keys.add(row.key)
         self.documents.update(row.documents)
         self.answers.update(row.answers)
+        if row.cluster:
+            self.clusters.add(row.cluster)
 
 
 def plan_batches(rows: Sequence[Row], batch_size: int, seed: int) -> list[list[int]]:
     """Packs rows of similar length into batches without false negatives.
 
-    In one batch no two rows share an anchor key, and no row's positive or negative is a known answer to
-    another row's anchor. Rows are taken in order of document length and go into the first open batch that
-    takes them. A row that would be alone and has no negatives teaches nothing and is left out.
+    In one batch no two rows share an anchor key or a cluster of near duplicates, and no row's positive or
+    negative is a known answer to another row's anchor. Rows are taken in order of document length and go into
+    the first open batch that takes them. A row that would be alone and has no negatives teaches nothing and
+    is left out.
 
     Args:
         rows: What `make_rows` made.

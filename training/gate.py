@@ -12,6 +12,7 @@ from embedloop.policy import GateSettings
 from training.evaluation import METRICS, Scores, paired_bootstrap
 
 NO_GENERAL_SET = "general: not measured, no general set was given"
+_GENERAL = "ndcg@10"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +24,29 @@ class GateDecision:
     metrics: Mapping[str, Any]
 
 
-def decide(settings: GateSettings, serving: Scores, candidate: Scores) -> GateDecision:
-    """Lets a candidate pass only if its gain is beyond chance.
+@dataclass(frozen=True, slots=True)
+class General:
+    """Scores outside the corpus: of the untrained base, and of the candidate that was made of it."""
+
+    base: Scores
+    candidate: Scores
+
+
+def decide(
+    settings: GateSettings, serving: Scores, candidate: Scores, general: General | None = None
+) -> GateDecision:
+    """Lets a candidate pass only if its gain is beyond chance and it has not forgotten what its base knew.
 
     The lower end of the paired-bootstrap interval of `settings.metric` (candidate minus serving) must lie
-    above `settings.min_uplift`, on at least `settings.min_queries` golden queries. Every other metric is
-    reported with its interval and decides nothing.
+    above `settings.min_uplift`, on at least `settings.min_queries` golden queries. On the general set the mean
+    nDCG@10 may fall by at most `settings.max_general_drop`. Every other metric is reported with its interval
+    and decides nothing.
 
     Args:
         settings: What has to be proven.
         serving: Scores of the model in charge.
         candidate: Scores of the new model on the same queries and pool.
+        general: Scores on the general set; None says that there was none, and is told in the reasons.
 
     Raises:
         InvalidInput: The two were not scored on the same queries.
@@ -60,7 +73,8 @@ def decide(settings: GateSettings, serving: Scores, candidate: Scores) -> GateDe
     ]
     if not enough:
         reasons.append(f"golden queries must be at least {settings.min_queries}, got {queries}")
-    reasons.append(NO_GENERAL_SET)
+    kept, forgotten, told = _forgetting(settings, general)
+    reasons.append(told)
     metrics = {
         "metric": settings.metric,
         "queries": queries,
@@ -69,9 +83,35 @@ def decide(settings: GateSettings, serving: Scores, candidate: Scores) -> GateDe
         "serving": dict(serving.mean),
         "candidate": dict(candidate.mean),
         "uplift": {name: asdict(interval) for name, interval in intervals.items()},
-        "general": None,
+        "general": forgotten,
     }
-    return GateDecision(enough and better, tuple(reasons), metrics)
+    return GateDecision(enough and better and kept, tuple(reasons), metrics)
+
+
+def _forgetting(settings: GateSettings, general: General | None) -> tuple[bool, dict[str, Any] | None, str]:
+    """Whether enough is kept, the numbers, and the reason in words."""
+    if general is None:
+        return True, None, NO_GENERAL_SET
+    change = paired_bootstrap(
+        general.base.per_query[_GENERAL], general.candidate.per_query[_GENERAL], settings.confidence
+    )
+    # Means of the same numbers in two orders may differ in their last digit.
+    kept = change.mean >= -settings.max_general_drop - 1e-9
+    before, after = general.base.mean[_GENERAL], general.candidate.mean[_GENERAL]
+    told = (
+        f"general {_GENERAL} {before:.4f} -> {after:.4f} ({change.mean:+.4f}, {settings.confidence:.0%} "
+        f"interval {change.low:+.4f} to {change.high:+.4f}): "
+        f"the fall {'is' if kept else 'must be'} at most max_general_drop {settings.max_general_drop:.4f}"
+    )
+    numbers = {
+        "metric": _GENERAL,
+        "queries": len(general.base.queries),
+        "max_drop": settings.max_general_drop,
+        "base": before,
+        "candidate": after,
+        "change": asdict(change),
+    }
+    return kept, numbers, told
 
 
 def gate_pool(relevant: Collection[str], all_ids: Sequence[str], size: int, seed: int) -> list[str]:

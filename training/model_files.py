@@ -11,23 +11,23 @@ from embedloop.errors import ModelRefused
 _UNSAFE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
 
 
-def load_model(folder: Path, *, attention: str | None = None) -> SentenceTransformer:
-    """Loads a sentence-transformers folder on the CPU.
+def load_model(folder: Path, *, attention: str | None = None, device: str = "cpu") -> SentenceTransformer:
+    """Loads a sentence-transformers folder.
 
     Args:
         folder: The model.
         attention: Implementation of attention (`eager`, `sdpa`); by default the library chooses.
+        device: Where to, as torch names it.
 
     Raises:
         ModelRefused: The folder is missing, holds no safetensors, would be loaded from pickled weights, or is
-            no
-            sentence-transformers model.
+            no sentence-transformers model.
     """
     refuse_unsafe(folder)
     try:
         return SentenceTransformer(
             str(folder),
-            device="cpu",
+            device=device,
             trust_remote_code=False,
             local_files_only=True,
             model_kwargs={"attn_implementation": attention} if attention else None,
@@ -44,6 +44,11 @@ def refuse_unsafe(folder: Path) -> None:
     """
     if not (folder / "modules.json").is_file():
         raise ModelRefused(f"a model must be a sentence-transformers folder with modules.json, got {folder}")
+    refuse_pickled(folder)
+
+
+def refuse_pickled(folder: Path) -> None:
+    """Raises ModelRefused for a folder with weights that are not safetensors, or with none."""
     safe = {path.parent for path in folder.rglob("*.safetensors")}
     if not safe:
         raise ModelRefused(f"a model must have its weights as safetensors, found none in {folder}")

@@ -12,6 +12,7 @@ from sentence_transformers import SentenceTransformer
 
 from embedloop.records import TrainingPair
 from training.evaluation import rank_by_cosine, score_run
+from training.space import Space, space_of
 
 MOST_DISTRACTORS = 1000
 MOST_QUERIES = 500
@@ -46,16 +47,19 @@ class DevSet:
         self._queries = [query_prompt + anchors[key] for key in self.keys]
         self._passages = [passage_prompt + text for text in self.documents]
         self._qrels = {key: dict.fromkeys(answers[key], 1) for key in self.keys}
+        place = {text: number for number, text in enumerate(self.documents)}
+        self._firsts = [place[min(answers[key])] for key in self.keys]
 
-    def score(self, model: SentenceTransformer) -> float:
-        """Mean nDCG@10 over the dev queries, 0..1, greater is better."""
-        ranked = rank_by_cosine(
-            _encode(model, self._queries), _encode(model, self._passages), self.documents, k=10
-        )
-        return score_run(dict(zip(self.keys, ranked, strict=True)), self._qrels).mean["ndcg@10"]
+    def measure(self, model: SentenceTransformer) -> tuple[float, Space]:
+        """Mean nDCG@10 over the dev queries (0..1, greater is better), and the space that they lie in."""
+        queries, passages = encode(model, self._queries), encode(model, self._passages)
+        ranked = rank_by_cosine(queries, passages, self.documents, k=10)
+        score = score_run(dict(zip(self.keys, ranked, strict=True)), self._qrels).mean["ndcg@10"]
+        return score, space_of(queries, passages[self._firsts], passages)
 
 
-def _encode(model: SentenceTransformer, texts: Sequence[str]) -> NDArray[np.float32]:
+def encode(model: SentenceTransformer, texts: Sequence[str]) -> NDArray[np.float32]:
+    """(n, dim) float32, L2-normalised; the texts carry their prompt already."""
     vectors: NDArray[np.float32] = model.encode(
         list(texts), batch_size=64, show_progress_bar=False, normalize_embeddings=True, prompt=""
     )

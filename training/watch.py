@@ -14,6 +14,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import TrainerCallback
 
 from embedloop.policy import TrainingSettings
+from training import ranks
 from training.checkpoints import CURVE_FILE
 from training.validation import DevSet
 
@@ -33,10 +34,14 @@ class Progress:
 
 @dataclass(slots=True)
 class Curve:
-    """What was measured so far: (step, value) points, and the seconds spent; kept in each checkpoint."""
+    """What was measured so far: (step, value) points, and the seconds spent; kept in each checkpoint.
+
+    `space` holds the fields of `training.space.Space`, measured with `dev`.
+    """
 
     loss: list[tuple[int, float]] = field(default_factory=list)
     dev: list[tuple[int, float]] = field(default_factory=list)
+    space: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -56,12 +61,13 @@ class Curve:
         return cls(
             loss=[(at, value) for at, value in raw["loss"]],
             dev=[(at, value) for at, value in raw["dev"]],
+            space=[(at, value) for at, value in raw["space"]],
             seconds=raw["seconds"],
         )
 
 
 class Watch(TrainerCallback):
-    """Follows one run of the trainer.
+    """Follows one run of the trainer, in each of its processes.
 
     Validates and saves a checkpoint at `settings.evaluations` evenly spaced steps; keeps the weights of the
     best point in `best`; stops when asked to, when the time is spent, or after `settings.patience`
@@ -79,6 +85,7 @@ class Watch(TrainerCallback):
         should_stop: Callable[[], bool],
     ) -> None:
         self.stopped_by: StoppedBy = "steps"
+        self.last = Progress(progress=0.0, step=0, steps=0)
         self.curve = curve
         self._model = model
         self._settings = settings
@@ -94,15 +101,15 @@ class Watch(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._dev is not None and not self.curve.dev:
-            self.curve.dev.append((0, self._dev.score(self._model)))
+            self._measure(self._dev, 0)
         self._report(state)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         step, steps = state.global_step, state.max_steps
         self.curve.seconds = time.monotonic() - self._started
-        if self._should_stop():
+        if ranks.any_of(self._should_stop()):
             self.stopped_by = "cancelled"
-        elif step < steps and self.curve.seconds >= self._settings.time_budget_seconds:
+        elif ranks.any_of(step < steps and self.curve.seconds >= self._settings.time_budget_seconds):
             self.stopped_by = "time_budget"
         if self.stopped_by != "cancelled" and (self._due(step, steps) or self.stopped_by == "time_budget"):
             self._validate(step, steps)
@@ -118,12 +125,18 @@ class Watch(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.curve.seconds = time.monotonic() - self._started
-        self.curve.write(self._folder / f"checkpoint-{state.global_step}" / CURVE_FILE)
+        if ranks.is_first():
+            self.curve.write(self._folder / f"checkpoint-{state.global_step}" / CURVE_FILE)
 
     def restore_best(self) -> None:
         """Puts the weights of the best point back into the model."""
         if self.curve.best is not None and self.best_weights.is_file():
             self._model.load_state_dict(load_file(self.best_weights))
+
+    def _measure(self, dev: DevSet, step: int) -> None:
+        score, space = ranks.from_first(lambda: dev.measure(self._model))
+        self.curve.dev.append((step, score))
+        self.curve.space.append((step, asdict(space)))
 
     def _due(self, step: int, steps: int) -> bool:
         evaluations = min(self._settings.evaluations, steps)
@@ -132,8 +145,8 @@ class Watch(TrainerCallback):
     def _validate(self, step: int, steps: int) -> None:
         if self._dev is None:
             return
-        self.curve.dev.append((step, self._dev.score(self._model)))
-        if self.curve.best is not None and self.curve.best[0] == step:
+        self._measure(self._dev, step)
+        if ranks.is_first() and self.curve.best is not None and self.curve.best[0] == step:
             save_file({name: one.clone() for name, one in self._model.state_dict().items()}, self.best_weights)
         highest, below = 0.0, 0
         for _, value in self.curve.dev:
@@ -143,12 +156,11 @@ class Watch(TrainerCallback):
             self.stopped_by = "patience"
 
     def _report(self, state: Any) -> None:
-        self._on_progress(
-            Progress(
-                progress=state.global_step / max(1, state.max_steps),
-                step=state.global_step,
-                steps=state.max_steps,
-                loss=self.curve.loss[-1][1] if self.curve.loss else None,
-                dev=self.curve.dev[-1][1] if self.curve.dev else None,
-            )
+        self.last = Progress(
+            progress=state.global_step / max(1, state.max_steps),
+            step=state.global_step,
+            steps=state.max_steps,
+            loss=self.curve.loss[-1][1] if self.curve.loss else None,
+            dev=self.curve.dev[-1][1] if self.curve.dev else None,
         )
+        self._on_progress(self.last)

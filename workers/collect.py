@@ -11,20 +11,19 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from embedloop import feedback as feedback_rules
-from embedloop.catalog import corpora, documents, feedback, index_versions, models
+from embedloop.catalog import corpora, feedback, index_versions, models
 from embedloop.catalog.database import now
-from embedloop.corpus import passages_of
 from embedloop.errors import NotReady
 from embedloop.jobs import Advance, End, Lease, Outcome
 from embedloop.records import Corpus, IndexVersion, Job, JobState, Judgment, Split, TrainingPair, TrainingSet
-from embedloop.text.chunking import embedding_text
 from embedloop.text.normalise import query_key
 from embedloop.text.redact import redact
 from training.judgments import aggregate
-from training.mining import mine_hard_negatives
+from training.mining import MinedNegatives
 from training.pairs import build_pairs, check_leakage, write_training_set
+from training.transfer import LINEAGE, transfer_pairs
+from workers.negatives import first_passages, mine
 from workers.parts import Parts
-from workers.searchers import LoggedThenIndex
 
 
 def collect(parts: Parts, job: Job, lease: Lease) -> Outcome:
@@ -44,16 +43,18 @@ def collect(parts: Parts, job: Job, lease: Lease) -> Outcome:
     if len(positives) < minimum:
         reason = f"{len(positives)} training pairs, at least {minimum} are needed"
         return End(JobState.REJECTED, {"code": "too_little_feedback", "reason": reason})
-    negatives, dropped = _negatives(parts, corpus, serving, judged)
+    mined = mine(parts, corpus, serving, judged, lease)
     lease.progress(0.7)
-    texts = _texts(parts, corpus, serving, judged, negatives)
-    pairs = [_redacted(pair) for pair in build_pairs(judged, texts, negatives)]
-    check_leakage(pairs, {query_key(j.query) for j in golden})
-    frozen = _freeze(parts, corpus, pairs)
+    texts = _texts(parts, corpus, serving, judged, mined.negatives)
+    golden_keys = {query_key(j.query) for j in golden}
+    own = build_pairs(judged, texts, mined.negatives)
+    pairs = [_redacted(pair) for pair in (*own, *_transferred(corpus, own, golden_keys))]
+    check_leakage(pairs, golden_keys)
+    frozen = _freeze(parts, corpus, pairs, mined)
     with parts.database.write() as connection:
         models.add_training_set(connection, frozen)
         corpora.set_feedback_watermark(connection, corpus.name, begun)
-    return Advance({"training_set": frozen.training_set_id, "negatives_dropped": dropped})
+    return Advance({"training_set": frozen.training_set_id, "negatives_dropped": mined.dropped})
 
 
 def _serving(connection: Connection, corpus: Corpus) -> IndexVersion:
@@ -62,28 +63,13 @@ def _serving(connection: Connection, corpus: Corpus) -> IndexVersion:
     return index_versions.get(connection, corpus.serving)
 
 
-def _negatives(
-    parts: Parts, corpus: Corpus, serving: IndexVersion, judged: Sequence[Judgment]
-) -> tuple[Mapping[str, Sequence[str]], Mapping[str, int]]:
-    wanted = corpus.policy.training.hard_negatives
-    if not wanted:
-        return {}, {}
-    relevant: dict[str, set[str]] = {}
-    refused: dict[str, set[str]] = {}
-    for judgment in judged:
-        if judgment.split is Split.TRAIN:
-            (relevant if judgment.grade > 0 else refused).setdefault(judgment.query, set()).add(
-                judgment.document_id
-            )
-    view = parts.view(serving)
-    mined = mine_hard_negatives(
-        relevant,
-        refused,
-        LoggedThenIndex.of(view),
-        per_query=wanted,
-        relative_margin=corpus.policy.training.relative_margin,
-    )
-    return mined.negatives, mined.dropped
+def _transferred(
+    corpus: Corpus, own: Sequence[TrainingPair], golden_keys: Collection[str]
+) -> list[TrainingPair]:
+    training = corpus.policy.training
+    if training.transfer is None:
+        return []
+    return transfer_pairs(training.transfer, own, golden_keys, training.seed)
 
 
 def _texts(
@@ -93,16 +79,8 @@ def _texts(
     judged: Sequence[Judgment],
     negatives: Mapping[str, Collection[str]],
 ) -> dict[str, str]:
-    """Document id -> text of its first passage, exactly as it is embedded."""
     wanted = {j.document_id for j in judged} | {i for ids in negatives.values() for i in ids}
-    with parts.database.read() as connection:
-        found = documents.get_many(connection, corpus.name, sorted(wanted))
-    chunker = parts.chunker(serving, parts.model(serving.model_id))
-    texts = {}
-    for identity, document in found.items():
-        first = passages_of(document, chunker)[0]
-        texts[identity] = embedding_text(first.title, first.text)
-    return texts
+    return first_passages(parts, corpus, serving, sorted(wanted))
 
 
 def _redacted(pair: TrainingPair) -> TrainingPair:
@@ -115,7 +93,7 @@ def _redacted(pair: TrainingPair) -> TrainingPair:
     )
 
 
-def _freeze(parts: Parts, corpus: Corpus, pairs: Sequence[TrainingPair]) -> TrainingSet:
+def _freeze(parts: Parts, corpus: Corpus, pairs: Sequence[TrainingPair], mined: MinedNegatives) -> TrainingSet:
     with tempfile.TemporaryDirectory() as scratch:
         frozen = write_training_set(pairs, Path(scratch))
         identity = f"ts-{hashlib.sha256((corpus.name + frozen.sha256).encode()).hexdigest()[:20]}"
@@ -124,7 +102,12 @@ def _freeze(parts: Parts, corpus: Corpus, pairs: Sequence[TrainingPair]) -> Trai
             training_set_id=identity,
             corpus=corpus.name,
             sha256=frozen.sha256,
-            counts=dict(frozen.counts),
+            counts={
+                **frozen.counts,
+                "transfer": sum(one.lineage[0].startswith(f"{LINEAGE}:") for one in pairs),
+                **{f"negatives_{origin}": count for origin, count in sorted(mined.taken.items())},
+                **{f"dropped_{rule}": count for rule, count in sorted(mined.dropped.items())},
+            },
             path=frozen.path.name,
             created_at=now(),
         )

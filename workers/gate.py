@@ -15,11 +15,12 @@ from embedloop.corpus import passages_of
 from embedloop.encoder import Encoder, Vectors
 from embedloop.errors import NotReady, TooLittleFeedback
 from embedloop.jobs import Advance, End, Lease, Outcome
-from embedloop.records import Corpus, Gate, IndexVersion, Job, JobState, Judgment, Passage, Split
+from embedloop.records import Corpus, Gate, IndexVersion, Job, JobState, Judgment, ModelVersion, Passage, Split
 from embedloop.text.chunking import embedding_text
 from embedloop.text.normalise import query_key
 from training.evaluation import Scores, rank_by_cosine, score_run
-from training.gate import decide, gate_pool
+from training.gate import General, decide, gate_pool
+from workers.general import general_sets, measure_general
 from workers.parts import Parts
 
 RANKED = 10
@@ -42,10 +43,11 @@ def gate(parts: Parts, job: Job, lease: Lease) -> Outcome:
     golden = load_golden(parts, job.corpus)
     candidate = parts.model(job.checkpoint["model_version"])
     serving_scores = measure(
-        golden, parts.encoders.get(parts.model(golden.serving.model_id)), lease, (0.0, 0.5), parts, stored=True
+        golden, parts.encoders.get(parts.model(golden.serving.model_id)), lease, (0.0, 0.4), parts, stored=True
     )
-    candidate_scores = measure(golden, parts.encoders.get(candidate), lease, (0.5, 1.0), parts)
-    decision = decide(golden.corpus.policy.gate, serving_scores, candidate_scores)
+    candidate_scores = measure(golden, parts.encoders.get(candidate), lease, (0.4, 0.8), parts)
+    general = _general(parts, golden.corpus, candidate, lease)
+    decision = decide(golden.corpus.policy.gate, serving_scores, candidate_scores, general)
     verdict = {
         "verdict": "passed" if decision.passed else "failed",
         "reasons": list(decision.reasons),
@@ -70,6 +72,17 @@ def gate(parts: Parts, job: Job, lease: Lease) -> Outcome:
     if not decision.passed:
         return End(JobState.REJECTED, {**job.checkpoint, "gate": verdict, "promoted": False})
     return Advance({"gate": verdict})
+
+
+def _general(parts: Parts, corpus: Corpus, candidate: ModelVersion, lease: Lease) -> General | None:
+    """The candidate beside the untrained base that it was made of, outside the corpus."""
+    sets = general_sets(parts, corpus)
+    if not sets:
+        return None
+    base = parts.model(candidate.parent) if candidate.parent else candidate
+    base_scores = measure_general(sets, parts.encoders.get(base))
+    lease.progress(0.9)
+    return General(base_scores, measure_general(sets, parts.encoders.get(candidate)))
 
 
 def evaluate(parts: Parts, job: Job, lease: Lease) -> Outcome:

@@ -7,7 +7,7 @@ import logging
 import queue
 import shutil
 import subprocess
-import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +17,15 @@ from typing import Any
 from embedloop.catalog import corpora, documents, models
 from embedloop.errors import TrainingFailed
 from embedloop.jobs import Advance, Lease, Outcome
-from embedloop.records import Job
+from embedloop.records import Corpus, Job
 from embedloop.registry import verified_folder
 from embedloop.text.chunking import embedding_text
 from training.finetune import FinetuneConfig
+from training.general import write_general_sets
+from training.outcome import PICTURE_FILE, RECORD_FILE
+from training.ranks import command
 from workers.bases import register_base, register_folder
+from workers.general import general_sets
 from workers.parts import Parts
 
 log = logging.getLogger(__name__)
@@ -40,13 +44,16 @@ def train(parts: Parts, job: Job, lease: Lease) -> Outcome:
     texts = [embedding_text(d.title, d.text) for d in sample]
     base = register_base(parts, corpus.policy)
     work = parts.settings.data_dir / "work" / job.job_id
+    run = work / "run"
     config = FinetuneConfig(
         base=verified_folder(parts.store, base),
-        out=work,
+        out=run,
         training_set=parts.store.fetch(training_set.training_set_id) / training_set.path,
         settings=corpus.policy.training,
         query_prompt=base.query_prompt,
         passage_prompt=base.passage_prompt,
+        general=_general(parts, corpus, work),
+        max_general_drop=corpus.policy.gate.max_general_drop,
     )
     result = run_child(config, lease)
     model = register_folder(
@@ -60,9 +67,29 @@ def train(parts: Parts, job: Job, lease: Lease) -> Outcome:
         training_set_id=training_set.training_set_id,
         metrics=_metrics(result, training_set.counts),
     )
+    _keep_record(parts, run, model.model_id)
     shutil.rmtree(work, ignore_errors=True)
     log.info("registered model version %s", model.model_id)
     return Advance({"model_version": model.model_id})
+
+
+def _general(parts: Parts, corpus: Corpus, folder: Path) -> Path | None:
+    """The general sets as a file for the child, where the policy wants any and something is merged."""
+    sets = general_sets(parts, corpus) if corpus.policy.training.merge_alphas else []
+    if not sets:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "general.json"
+    write_general_sets(sets, path)
+    return path
+
+
+def _keep_record(parts: Parts, run: Path, model_id: str) -> None:
+    """Configuration, environment and curves, as data and picture, go to the model store as `run-<model id>`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in (RECORD_FILE, PICTURE_FILE):
+            shutil.copy(run / name, scratch)
+        parts.store.put(f"run-{model_id}", Path(scratch))
 
 
 def run_child(config: FinetuneConfig, lease: Lease) -> dict[str, Any]:
@@ -77,7 +104,7 @@ def run_child(config: FinetuneConfig, lease: Lease) -> dict[str, Any]:
     config.out.mkdir(parents=True, exist_ok=True)
     config_file = config.out / "config.json"
     config_file.write_text(json.dumps(config.to_json()))
-    with _child(config_file) as (process, events):
+    with _child(config_file, config.settings.processes) as (process, events):
         while True:
             try:
                 event = events.get(timeout=LOOK_SECONDS)
@@ -99,11 +126,13 @@ def run_child(config: FinetuneConfig, lease: Lease) -> dict[str, Any]:
 
 
 @contextmanager
-def _child(config_file: Path) -> Iterator[tuple[subprocess.Popen[str], queue.Queue[dict[str, Any] | None]]]:
+def _child(
+    config_file: Path, processes: int
+) -> Iterator[tuple[subprocess.Popen[str], queue.Queue[dict[str, Any] | None]]]:
     """The child with its events; it is gone when the block ends, however it ends."""
     with (config_file.parent / "stderr.log").open("w") as errors:
         process = subprocess.Popen(
-            ["nice", "-n", "10", sys.executable, "-m", "training", str(config_file)],
+            ["nice", "-n", "10", *command(config_file, processes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -142,10 +171,10 @@ def _last_words(folder: Path, code: int) -> str:
 
 def _metrics(result: dict[str, Any], counts: Any) -> dict[str, Any]:
     curve: dict[int, dict[str, Any]] = {}
-    for name in ("loss", "dev"):
+    for name in ("loss", "dev", "space"):
         for step, value in result[name]:
             curve.setdefault(step, {"step": step})[name] = value
-    kept = ("steps", "planned_steps", "seconds", "stopped_by", "best_step", "notes")
+    kept = ("steps", "planned_steps", "seconds", "stopped_by", "best_step", "sweep", "notes")
     return {
         **{name: result[name] for name in kept},
         "curve": [curve[step] for step in sorted(curve)],

@@ -111,6 +111,7 @@ class DemoPlan:
                 "min_uplift": 0.0 if self.proves_uplift else -1.0,
                 "min_queries": self.gate_queries,
                 "pool_size": 2000,
+                **({} if self.proves_uplift else {"max_general_drop": 1.0}),
             },
         }
 

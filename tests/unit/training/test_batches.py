@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -102,3 +103,19 @@ def test_set_that_can_teach_nothing_is_refused() -> None:
     rows = make_rows([pair("a", "A"), pair("b", "A")], 0, 0)
     with pytest.raises(TrainingFailed, match="two different"):
         PlannedBatchSampler(plan_batches(rows, 8, 0), seed=0)
+
+
+def test_near_duplicates_never_meet_in_a_batch() -> None:
+    pairs = [replace(pair(f"k{n}", f"document {n}"), cluster=f"c{n % 10}") for n in range(80)]
+    rows = make_rows(pairs, 0, 0)
+    batches = plan_batches(rows, 8, 0)
+    assert sum(map(len, batches)) == 80
+    for batch in batches:
+        clusters = [rows[index].cluster for index in batch]
+        assert len(clusters) == len(set(clusters))
+
+
+def test_near_duplicate_of_an_answer_is_no_negative() -> None:
+    twins = [replace(pair("a", "A", ("A2",)), cluster="c"), replace(pair("b", "A2"), cluster="c")]
+    rows = make_rows([*twins, pair("d", "D")], 1, 0)
+    assert [row.negatives for row in rows[:2]] == [("D",), ("D",)]

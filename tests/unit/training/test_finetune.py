@@ -157,9 +157,12 @@ def test_prompts_are_part_of_what_is_trained(make_config: MakeConfig) -> None:
 
 def test_progress_is_told_after_every_step(make_config: MakeConfig) -> None:
     told: list[Progress] = []
-    result = finetune(make_config(epochs=1), on_progress=told.append, should_stop=lambda: False)
-    assert [one.step for one in told] == list(range(result.steps + 1))
-    assert told[-1].progress == 1.0
+    config = make_config(epochs=1, merge_alphas=(0.5,))
+    result = finetune(config, on_progress=told.append, should_stop=lambda: False)
+    assert [one.step for one in told] == [*range(result.steps + 1), *[result.steps] * 3]
+    assert [one.progress for one in told] == sorted(one.progress for one in told)
+    assert told[result.steps].progress == pytest.approx(0.9)
+    assert told[-1].progress < 1.0
     assert told[0].dev == result.dev[0][1]
 
 

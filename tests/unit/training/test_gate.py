@@ -7,7 +7,7 @@ import pytest
 from embedloop.errors import InvalidInput
 from embedloop.policy import GateSettings
 from training.evaluation import Scores, score_run
-from training.gate import decide, gate_pool
+from training.gate import General, decide, gate_pool
 
 
 def scores(ranks: list[int]) -> Scores:
@@ -86,3 +86,25 @@ def test_pool_keeps_every_relevant_document_beyond_its_size() -> None:
 
 def test_pool_of_a_small_corpus_is_the_corpus() -> None:
     assert gate_pool(["a"], ["b", "a"], size=2000, seed=1) == ["a", "b"]
+
+
+def test_candidate_that_forgot_too_much_is_refused_with_its_numbers() -> None:
+    general = General(scores([1] * 50), scores([1] * 45 + [2] * 5))
+    decision = decide(GateSettings(max_general_drop=0.01), scores([5] * 60), scores([1] * 60), general)
+    assert not decision.passed
+    assert decision.metrics["general"]["change"]["mean"] == pytest.approx(-0.0369, abs=1e-4)
+    assert (decision.metrics["general"]["queries"], decision.metrics["general"]["max_drop"]) == (50, 0.01)
+    assert any("must be at most max_general_drop 0.0100" in reason for reason in decision.reasons)
+    assert json.loads(json.dumps(decision.metrics)) == decision.metrics
+
+
+def test_candidate_that_forgot_little_enough_passes() -> None:
+    general = General(scores([1] * 50), scores([1] * 45 + [2] * 5))
+    decision = decide(GateSettings(max_general_drop=0.04), scores([5] * 60), scores([1] * 60), general)
+    assert decision.passed
+    assert not any("no general set" in reason for reason in decision.reasons)
+
+
+def test_nothing_forgotten_passes_where_nothing_may_be() -> None:
+    general = General(scores([1, 3] * 25), scores([3, 1] * 25))
+    assert decide(GateSettings(max_general_drop=0.0), scores([5] * 60), scores([1] * 60), general).passed

@@ -65,3 +65,68 @@ def test_nothing_is_searched_when_no_negatives_are_wanted() -> None:
         {"q": ["P"]}, {"q": ["bad"]}, FakeSearcher({}), per_query=0, relative_margin=0.05
     )
     assert mined.negatives == {"q": ()}
+
+
+DENSE = {"q": [("near", 0.99), ("P", 0.8), ("close", 0.77), ("far", 0.5)]}
+
+
+def test_documents_that_only_words_find_alternate_with_the_near_ones() -> None:
+    words = FakeSearcher({"q": [("wordy", 9.0), ("far", 8.0), ("P", 7.0), ("other", 1.0)]})
+    mined = mine_hard_negatives(
+        {"q": ["P"]}, {}, FakeSearcher(DENSE), lexical=words, per_query=3, relative_margin=0.05
+    )
+    assert mined.negatives == {"q": ("far", "wordy", "other")}
+    assert mined.taken == {"judged": 0, "searched": 1, "lexical": 2}
+
+
+def test_words_never_bring_back_what_is_too_near() -> None:
+    words = FakeSearcher({"q": [("near", 9.0), ("close", 8.0), ("wordy", 7.0)]})
+    mined = mine_hard_negatives(
+        {"q": ["P"]}, {}, FakeSearcher(DENSE), lexical=words, per_query=3, relative_margin=0.05
+    )
+    assert set(mined.negatives["q"]) == {"far", "wordy"}
+
+
+def test_document_whose_cosine_may_be_too_near_is_dropped_and_counted() -> None:
+    searcher = FakeSearcher({"q": [("P", 0.8), ("close", 0.79)]})
+    words = FakeSearcher({"q": [("wordy", 9.0)]})
+    mined = mine_hard_negatives({"q": ["P"]}, {}, searcher, lexical=words, per_query=2, relative_margin=0.05)
+    assert mined.negatives == {"q": ()}
+    assert (mined.dropped["not_measured"], mined.dropped["too_near"]) == (1, 1)
+
+
+def test_words_alone_are_measured_by_the_search_that_offers_nothing() -> None:
+    words = FakeSearcher({"q": [("wordy", 9.0), ("near", 8.0)]})
+    mined = mine_hard_negatives(
+        {"q": ["P"]}, {}, None, measure=FakeSearcher(DENSE), lexical=words, per_query=3, relative_margin=0.05
+    )
+    assert mined.negatives == {"q": ("wordy",)}
+
+
+class FakeReviewer:
+    """Scores from a table, as a cross-encoder would; 0 for what it was not told of."""
+
+    def __init__(self, scores: dict[str, float]) -> None:
+        self.scores = scores
+        self.asked: list[tuple[str, str]] = []
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        self.asked += pairs
+        return [self.scores.get(document_id, 0.0) for _, document_id in pairs]
+
+
+def test_candidate_that_the_reviewer_holds_for_an_answer_is_dropped() -> None:
+    searcher = FakeSearcher({"q": [("P", 0.8), ("answer", 0.7), ("edge", 0.6), ("wrong", 0.5)]})
+    reviewer = FakeReviewer({"P": 0.9, "answer": 0.89, "edge": 0.85, "wrong": 0.1})
+    mined = mine_hard_negatives(
+        {"q": ["P"]}, {}, searcher, reviewer=reviewer, per_query=2, relative_margin=0.05
+    )
+    assert mined.negatives == {"q": ("edge", "wrong")}
+    assert mined.dropped["reviewed"] == 1
+
+
+def test_reviewer_reads_no_more_than_three_candidates_for_each_negative() -> None:
+    searcher = FakeSearcher({"q": [("P", 0.9), *((f"d{n}", 0.5 - n / 100) for n in range(20))]})
+    reviewer = FakeReviewer({"P": 0.9})
+    mine_hard_negatives({"q": ["P"]}, {}, searcher, reviewer=reviewer, per_query=2, relative_margin=0.05)
+    assert sorted(one for _, one in reviewer.asked) == ["P", *(f"d{n}" for n in range(6))]

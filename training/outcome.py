@@ -1,0 +1,90 @@
+"""What a fine-tune leaves behind: the model, how it came about, and its curves."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer
+
+from embedloop.errors import TrainingFailed
+from training.curves import draw
+from training.hardware import Hardware
+from training.merging import Sweep
+from training.watch import StoppedBy
+
+RECORD_FILE = "training.json"
+PICTURE_FILE = "curves.png"
+
+_PACKAGES = ("torch", "transformers", "sentence-transformers", "datasets", "accelerate", "tokenizers", "numpy")
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """A trained model and how it came about.
+
+    Attributes:
+        model: The saved sentence-transformers folder.
+        steps: Steps trained, of `planned_steps`.
+        seconds: Time spent in training, over all resumptions.
+        stopped_by: Why it ended.
+        loss: (step, training loss) points.
+        dev: (step, nDCG@10 on dev) points; the first is the base model's. Empty without a dev split.
+        space: (step, alignment, uniformity and anisotropy by name) points, measured with `dev`.
+        best_step: The step whose weights were kept.
+        sweep: Mixtures of those weights with the base's, and the one that was saved; None if none was asked
+            for.
+        notes: What the reader should know, in words.
+    """
+
+    model: Path
+    steps: int
+    planned_steps: int
+    seconds: float
+    stopped_by: StoppedBy
+    loss: tuple[tuple[int, float], ...]
+    dev: tuple[tuple[int, float], ...]
+    space: tuple[tuple[int, dict[str, float]], ...]
+    best_step: int
+    sweep: Sweep | None
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"model": str(self.model)}
+
+
+def save(
+    model: SentenceTransformer, out: Path, config: dict[str, Any], result: FinetuneResult, hardware: Hardware
+) -> None:
+    """Writes the model, whole or not at all, with `training.json` and `curves.png` beside it.
+
+    Raises:
+        TrainingFailed: The weights diverged.
+    """
+    if not all(bool(torch.isfinite(one).all()) for one in model.parameters()):
+        rate = config["settings"]["learning_rate"]
+        raise TrainingFailed(f"training diverged at learning_rate {rate}: weights are not finite")
+    partial = out / "model.partial"
+    for leftover in (partial, result.model):
+        shutil.rmtree(leftover, ignore_errors=True)
+    model.save_pretrained(str(partial), create_model_card=False, safe_serialization=True)
+    partial.rename(result.model)
+    record = {
+        "config": config,
+        "result": result.to_json(),
+        "environment": {
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "device": asdict(hardware),
+            "threads": config["settings"]["threads"] or torch.get_num_threads(),
+            "packages": {name: version(name) for name in _PACKAGES},
+        },
+    }
+    (out / RECORD_FILE).write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
+    draw(record["result"], out / PICTURE_FILE)
