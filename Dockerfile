@@ -25,7 +25,7 @@ RUN test -z "$EXTRA_PACKAGES" || pip install -c constraints.txt $EXTRA_PACKAGES
 
 FROM server AS service
 COPY service service
-RUN pip install -c constraints.txt '.[service]'
+RUN pip install -c constraints.txt '.[service,ingest]'
 USER 10001:10001
 EXPOSE 8080
 CMD ["uvicorn", "service.app:create", "--factory", "--host=0.0.0.0", "--port=8080", "--no-access-log", "--http=service.http_protocol:BoundedHttpProtocol", "--timeout-keep-alive=30", "--timeout-graceful-shutdown=20"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,45 +9,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from embedloop.cli_jobs import CorpusName, exit_unless_succeeded
+from embedloop.cli_jobs import CorpusName
 from embedloop.cli_session import (
     AsJson,
-    Wait,
     client_of,
-    counted,
-    print_error,
     print_json,
     print_line,
-    wait_with_progress,
 )
-from embedloop.client import Client
-from embedloop.errors import Conflict, NotFound
-from embedloop.readers import read_documents, read_judgments
 
 REFUSALS_SHOWN = 20
 
 app = typer.Typer()
-
-
-@app.command()
-def ingest(
-    context: typer.Context,
-    path: Annotated[Path, typer.Argument(help="BEIR folder, .jsonl[.gz], .csv, or folder of .txt/.md/.html.")],
-    corpus: Annotated[str, typer.Option("--corpus", help="Name of the corpus.")],
-    create: Annotated[bool, typer.Option("--create", help="Create the corpus if there is none.")] = False,
-    base_model: Annotated[str | None, typer.Option("--base-model", help="For a corpus created now.")] = None,
-    wait: Wait = False,
-) -> None:
-    """Store documents, and the judgments of a BEIR folder."""
-    documents = read_documents(path)
-    with client_of(context) as client:
-        if create:
-            _create_if_absent(client, corpus, base_model, wait)
-        stored = client.bulk_documents(corpus, documents, wait_applied=wait)
-        refused = _follow("documents", stored)
-        refused += _follow("judgments", client.bulk_judgments(corpus, read_judgments(path)))
-    if refused:
-        raise typer.Exit(1)
 
 
 @app.command()
@@ -127,41 +97,3 @@ def rollback(context: typer.Context, corpus: CorpusName) -> None:
 
 def _print_serving(now: dict[str, Any]) -> None:
     print_line(f"{now['corpus']} serves {now['serving']}, before it {now['previous'] or 'nothing'}")
-
-
-def _create_if_absent(client: Client, corpus: str, base_model: str | None, wait: bool) -> None:
-    try:
-        present = client.corpus(corpus)
-    except NotFound:
-        created = client.create_corpus(corpus, base_model=base_model)
-        print_line(f"created corpus {corpus}")
-        if wait and created.get("job"):
-            exit_unless_succeeded(wait_with_progress(client, client.job(created["job"])))
-        return
-    used = present["policy"]["base_model"]
-    if base_model is not None and base_model != used:
-        message = f"corpus {corpus!r} exists with base model {used!r}, not {base_model!r}"
-        raise Conflict(message, field="base_model")
-
-
-def _follow(what: str, answers: Iterator[dict[str, Any]]) -> int:
-    """Print refused lines and the sum as answers come; return how many were refused."""
-    summary: dict[str, Any] = {}
-
-    def run(advance: Callable[[], None]) -> None:
-        shown = 0
-        for answer in answers:
-            if "summary" in answer:
-                summary.update(answer["summary"])
-                continue
-            advance()
-            if answer["status"] == "refused" and (shown := shown + 1) <= REFUSALS_SHOWN:
-                error = answer["error"]
-                name = f" {answer['id']!r}" if answer.get("id") else ""
-                print_error(f"{what} line {answer['line']}{name}: {error['message']}", error.get("field"))
-
-    counted(what, run)
-    if summary["lines"]:
-        names = ("stored", "unchanged", "deleted", "refused")
-        print_line(f"{what}: " + ", ".join(f"{summary[name]} {name}" for name in names if summary.get(name)))
-    return int(summary["refused"])

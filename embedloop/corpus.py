@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from embedloop.catalog import documents, index_versions
+from embedloop.catalog import documents, duplicates, index_versions
 from embedloop.catalog.database import Database
 from embedloop.errors import DeadlineExceeded, InvalidInput, NotFound
 from embedloop.index import MilvusIndex
@@ -36,12 +36,19 @@ def content_hash(title: str, text: str, metadata: Mapping[str, Any]) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def put_documents(database: Database, corpus: str, batch: Sequence[NewDocument]) -> list[Written]:
+def put_documents(
+    database: Database,
+    corpus: str,
+    batch: Sequence[NewDocument],
+    near_duplicate_keys: Mapping[str, Sequence[str]] | None = None,
+) -> list[Written]:
     """Stores documents with their change rows in one transaction; returning means acknowledged.
 
-    Of several documents with one id in the batch the last one wins, each in its turn.
+    Of several documents with one id in the batch the last one wins, each in its turn. Keys of near duplicates
+    are given by id, where the policy looks for them.
     """
     with database.write() as connection:
+        duplicates.replace(connection, corpus, near_duplicate_keys or {})
         known = documents.hashes(connection, corpus, [d.document_id for d in batch])
         written = []
         for document in batch:
@@ -65,6 +72,7 @@ def delete_document(database: Database, corpus: str, document_id: str) -> Writte
     with database.write() as connection:
         if document_id not in documents.hashes(connection, corpus, [document_id]):
             raise NotFound(f"corpus {corpus!r} has no document {document_id!r}", field="document_id")
+        duplicates.forget(connection, corpus, document_id)
         seq = documents.append_change(connection, corpus, document_id, Op.DELETE, "")
         documents.bury(connection, corpus, document_id, seq)
     return Written(document_id, seq, seq, True)

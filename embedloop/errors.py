@@ -40,6 +40,28 @@ class TooLarge(EmbedloopError):
     code = "too_large"
 
 
+class DocumentRejected(EmbedloopError):
+    """The corpus' policy keeps such documents out: an error page, filler, garbled text, another language.
+
+    Attributes:
+        reason: Stable name of the rule that it failed.
+        detail: The numbers behind it.
+    """
+
+    code = "document_rejected"
+
+    def __init__(self, message: str, *, reason: str = "", detail: str = ""):
+        super().__init__(message, field="text")
+        self.reason = reason
+        self.detail = detail
+
+
+class NearDuplicate(EmbedloopError):
+    """The corpus' policy keeps near duplicates out; the message names the document that is there already."""
+
+    code = "near_duplicate"
+
+
 class NotFound(EmbedloopError):
     """The thing named does not exist, or the caller may not know that it does."""
 

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 DEFAULT_BASE_MODEL = "all-MiniLM-L6-v2"
 
 IndexType = Literal["HNSW", "HNSW_SQ", "FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_RABITQ", "DISKANN", "AUTOINDEX"]
+LanguageCode = Annotated[str, Field(pattern="^[a-z]{2,3}$")]
+Redaction = Literal["off", "placeholder", "mask", "pseudonym"]
 GateMetric = Literal["ndcg@10", "recall@10", "precision@5", "mrr@10", "hit@1", "hit@5"]
 Loss = Literal["mnrl", "cached_mnrl", "triplet", "contrastive", "cosent"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -21,8 +23,13 @@ class Frozen(BaseModel):
 
 
 class Chunking(Frozen):
-    """How a document becomes passages; tokens are those of the model's own tokenizer."""
+    """How a document becomes passages; tokens are those of the model's own tokenizer.
 
+    A passage ends at a paragraph, sentence or word end, the highest that fits; `by: markdown` puts headings,
+    lists, tables and code blocks above these.
+    """
+
+    by: Literal["text", "markdown"] = "text"
     max_tokens: Annotated[int, Field(ge=16, le=8192)] = 192
     overlap_tokens: Annotated[int, Field(ge=0, le=1024)] = 0
 
@@ -33,6 +40,24 @@ class Chunking(Frozen):
                 f"overlap_tokens must be below max_tokens ({self.max_tokens}), got {self.overlap_tokens}"
             )
         return self
+
+
+class Cleaning(Frozen):
+    """What happens to documents on their way in.
+
+    `markup` cleans HTML, mail and Markdown and stores plain text as it was sent; `all` cleans plain text too;
+    `off` stores every text as it was sent, whatever its `content_type`. What is not worth keeping (an error
+    page, filler, garbled text, fewer than `min_words` words, a language that is not among `languages`) is
+    refused, or stored and only told. A near duplicate shares at least `similarity` of its runs of three words
+    with a live document of another id; an update is never refused as one.
+    """
+
+    documents: Literal["off", "markup", "all"] = "markup"
+    rejects: Literal["tell", "refuse"] = "refuse"
+    near_duplicates: Literal["off", "tell", "refuse"] = "off"
+    similarity: Annotated[float, Field(ge=0.5, le=1)] = 0.9
+    languages: Annotated[tuple[LanguageCode, ...], Field(max_length=100)] = ()
+    min_words: Annotated[int, Field(ge=0, le=1000)] = 3
 
 
 class IndexSettings(Frozen):
@@ -164,12 +189,20 @@ class Boost(Frozen):
 
 
 class Policy(Frozen):
-    """Everything that a corpus lets its owner decide."""
+    """Everything that a corpus lets its owner decide.
+
+    `redaction` is what becomes of personal data in documents; queries in the log and training text never hold
+    it. With `redact_names`, names of persons are redacted in documents and training text, where Presidio is
+    installed.
+    """
 
     base_model: Annotated[str, Field(min_length=1, max_length=1024)] = DEFAULT_BASE_MODEL
     query_prompt: Annotated[str, Field(max_length=512)] = ""
     passage_prompt: Annotated[str, Field(max_length=512)] = ""
     chunking: Chunking = Chunking()
+    cleaning: Cleaning = Cleaning()
+    redaction: Redaction = "off"
+    redact_names: bool = False
     index: IndexSettings = IndexSettings()
     votes: Votes = Votes()
     splits: Splits = Splits()

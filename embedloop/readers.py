@@ -1,6 +1,7 @@
-"""What `embedloop ingest PATH` reads: BEIR folders, JSONL, CSV, and folders of text, Markdown and HTML.
+"""What `embedloop ingest PATH` reads: BEIR folders, JSONL, CSV, and folders of text, Markdown, HTML and mail.
 
-Everything is read lazily, one document at a time; only the queries of a BEIR folder are held in memory.
+Everything is read lazily, one document at a time; only the queries of a BEIR folder are held in memory. Files
+are sent as they are, with their content type: the service cleans them as the policy of the corpus says.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email import message_from_bytes
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TextIO, TypedDict
 
 from embedloop.errors import InvalidInput, NotFound
-from embedloop.text.html import text_from_html
+from embedloop.text.cleaned import ContentType
 
 SPLIT_OF_FILE = {"train": "train", "dev": "dev", "test": "golden", "golden": "golden"}
 _METADATA_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_HEADING = re.compile(r"^#[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
 _MAX_GRADE = 3
 _MAX_CSV_CELL = 16_000_000  # csv's own limit, 131,072 characters, is below a long document
 
@@ -32,6 +33,7 @@ class DocumentLine(TypedDict):
     title: NotRequired[str]
     text: NotRequired[str]
     metadata: NotRequired[dict[str, Any]]
+    content_type: NotRequired[str]
     op: NotRequired[Literal["delete"]]
 
 
@@ -49,12 +51,11 @@ def read_documents(path: Path) -> Iterator[DocumentLine]:
 
     Args:
         path: A BEIR folder (with `corpus.jsonl` or `corpus.jsonl.gz`), a `.jsonl`, `.jsonl.gz` or `.csv`
-            file, a `.txt`, `.md` or `.html` file, or a folder of these last three.
+            file, a `.txt`, `.md`, `.html` or `.eml` file, or a folder of these last four.
 
     Raises:
         NotFound: Nothing is at the path.
         InvalidInput: The kind of file is unknown, or a line is wrong; the message names file and line.
-        MissingExtra: HTML is to be read and trafilatura is not installed.
     """
     if path.is_dir():
         corpus = _jsonl_in(path, "corpus")
@@ -65,9 +66,9 @@ def read_documents(path: Path) -> Iterator[DocumentLine]:
         return _jsonl_documents(path)
     if path.suffix.lower() == ".csv":
         return _csv_documents(path)
-    if path.suffix.lower() in _PARSERS:
+    if path.suffix.lower() in _CONTENT_TYPES:
         return iter([_file_document(path, path.name)])
-    kinds = ".jsonl, .jsonl.gz, .csv, .txt, .md, .html or a folder"
+    kinds = ".jsonl, .jsonl.gz, .csv, .txt, .md, .html, .eml or a folder"
     raise InvalidInput(f"path must be {kinds}, got {path}", field="path")
 
 
@@ -135,12 +136,24 @@ def _jsonl_documents(file: Path) -> Iterator[DocumentLine]:
         if not isinstance(metadata, dict):
             found = type(metadata).__name__
             raise InvalidInput(f"{where}: metadata must be an object, got {found}", field="metadata")
-        yield {
+        document: DocumentLine = {
             "id": document_id,
             "title": _string(line, "title", where),
             "text": _string(line, "text", where),
             "metadata": {key: value for key, value in metadata.items() if value is not None},
         }
+        if line.get("content_type") is not None:
+            document["content_type"] = _content_type(line, where)
+        yield document
+
+
+def _content_type(line: dict[str, Any], where: str) -> str:
+    value = line["content_type"]
+    known = [kind.value for kind in ContentType]
+    if value not in known:
+        message = f"{where}: content_type must be one of {', '.join(known)}, got {value!r:.80}"
+        raise InvalidInput(message, field="content_type")
+    return str(value)
 
 
 def _id(line: dict[str, Any], where: str) -> str:
@@ -201,29 +214,45 @@ def _folder_documents(folder: Path) -> Iterator[DocumentLine]:
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder)
         hidden = any(part.startswith(".") for part in name.parts)
-        if file.suffix.lower() in _PARSERS and file.is_file() and not hidden:
+        if file.suffix.lower() in _CONTENT_TYPES and file.is_file() and not hidden:
             found = True
             yield _file_document(file, name.as_posix())
     if not found:
-        raise InvalidInput(f"{folder} must hold corpus.jsonl, or .txt, .md or .html files", field="path")
+        raise InvalidInput(f"{folder} must hold corpus.jsonl, or .txt, .md, .html or .eml files", field="path")
 
 
 def _file_document(file: Path, document_id: str) -> DocumentLine:
+    kind = _CONTENT_TYPES[file.suffix.lower()]
+    text = _mail(file) if kind is ContentType.MAIL else _whole(file)
+    if kind is ContentType.TEXT:
+        return {"id": document_id, "title": file.stem, "text": text, "metadata": {}}
+    # Their titles are inside.
+    return {"id": document_id, "text": text, "metadata": {}, "content_type": kind.value}
+
+
+def _whole(file: Path) -> str:
     with _opened(file) as stream:
-        title, text = _PARSERS[file.suffix.lower()](stream.read())
-    return {"id": document_id, "title": title or file.stem, "text": text, "metadata": {}}
+        return stream.read()
 
 
-def _title_and_text_of_markdown(source: str) -> tuple[str, str]:
-    heading = _HEADING.search(source)
-    return (heading[1] if heading else ""), source
+def _mail(file: Path) -> str:
+    """A mail as ASCII: bodies in another charset than UTF-8 are encoded anew, as JSON could not hold them."""
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be read: {error}", field="path") from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return message_from_bytes(data).as_string()
 
 
-_PARSERS: dict[str, Callable[[str], tuple[str, str]]] = {
-    ".txt": lambda source: ("", source),
-    ".md": _title_and_text_of_markdown,
-    ".html": text_from_html,
-    ".htm": text_from_html,
+_CONTENT_TYPES = {
+    ".txt": ContentType.TEXT,
+    ".md": ContentType.MARKDOWN,
+    ".html": ContentType.HTML,
+    ".htm": ContentType.HTML,
+    ".eml": ContentType.MAIL,
 }
 
 

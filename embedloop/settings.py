@@ -31,6 +31,7 @@ class Settings(BaseSettings):
     encoder_threads: Annotated[int, Field(ge=1, le=256)] = 2
     embed_threads: Annotated[int, Field(ge=1, le=256)] = 2
     embed_niceness: Annotated[int, Field(ge=0, le=19)] = 10
+    names_model: str = "en_core_web_sm"
     encode_batch_size: Annotated[int, Field(ge=1, le=1024)] = 32
 
     max_batch: Annotated[int, Field(ge=1, le=1024)] = 32

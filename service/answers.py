@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection
 
 from embedloop.catalog import corpora, documents, index_versions
+from embedloop.duplicates import Duplicate
+from embedloop.ingestion import Account
 from embedloop.records import Corpus, Document, IndexVersion, Job, ModelVersion
 
 
@@ -29,6 +32,25 @@ def document_out(document: Document) -> dict[str, Any]:
         "metadata": dict(document.metadata),
         "rev": document.rev,
     }
+
+
+def account_out(account: Account, duplicate: Duplicate | None) -> dict[str, Any]:
+    """What was done to a document on its way in; empty where it was stored as it was sent."""
+    told: dict[str, Any] = {}
+    if account.language is not None:
+        told["language"] = account.language
+    if account.removed:
+        told["removed"] = [asdict(one) for one in account.removed]
+    if account.redacted:
+        told["redacted"] = dict(account.redacted)
+    if account.rejection is not None:
+        told["rejection"] = asdict(account.rejection)
+    if duplicate is not None:
+        told["duplicate_of"] = {
+            "document_id": duplicate.document_id,
+            "similarity": round(duplicate.similarity, 3),
+        }
+    return {"cleaning": told} if told else {}
 
 
 def job_out(job: Job) -> dict[str, Any]:

@@ -113,6 +113,41 @@ class DocumentOut(Out):
     model_config = _example(DOCUMENT)
 
 
+class RemovalOut(Out):
+    """What one rule of cleaning took out."""
+
+    rule: str
+    items: Annotated[int, Field(ge=1, description="Pieces.")]
+    chars: Annotated[int, Field(ge=1, description="Characters.")]
+    example: Annotated[str, Field(description="The beginning of the first piece.")]
+
+
+class RejectionOut(Out):
+    """Why a document is not worth keeping, where the policy only tells."""
+
+    code: str
+    detail: str
+
+
+class DuplicateOut(Out):
+    """The live document that one repeats."""
+
+    document_id: str
+    similarity: Annotated[float, Field(ge=0, le=1, description="Share of runs of three words in common.")]
+
+
+class CleaningOut(Out):
+    """What was done to a document on its way in, and what was found; what does not apply is left out."""
+
+    language: Annotated[str | SkipJsonSchema[None], Field(description="ISO 639-1.")] = Absent
+    removed: list[RemovalOut] | SkipJsonSchema[None] = Absent
+    redacted: Annotated[
+        dict[str, int] | SkipJsonSchema[None], Field(description="Pieces of personal data by type.")
+    ] = Absent
+    rejection: RejectionOut | SkipJsonSchema[None] = Absent
+    duplicate_of: DuplicateOut | SkipJsonSchema[None] = Absent
+
+
 class WrittenOut(Out):
     """An acknowledged write: it is never lost."""
 
@@ -121,6 +156,7 @@ class WrittenOut(Out):
     seq: Annotated[int, Field(description="The change itself, a place in the log of all changes.")]
     changed: Annotated[bool, Field(description="False when exactly this content was there already.")]
     applied: Annotated[bool, Field(description="True once searches see it; told only for `wait=applied`.")]
+    cleaning: CleaningOut | SkipJsonSchema[None] = Absent
 
     model_config = _example(WRITTEN)
 
@@ -131,8 +167,9 @@ class DocumentAnswer(Out):
     line: Annotated[int, Field(ge=1)]
     status: Literal["stored", "unchanged", "deleted", "refused"]
     id: str | SkipJsonSchema[None] = Absent
-    seq: int | SkipJsonSchema[None] = Absent
+    seq: Annotated[int | SkipJsonSchema[None], Field(description="Left out in a dry run.")] = Absent
     error: LineError | SkipJsonSchema[None] = Absent
+    cleaning: CleaningOut | SkipJsonSchema[None] = Absent
 
 
 class DocumentTotals(Out):
@@ -145,6 +182,7 @@ class DocumentTotals(Out):
     refused: int
     last_seq: int | None
     applied: bool
+    dry_run: Annotated[bool, Field(description="True where nothing was stored.")]
 
 
 class DocumentSummary(Out):

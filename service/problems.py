@@ -40,6 +40,8 @@ STATUS: Mapping[type[EmbedloopError], int] = {
     errors.TrainingFailed: 409,
     errors.JobCancelled: 409,
     errors.LeaseLost: 409,
+    errors.DocumentRejected: 409,
+    errors.NearDuplicate: 409,
     errors.TooLarge: 413,
     errors.QueueFull: 429,
     errors.NotReady: 503,

@@ -20,6 +20,7 @@ from pydantic_core import CoreSchema
 from embedloop.filters import Filter
 from embedloop.policy import Chunking, Policy
 from embedloop.records import JobKind, Signal, Split
+from embedloop.text.cleaned import ContentType
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 ID_PATTERN = r"^[!-~]{1,128}$"
@@ -148,8 +149,15 @@ class DocumentIn(Body):
         }
     )
 
-    title: Annotated[str, Field(json_schema_extra={"maxLength": 2000, "pattern": _TEXT})] | None = None
+    title: Annotated[
+        Annotated[str, Field(json_schema_extra={"maxLength": 2000, "pattern": _TEXT})] | None,
+        Field(description="Left out, it is taken from the page's heading or the mail's subject."),
+    ] = None
     text: Annotated[str, Field(json_schema_extra={"pattern": _TEXT})] | None = None
+    content_type: Annotated[
+        ContentType,
+        Field(description="How `text` is written; `policy.cleaning` says what is made of it."),
+    ] = ContentType.TEXT
     metadata: Annotated[
         Annotated[dict[str, Any], Field(json_schema_extra=_METADATA)] | None,
         Field(description="Flat: texts, numbers, booleans, lists of texts."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.exc import IntegrityError
 
@@ -19,10 +19,15 @@ def require_corpus(service: Service, corpus: str) -> None:
         corpora.get(connection, corpus)
 
 
-def put(service: Service, corpus: str, batch: Sequence[NewDocument]) -> list[Written]:
+def put(
+    service: Service,
+    corpus: str,
+    batch: Sequence[NewDocument],
+    near_duplicate_keys: Mapping[str, Sequence[str]] | None = None,
+) -> list[Written]:
     """Stores documents in one transaction. Raises NotFound when there is no such corpus."""
     try:
-        written = put_documents(service.database, corpus, batch)
+        written = put_documents(service.database, corpus, batch, near_duplicate_keys)
     except IntegrityError as error:
         raise NotFound(f"there is no corpus {corpus!r}", field="corpus") from error
     if any(w.changed for w in written):

@@ -16,8 +16,9 @@ from embedloop.catalog.database import now
 from embedloop.errors import NotReady
 from embedloop.jobs import Advance, End, Lease, Outcome
 from embedloop.records import Corpus, IndexVersion, Job, JobState, Judgment, Split, TrainingPair, TrainingSet
+from embedloop.text.names import presidio_names
 from embedloop.text.normalise import query_key
-from embedloop.text.redact import redact
+from embedloop.text.redact import NameFinder, redact
 from training.judgments import aggregate
 from training.mining import MinedNegatives
 from training.pairs import build_pairs, check_leakage, write_training_set
@@ -48,7 +49,8 @@ def collect(parts: Parts, job: Job, lease: Lease) -> Outcome:
     texts = _texts(parts, corpus, serving, judged, mined.negatives)
     golden_keys = {query_key(j.query) for j in golden}
     own = build_pairs(judged, texts, mined.negatives)
-    pairs = [_redacted(pair) for pair in (*own, *_transferred(corpus, own, golden_keys))]
+    names = presidio_names(parts.settings.names_model) if corpus.policy.redact_names else None
+    pairs = [_redacted(pair, names) for pair in (*own, *_transferred(corpus, own, golden_keys))]
     check_leakage(pairs, golden_keys)
     frozen = _freeze(parts, corpus, pairs, mined)
     with parts.database.write() as connection:
@@ -83,13 +85,17 @@ def _texts(
     return first_passages(parts, corpus, serving, sorted(wanted))
 
 
-def _redacted(pair: TrainingPair) -> TrainingPair:
+def _redacted(pair: TrainingPair, names: NameFinder | None) -> TrainingPair:
     """Whatever the policy for documents, no personal data that the redactor knows gets into training."""
+
+    def cleared(text: str) -> str:
+        return redact(text, names=names).text
+
     return replace(
         pair,
-        anchor=redact(pair.anchor).text,
-        positive=redact(pair.positive).text,
-        negatives=tuple(redact(text).text for text in pair.negatives),
+        anchor=cleared(pair.anchor),
+        positive=cleared(pair.positive),
+        negatives=tuple(map(cleared, pair.negatives)),
     )
 
 

@@ -100,6 +100,15 @@ documents = Table(
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
+near_duplicate_keys = Table(
+    "near_duplicate_keys",
+    metadata,
+    Column("corpus", String(64), ForeignKey("corpora.name", ondelete="CASCADE"), primary_key=True),
+    Column("key", String(18), primary_key=True),
+    Column("document_id", DocumentId, primary_key=True),
+    Index("ix_near_duplicate_keys_corpus_document_id", "corpus", "document_id"),
+)
+
 training_sets = Table(
     "training_sets",
     metadata,

@@ -98,12 +98,17 @@ class AsyncClient:
     ready = _Method(calls.ready)
 
     async def bulk_documents(
-        self, corpus: str, documents: Iterable[Mapping[str, Any]], *, wait_applied: bool = False
+        self,
+        corpus: str,
+        documents: Iterable[Mapping[str, Any]],
+        *,
+        wait_applied: bool = False,
+        dry_run: bool = False,
     ) -> AsyncIterator[Json]:
         """See `Client.bulk_documents`."""
         answers = bulk.Answers()
-        for lines in bulk.batches(documents):
-            call = calls.documents_batch(corpus, lines, wait_applied=wait_applied)
+        for lines in bulk.batches(documents, dry_run=dry_run):
+            call = calls.documents_batch(corpus, lines, wait_applied=wait_applied, dry_run=dry_run)
             for line in answers.take(await self.send(call)):
                 yield line
         yield answers.summary()

@@ -102,21 +102,29 @@ class Client:
     ready = _Method(calls.ready)
 
     def bulk_documents(
-        self, corpus: str, documents: Iterable[Mapping[str, Any]], *, wait_applied: bool = False
+        self,
+        corpus: str,
+        documents: Iterable[Mapping[str, Any]],
+        *,
+        wait_applied: bool = False,
+        dry_run: bool = False,
     ) -> Iterator[Json]:
         """Store or delete many documents, taken from the iterable as they are sent.
 
         Args:
             corpus: Where to.
-            documents: `{id, title?, text, metadata?}` or `{id, op: "delete"}`.
+            documents: `{id, title?, text, metadata?, content_type?}` or `{id, op: "delete"}`.
             wait_applied: Each request returns when searches can find what it stored.
+            dry_run: Answer what would happen, and store nothing.
 
         Yields:
-            `{line, id, status, seq?, error?}` for each, numbered from 1, and `{summary: {...}}` at the end.
+            `{line, id, status, seq?, error?, cleaning?}` for each, numbered from 1, and `{summary: {...}}` at
+            the end.
         """
         answers = bulk.Answers()
-        for lines in bulk.batches(documents):
-            yield from answers.take(self.send(calls.documents_batch(corpus, lines, wait_applied=wait_applied)))
+        for lines in bulk.batches(documents, dry_run=dry_run):
+            call = calls.documents_batch(corpus, lines, wait_applied=wait_applied, dry_run=dry_run)
+            yield from answers.take(self.send(call))
         yield answers.summary()
 
     def bulk_judgments(self, corpus: str, judgments: Iterable[Mapping[str, Any]]) -> Iterator[Json]:

@@ -11,6 +11,8 @@ from embedloop.client.results import Json, Readiness, SearchResult
 from embedloop.client.wire import Call, encoded, failure, segment
 
 WAIT_APPLIED_SECONDS = 60.0
+# One request of a dry run holds thousands of documents, all cleaned before the answer ends.
+DRY_RUN_SECONDS = 600.0
 EVENT_SILENCE_SECONDS = 60.0
 _JSON = {"Content-Type": "application/json"}
 _NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -55,10 +57,14 @@ def put_document(
     text: str = "",
     title: str = "",
     metadata: Mapping[str, Any] | None = None,
+    content_type: str | None = None,
     wait_applied: bool = False,
 ) -> Call[Json]:
-    """Store one document; `wait_applied` returns when searches can find it."""
-    body = {"title": title, "text": text, "metadata": metadata or {}}
+    """Store one document; `wait_applied` returns when searches can find it.
+
+    `content_type` is how the text is written: `text/html`, `message/rfc822`, `text/markdown` or `text/plain`.
+    """
+    body = {"title": title, "text": text, "metadata": metadata or {}} | _given(content_type=content_type)
     return Call(
         "PUT",
         _document(corpus, document_id),
@@ -87,17 +93,19 @@ def delete_document(corpus: str, document_id: str, *, wait_applied: bool = False
     )
 
 
-def documents_batch(corpus: str, lines: bytes, *, wait_applied: bool) -> Call[list[Json]]:
+def documents_batch(
+    corpus: str, lines: bytes, *, wait_applied: bool, dry_run: bool = False
+) -> Call[list[Json]]:
     """Send NDJSON documents; the answer's lines, of which the last is the summary."""
     return Call(
         "POST",
         f"{_corpus(corpus)}/documents:bulk",
         _ndjson,
-        query=_waiting(wait_applied),
+        query=_waiting(wait_applied) | ({"dry_run": "true"} if dry_run else {}),
         body=lines,
         headers=_NDJSON,
         repeatable=True,
-        extra_seconds=WAIT_APPLIED_SECONDS * wait_applied,
+        extra_seconds=WAIT_APPLIED_SECONDS * wait_applied + DRY_RUN_SECONDS * dry_run,
     )
 
 

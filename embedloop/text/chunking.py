@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from semantic_text_splitter import TextSplitter
+from semantic_text_splitter import MarkdownSplitter, TextSplitter
 from tokenizers import Tokenizer
 
 from embedloop.errors import ModelRefused
@@ -29,6 +29,9 @@ class Chunk:
 class Chunker:
     """Splits at paragraph, sentence or word ends, the highest that fits (semantic-text-splitter).
 
+    With `chunking.by` "markdown", a chunk ends at a heading, list item or block before it ends within a
+    paragraph.
+
     The budget of a text is `chunking.max_tokens`, but never more than what the model has left beside the
     title and its special tokens, and never less than 16 tokens.
     """
@@ -39,7 +42,7 @@ class Chunker:
         self._tokenizer = tokenizer
         self._chunking = chunking
         self._room = model_max_tokens - tokenizer.num_special_tokens_to_add(False)
-        self._splitters: dict[int, TextSplitter] = {}
+        self._splitters: dict[int, TextSplitter | MarkdownSplitter] = {}
 
     @classmethod
     def from_tokenizer_file(cls, path: Path, chunking: Chunking, model_max_tokens: int) -> Chunker:
@@ -87,11 +90,12 @@ class Chunker:
         # Steps keep the number of splitters small: each holds a copy of the vocabulary.
         return max(MIN_BUDGET, room // _BUDGET_STEP * _BUDGET_STEP)
 
-    def _splitter(self, budget: int) -> TextSplitter:
+    def _splitter(self, budget: int) -> TextSplitter | MarkdownSplitter:
         splitter = self._splitters.get(budget)
         if splitter is None:
             overlap = min(self._chunking.overlap_tokens, budget // 2)
-            splitter = TextSplitter.from_huggingface_tokenizer(self._tokenizer, budget, overlap)
+            kind = MarkdownSplitter if self._chunking.by == "markdown" else TextSplitter
+            splitter = kind.from_huggingface_tokenizer(self._tokenizer, budget, overlap)
             self._splitters[budget] = splitter
         return splitter
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -13,9 +14,11 @@ from starlette.concurrency import run_in_threadpool
 
 from embedloop.catalog import corpora
 from embedloop.corpus import Written
-from embedloop.errors import EmbedloopError, InvalidInput, NotFound
+from embedloop.errors import DocumentRejected, EmbedloopError, InvalidInput, NotFound
 from embedloop.feedback import ImportedJudgment, import_judgments
-from embedloop.records import NewDocument
+from embedloop.ingestion import Prepared
+from service.answers import account_out
+from service.ingesting import Outcome, Upload
 from service.ndjson import Line, NdjsonAnswer
 from service.openapi import line_body, lines, refusals
 from service.outputs import DocumentAnswer, DocumentSummary, JudgmentAnswer, JudgmentSummary
@@ -23,9 +26,9 @@ from service.problems import invalid_input
 from service.routing import Running, StreamedRoute, Writer, keyed_router
 from service.schemas import DocumentIn, DocumentLine, JudgmentIn
 from service.state import Service
-from service.validation import checked_document, checked_document_id
+from service.validation import checked_document_id
 from service.waiting import until_applied
-from service.writing import delete, put, require_corpus
+from service.writing import require_corpus
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +75,7 @@ Answer = dict[str, Any]
                     "refused": 1,
                     "last_seq": 17,
                     "applied": False,
+                    "dry_run": False,
                 }
             },
         ],
@@ -86,21 +90,22 @@ async def put_documents(
     wait: Annotated[
         Literal["applied"] | None, Query(description="`applied`: end when searches see the last write.")
     ] = None,
+    dry_run: Annotated[bool, Query(description="Answer what would happen, and store nothing.")] = False,
 ) -> Response:
     """Stores or deletes documents line by line; each line is answered by its number.
 
     A line that is refused changes nothing, and the others go on. `wait=applied` holds the summary back until
-    searches see the last write.
+    searches see the last write. `cleaning` tells what was done to a document on its way in.
     """
     caller.require_corpus(corpus)
-    await run_in_threadpool(require_corpus, service, corpus)
-    upload = _Documents(service, corpus)
+    upload = _Documents(await run_in_threadpool(partial(Upload, service, corpus, dry_run=dry_run)), dry_run)
 
     async def handle(lines: Sequence[Line]) -> list[Answer]:
         return await run_in_threadpool(upload.store, lines)
 
     async def summarise() -> Answer:
-        return upload.summary(applied=wait is not None and await _applied(service, corpus, upload.last))
+        waited = wait is not None and not dry_run
+        return upload.summary(applied=waited and await _applied(service, corpus, upload.last))
 
     return NdjsonAnswer(request, handle, summarise, max_line_bytes=4 * service.settings.max_document_chars)
 
@@ -145,18 +150,18 @@ async def put_judgments(
 
 
 class _Documents:
-    """One upload: what was counted so far, and its last write."""
+    """One upload line by line: what was counted so far, and its last write."""
 
-    def __init__(self, service: Service, corpus: str):
-        self._service = service
-        self._corpus = corpus
+    def __init__(self, upload: Upload, dry_run: bool):
+        self._upload = upload
+        self._dry_run = dry_run
         self._counts: Counter[str] = Counter(lines=0, stored=0, unchanged=0, deleted=0, refused=0)
         self.last: Written | None = None
 
     def store(self, lines: Sequence[Line]) -> list[Answer]:
         """Stores a chunk in the order of its lines: neighbouring puts together, each delete alone."""
         answers: dict[int, Answer] = {}
-        puts: list[tuple[Line, NewDocument]] = []
+        puts: list[tuple[Line, Prepared]] = []
         for line in lines:
             try:
                 if line.error is not None or line.value is None:
@@ -166,9 +171,12 @@ class _Documents:
                     self._put(puts, answers)
                     self._delete(line, line.value, answers)
                 elif op == "upsert":
-                    puts.append((line, self._document(line.value)))
+                    puts.append((line, self._prepared(line.value)))
                 else:
                     raise InvalidInput(f"op must be 'upsert' or 'delete', got {op!r:.80}", field="op")
+            except DocumentRejected as error:
+                rejection = {"code": error.reason, "detail": error.detail}
+                answers[line.number] = line.refused(error) | {"cleaning": {"rejection": rejection}}
             except EmbedloopError as error:
                 answers[line.number] = line.refused(error)
         self._put(puts, answers)
@@ -177,52 +185,51 @@ class _Documents:
         return ordered
 
     def summary(self, *, applied: bool) -> Answer:
-        return dict(self._counts) | {"last_seq": self.last.seq if self.last else None, "applied": applied}
+        last = self.last.seq if self.last else None
+        return dict(self._counts) | {"last_seq": last, "applied": applied, "dry_run": self._dry_run}
 
-    def _document(self, value: Mapping[str, Any]) -> NewDocument:
+    def _prepared(self, value: Mapping[str, Any]) -> Prepared:
         document_id = checked_document_id(value.get("id"), "id")
         body = _validated(DocumentIn, {k: v for k, v in value.items() if k not in ("id", "op")})
-        return checked_document(
-            document_id,
-            body.title or "",
-            body.text or "",
-            body.metadata or {},
-            max_chars=self._service.settings.max_document_chars,
-        )
+        return self._upload.prepared(document_id, body)
 
-    def _put(self, puts: list[tuple[Line, NewDocument]], answers: dict[int, Answer]) -> None:
+    def _put(self, puts: list[tuple[Line, Prepared]], answers: dict[int, Answer]) -> None:
         if not puts:
             return
         try:
-            written = put(self._service, self._corpus, [document for _, document in puts])
+            outcomes = self._upload.put([prepared for _, prepared in puts])
         except EmbedloopError as error:
             answers.update({line.number: line.refused(error) for line, _ in puts})
         else:
-            for (line, _), one in zip(puts, written, strict=True):
-                self._note(one)
-                status = "stored" if one.changed else "unchanged"
-                answers[line.number] = _stored(line, one, status)
+            for (line, _), outcome in zip(puts, outcomes, strict=True):
+                answers[line.number] = self._answer(line, outcome)
         puts.clear()
+
+    def _answer(self, line: Line, outcome: Outcome) -> Answer:
+        told = account_out(outcome.account, outcome.duplicate)
+        if outcome.error is not None:
+            return line.refused(outcome.error) | told
+        status = "stored" if outcome.changed else "unchanged"
+        return self._done(line, outcome.document_id, status, outcome.written) | told
 
     def _delete(self, line: Line, value: Mapping[str, Any], answers: dict[int, Answer]) -> None:
         for unknown in sorted(set(value) - {"id", "op"}):
             raise InvalidInput(f"a delete takes an id alone, got {unknown!r:.80}", field=unknown)
         document_id = checked_document_id(value.get("id"), "id")
         try:
-            written = delete(self._service, self._corpus, document_id)
+            written = self._upload.delete(document_id)
         except NotFound as error:
             error.field = "id"
             raise
-        self._note(written)
-        answers[line.number] = _stored(line, written, "deleted")
+        answers[line.number] = self._done(line, document_id, "deleted", written)
 
-    def _note(self, written: Written) -> None:
+    def _done(self, line: Line, document_id: str, status: str, written: Written | None) -> Answer:
+        told = {"line": line.number, "id": document_id, "status": status}
+        if written is None:
+            return told
         if self.last is None or written.seq >= self.last.seq:
             self.last = written
-
-
-def _stored(line: Line, written: Written, status: str) -> Answer:
-    return {"line": line.number, "id": written.document_id, "status": status, "seq": written.seq}
+        return told | {"seq": written.seq}
 
 
 def _store_judgments(service: Service, corpus: str, lines: Sequence[Line]) -> list[Answer]:

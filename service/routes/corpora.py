@@ -11,18 +11,20 @@ from pydantic import ValidationError
 from embedloop import jobs
 from embedloop.catalog import corpora, index_versions
 from embedloop.catalog import jobs as job_rows
-from embedloop.errors import Conflict, Forbidden, ModelRefused
+from embedloop.errors import Conflict, Forbidden, MissingExtra, ModelRefused
 from embedloop.policy import Policy
 from embedloop.promotion import alias_of
 from embedloop.queue import deliver
 from embedloop.records import JobKind, JobState
 from embedloop.registry import resolve_base
+from embedloop.text.names import presidio_names
 from service.answers import corpus_out
 from service.openapi import answers, refusals
 from service.outputs import CorpusCreated, CorpusList, CorpusOut
 from service.problems import invalid_input
 from service.routing import Admin, Reader, Running, keyed_router
 from service.schemas import CorpusIn, PolicyPatch
+from service.state import Service
 
 router: APIRouter = keyed_router("corpora")
 
@@ -46,6 +48,7 @@ def create_corpus(body: CorpusIn, caller: Admin, service: Running) -> dict[str, 
     policy = _policy(raw)
     _check_base(policy, "policy.base_model" if body.base_model is None else "base_model")
     service.index.require(policy.index)
+    _check_names(policy, service)
     with service.database.write() as connection:
         corpora.add(connection, body.name, policy)
         job, letters = jobs.submit(connection, JobKind.REINDEX, body.name, {"initial": True})
@@ -93,6 +96,8 @@ def change_policy(corpus: str, body: PolicyPatch, caller: Admin, service: Runnin
         _check_base(after, "policy.base_model")
     if after.index != before.index:
         service.index.require(after.index)
+    if after.redact_names != before.redact_names:
+        _check_names(after, service)
     with service.database.write() as connection:
         present = corpora.get(connection, corpus, lock=True).policy
         corpora.set_policy(connection, corpus, _merged(present, body.policy))
@@ -152,3 +157,12 @@ def _check_base(policy: Policy, field: str) -> None:
     except ModelRefused as error:
         error.field = field
         raise
+
+
+def _check_names(policy: Policy, service: Service) -> None:
+    if policy.redact_names:
+        try:
+            presidio_names(service.settings.names_model)
+        except MissingExtra as error:
+            error.field = "policy.redact_names"
+            raise

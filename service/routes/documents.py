@@ -9,15 +9,16 @@ from fastapi import APIRouter, Query
 from starlette.concurrency import run_in_threadpool
 
 from embedloop.corpus import Written, get_document
-from service.answers import document_out
+from service.answers import account_out, document_out
+from service.ingesting import Outcome, Upload
 from service.openapi import answers, refusals
 from service.outputs import DocumentOut, WrittenOut
 from service.routing import Reader, Running, Writer, keyed_router
 from service.schemas import DocumentIn
 from service.state import Service
-from service.validation import checked_document, checked_document_id
+from service.validation import checked_document_id
 from service.waiting import until_applied
-from service.writing import delete, put, require_corpus
+from service.writing import delete, require_corpus
 
 router: APIRouter = keyed_router("documents")
 
@@ -37,17 +38,21 @@ async def put_document(
     service: Running,
     wait: Wait = None,
 ) -> dict[str, Any]:
-    """Stores a document; answering means that it is never lost. `wait=applied`: and that searches find it."""
+    """Stores a document; answering means that it is never lost. `wait=applied`: and that searches find it.
+
+    HTML, mail and Markdown are cleaned as the corpus' policy says; `cleaning` tells what was done.
+    """
     caller.require_corpus(corpus)
-    document = checked_document(
-        checked_document_id(document_id),
-        body.title or "",
-        body.text or "",
-        body.metadata or {},
-        max_chars=service.settings.max_document_chars,
-    )
-    written = await run_in_threadpool(put, service, corpus, [document])
-    return await _told(service, corpus, written[0], wait)
+    outcome = await run_in_threadpool(_put, service, corpus, checked_document_id(document_id), body)
+    if outcome.error is not None:
+        raise outcome.error
+    return await _told(service, corpus, outcome.written, wait) | account_out(outcome.account, outcome.duplicate)
+
+
+def _put(service: Service, corpus: str, document_id: str, body: DocumentIn) -> Outcome:
+    upload = Upload(service, corpus)
+    [outcome] = upload.put([upload.prepared(document_id, body)])
+    return outcome
 
 
 @router.get(
@@ -87,7 +92,9 @@ async def delete_document(
     return await _told(service, corpus, written, wait)
 
 
-async def _told(service: Service, corpus: str, written: Written, wait: Wait) -> dict[str, Any]:
+async def _told(service: Service, corpus: str, written: Written | None, wait: Wait) -> dict[str, Any]:
+    if written is None:
+        raise ValueError("a write outside of a dry run has a place in the log")
     if wait is not None:
         await until_applied(service, corpus, [written])
     return asdict(written) | {"applied": wait is not None}

@@ -1,6 +1,9 @@
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -105,3 +108,32 @@ def test_missing_tokenizer_file_is_refused_by_name(tmp_path: Path) -> None:
 )
 def test_embedding_text_leaves_blank_parts_out(title: str, text: str, expected: str) -> None:
     assert embedding_text(title, text) == expected
+
+
+MARKDOWN = "\n\n".join(f"## Part {part}\n\n{words(12)}\n\n* first {part}\n* second {part}" for part in range(6))
+
+
+def by_markdown(path: Path, *, max_tokens: int = 40) -> Chunker:
+    return Chunker.from_tokenizer_file(path, Chunking(by="markdown", max_tokens=max_tokens), 64)
+
+
+def test_markdown_is_cut_at_headings(tokenizer_file: Path) -> None:
+    chunks = by_markdown(tokenizer_file).split("", MARKDOWN)
+    assert [chunk.text.split("\n")[0] for chunk in chunks] == [f"## Part {part}" for part in range(6)]
+
+
+def test_text_is_cut_as_before_where_nothing_else_is_asked_for(tokenizer_file: Path) -> None:
+    assert Chunking().by == "text"
+    assert chunker(tokenizer_file, max_tokens=40).split("", MARKDOWN) != by_markdown(tokenizer_file).split(
+        "", MARKDOWN
+    )
+
+
+@pytest.mark.parametrize("by", ["text", "markdown"])
+@given(text=st.text(alphabet="#*-` \n.ab😀é|>", max_size=400))
+def test_offsets_always_match_and_no_word_is_lost(by: Literal["text", "markdown"], text: str) -> None:
+    tokenizer = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    chunks = Chunker(tokenizer, Chunking(by=by, max_tokens=16), 64).split("", text)
+    assert all(text[chunk.start : chunk.end] == chunk.text for chunk in chunks)
+    assert "".join("".join(chunk.text.split()) for chunk in chunks) == "".join(text.split())
