@@ -6,13 +6,13 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from embedloop.errors import TrainingFailed
-from embedloop.records import Judgment, Split, TrainingPair
-from embedloop.text.normalise import query_key
+from embedloop.records import Judgment, LabelledText, Split, TrainingPair
+from embedloop.text.normalise import query_key, text_key
 
 log = logging.getLogger(__name__)
 
@@ -65,35 +65,61 @@ def _pair(
     key: str, document_id: str, group: Sequence[Judgment], texts: Mapping[str, str], negatives: Sequence[str]
 ) -> TrainingPair:
     first, positive = group[0], texts[document_id]
-    wrong = [texts[one] for one in negatives if one in texts and texts[one] != positive]
+    wrong: dict[str, str] = {}
+    if first.split is Split.TRAIN:
+        for one in negatives:
+            if one in texts and texts[one] != positive:
+                wrong.setdefault(texts[one], one)
     return TrainingPair(
         anchor=first.query,
         positive=positive,
-        negatives=tuple(dict.fromkeys(wrong)) if first.split is Split.TRAIN else (),
+        negatives=tuple(wrong),
         anchor_key=key,
         document_id=document_id,
         split=first.split,
         lineage=tuple(dict.fromkeys(source for one in group for source in _sources(one, key))),
+        negative_ids=tuple(wrong.values()),
     )
+
+
+def labelled_pairs(labelled: Sequence[LabelledText]) -> list[TrainingPair]:
+    """Makes one pair of each imported text that is relevant to its anchor, with those that are not as negatives.
+
+    Returns:
+        Pairs ordered by anchor key and text; `document_id` is `text:` and the key of the text.
+    """
+    wrong: dict[str, list[LabelledText]] = {}
+    for one in labelled:
+        if not one.relevant:
+            wrong.setdefault(query_key(one.anchor), []).append(one)
+    pairs = []
+    for one in labelled:
+        if not one.relevant:
+            continue
+        key = query_key(one.anchor)
+        negatives = wrong.get(key, []) if one.split is Split.TRAIN else []
+        pairs.append(
+            TrainingPair(
+                anchor=one.anchor,
+                positive=one.text,
+                negatives=tuple(negative.text for negative in negatives),
+                anchor_key=key,
+                document_id=text_id(one.text),
+                split=one.split,
+                lineage=tuple(dict.fromkeys((one.source, *(negative.source for negative in negatives)))),
+                negative_ids=tuple(text_id(negative.text) for negative in negatives),
+            )
+        )
+    return sorted(pairs, key=lambda pair: (pair.anchor_key, pair.document_id))
+
+
+def text_id(text: str) -> str:
+    """What a text that is no document goes by where a document has its id."""
+    return f"text:{text_key(text)}"
 
 
 def _sources(judgment: Judgment, key: str) -> Sequence[str]:
     return judgment.sources or (f"{judgment.source}:{key}:{judgment.document_id}",)
-
-
-def check_leakage(pairs: Sequence[TrainingPair], golden_queries: Collection[str]) -> None:
-    """Makes sure that nothing the gate or dev measures is trained on.
-
-    Raises:
-        TrainingFailed: An anchor is a golden query, or a query is in both train and dev.
-    """
-    golden = {query_key(query) for query in golden_queries}
-    splits: dict[str, Split] = {}
-    for pair in pairs:
-        if pair.split is Split.GOLDEN or pair.anchor_key in golden:
-            raise TrainingFailed(f"a golden query must never train a model, got {pair.anchor!r}")
-        if splits.setdefault(pair.anchor_key, pair.split) is not pair.split:
-            raise TrainingFailed(f"a query must be in train or in dev, got {pair.anchor!r} in both")
 
 
 def write_training_set(pairs: Sequence[TrainingPair], folder: Path) -> FrozenSet:
@@ -135,7 +161,8 @@ def read_training_set(path: Path) -> list[TrainingPair]:
         try:
             raw = json.loads(line)
             raw["split"] = Split(raw["split"])
-            raw["negatives"], raw["lineage"] = tuple(raw["negatives"]), tuple(raw["lineage"])
+            for name in ("negatives", "lineage", "negative_ids"):
+                raw[name] = tuple(raw.get(name, ()))
             pairs.append(TrainingPair(**raw))
         except (ValueError, KeyError, TypeError) as error:
             raise TrainingFailed(f"line {number} of {path} is not a training pair: {error}") from error
