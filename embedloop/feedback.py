@@ -211,7 +211,7 @@ def import_judgments(
         ]
         fixed = splits.fix(connection, corpus, seen)
         outcomes = [
-            removed.refusal(line.document_id) or _contradiction(line.split, fixed[key])
+            removed.refusal(line.document_id) or contradiction(line.split, fixed[key])
             for line, key in zip(redacted, keys, strict=True)
         ]
         stored = [
@@ -269,7 +269,8 @@ def count_training_pairs(database: Database, corpus: str) -> int:
     return len(pairs) + imported
 
 
-def _contradiction(wanted: Split | None, fixed: Split) -> Conflict | None:
+def contradiction(wanted: Split | None, fixed: Split) -> Conflict | None:
+    """Why a line that wants a split cannot have it; None when it can."""
     if wanted is None or wanted is fixed:
         return None
     return Conflict(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 
 from embedloop.records import TrainingPair
@@ -51,16 +51,15 @@ def pair_id(anchor_key: str, document_id: str) -> str:
     return hashlib.blake2b(named, digest_size=16).hexdigest()
 
 
-def sources_of(pair: TrainingPair, persons: Mapping[str, str]) -> Iterator[tuple[SourceKind, str]]:
+def sources_of(pair: TrainingPair, persons: Mapping[str, Sequence[str]]) -> Iterator[tuple[SourceKind, str]]:
     """Everything that a pair is made of, each once.
 
     Args:
         pair: With lineage and ids of its documents.
-        persons: Id of feedback -> mark of who gave it.
+        persons: Id of feedback -> marks of who gave it.
     """
     yield SourceKind.DOCUMENT, pair.document_id
     yield from ((SourceKind.NEGATIVE, one) for one in dict.fromkeys(pair.negative_ids))
     yield from ((kind_of(one), one) for one in dict.fromkeys(pair.lineage))
-    yield from (
-        (SourceKind.PERSON, mark) for mark in dict.fromkeys(persons[one] for one in pair.lineage if one in persons)
-    )
+    marks = (mark for one in pair.lineage for mark in persons.get(one, ()))
+    yield from ((SourceKind.PERSON, mark) for mark in dict.fromkeys(marks))

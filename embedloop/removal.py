@@ -7,12 +7,12 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from embedloop.catalog import forgetting, lineage, removals
 from embedloop.catalog import documents as documents_in_sql
+from embedloop.catalog import forgetting, lineage, removals
 from embedloop.catalog.database import Database, now
 from embedloop.corpus import content_hash
 from embedloop.errors import NotFound
@@ -126,7 +126,7 @@ def _removal(kind: str, corpus: str | None, subject: str) -> Removal:
     return Removal(f"rm-{digest}", kind, corpus, {}, moment, moment)
 
 
-def _in_parts(database: Database, values: Sequence[Any], work: Callable[[Connection, Sequence[Any]], int]) -> int:
+def _in_parts(database: Database, values: Sequence[T], work: Callable[[Connection, Sequence[T]], int]) -> int:
     done = 0
     for part in forgetting.parts(values):
         with database.write() as connection:

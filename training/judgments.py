@@ -40,8 +40,8 @@ class Aggregation:
 
     Of the signals: `votes` in all, `counted`, and left out because they were `about_no_document`, `too_old`,
     `over_person_cap`, `over_session_cap`, `repeated` by the same person, or clicks with `too_few_impressions`.
-    Of the (query, document) pairs: `judged_relevant`, `judged_wrong`, `judged_by_clicks` (among these), `undecided`
-    for want of weight or people, `conflicts` where people disagreed, and `conflicts_undecided` among them.
+    Of the (query, document) pairs: `judged_relevant`, `judged_wrong`, `judged_by_clicks` (among these),
+    `undecided` for want of weight or people, `conflicts` where people disagreed, `conflicts_undecided` of them.
     """
 
     judgments: Sequence[AggregatedJudgment]
@@ -73,8 +73,8 @@ def aggregate(
     >>> def vote(person, signal, day):
     ...     at = datetime(2026, 1, day)
     ...     return Vote(f"{person}{day}", "dry eye", "D1", signal, person, rank=1, at=at)
-    >>> aggregate([vote("ann", Signal.UP, 1), vote("bob", Signal.CLICK, 2)], Votes()).judgments
-    [AggregatedJudgment(query='dry eye', document_id='D1', grade=1, sources=('ann1', 'bob2'), clicks_only=False)]
+    >>> aggregate([vote("ann", Signal.UP, 1), vote("bob", Signal.CLICK, 2)], Votes()).judgments[0].sources
+    ('ann1', 'bob2')
     >>> aggregate([vote("ann", Signal.UP, 1), vote("ann", Signal.DOWN, 2)], Votes()).judgments[0].grade
     0
     >>> aggregate([vote("ann", Signal.UP, 1), vote("bob", Signal.DOWN, 2)], Votes()).counts["conflicts"]
@@ -98,9 +98,7 @@ def aggregate(
             clicks_only = all(vote.signal is Signal.CLICK for vote in counted)
             counts["judged_by_clicks"] += clicks_only
             sources = tuple(vote.feedback_id for vote in counted)
-            judgments.append(
-                AggregatedJudgment(counted[0].query, document_id, grade, sources, clicks_only)
-            )
+            judgments.append(AggregatedJudgment(counted[0].query, document_id, grade, sources, clicks_only))
     counts["votes"] = len(given)
     counts["counted"] = len(kept) - counts["repeated"]
     return Aggregation(judgments, dict(sorted(counts.items())))
@@ -153,7 +151,8 @@ def _usable(
 
 
 def _shown(vote: Vote, impressions: Mapping[Key, int] | None) -> float:
-    return math.inf if impressions is None else impressions.get((query_key(vote.query), vote.document_id), 0)
+    # Where nothing was counted, the click itself tells of one.
+    return math.inf if impressions is None else impressions.get((query_key(vote.query), vote.document_id), 1)
 
 
 def _within_caps(votes: Sequence[Vote], policy: Votes, counts: Counter[str]) -> Iterator[Vote]:

@@ -83,7 +83,7 @@ def _pair(
 
 
 def labelled_pairs(labelled: Sequence[LabelledText]) -> list[TrainingPair]:
-    """Makes one pair of each imported text that is relevant to its anchor, with those that are not as negatives.
+    """Makes one pair of each imported text that is relevant; the others of its anchor are its negatives.
 
     Returns:
         Pairs ordered by anchor key and text; `document_id` is `text:` and the key of the text.

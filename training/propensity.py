@@ -64,7 +64,7 @@ def estimate_propensity(exposures: Iterable[Exposure]) -> Propensity:
     >>> estimate_propensity([Exposure(shown={1: 400}, taken={1: 200})])
     Propensity(exponent=0.0, taken=0)
     """
-    moved = [one for one in exposures if len(one.shown) > 1 and sum(one.taken.values())]
+    moved = [one for one in exposures if len(one.shown) > 1 and any(one.taken.values())]
     taken = sum(sum(one.taken.values()) for one in moved)
     if taken < LEAST_TAKEN:
         return Propensity(0.0, taken)

@@ -130,7 +130,7 @@ def votes(connection: Connection, corpus: str) -> list[Vote]:
 def newest_answers(
     connection: Connection, corpus: str, newest: int
 ) -> Iterator[tuple[str, str, Sequence[tuple[int, str]]]]:
-    """The newest answers, newest first: (retrieval id, query, [(rank, document id)]), read as they are needed."""
+    """The newest answers first: (retrieval id, query, [(rank, document id)]), read as they are needed."""
     statement = (
         select(retrievals.c.retrieval_id, retrievals.c.query, retrievals.c.shown)
         .where(retrievals.c.corpus == corpus)

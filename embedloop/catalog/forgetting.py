@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 from sqlalchemy import Connection, Table, delete, exists, select, tuple_, update
 
 from embedloop.catalog.tables import feedback, imported_pairs, judgments, queries, retrievals
 from embedloop.records import JudgmentSource
 from embedloop.text.normalise import query_key
+
+T = TypeVar("T")
 
 ROWS_PER_STATEMENT = 400
 _AGGREGATED = (JudgmentSource.FEEDBACK.value, JudgmentSource.CLICKS.value)
@@ -42,7 +45,7 @@ def feedback_on(connection: Connection, corpus: str, document_id: str) -> list[s
 
 def asked(connection: Connection, retrieval_ids: Sequence[str]) -> set[tuple[str, str]]:
     """(corpus, query key) of these searches."""
-    found = set()
+    found: set[tuple[str, str]] = set()
     for part in parts(retrieval_ids):
         statement = select(retrievals.c.corpus, retrievals.c.query).where(retrievals.c.retrieval_id.in_(part))
         found.update((row.corpus, query_key(row.query)) for row in connection.execute(statement))
@@ -54,9 +57,7 @@ def delete_feedback(connection: Connection, feedback_ids: Sequence[str]) -> int:
 
 
 def delete_retrievals(connection: Connection, retrieval_ids: Sequence[str]) -> int:
-    return connection.execute(
-        delete(retrievals).where(retrievals.c.retrieval_id.in_(retrieval_ids))
-    ).rowcount
+    return connection.execute(delete(retrievals).where(retrievals.c.retrieval_id.in_(retrieval_ids))).rowcount
 
 
 def judgments_from(
@@ -77,9 +78,7 @@ def delete_judgments(connection: Connection, keys: Sequence[tuple[str, str, str,
 
 
 def delete_judgments_on(connection: Connection, corpus: str, document_id: str) -> int:
-    statement = delete(judgments).where(
-        judgments.c.corpus == corpus, judgments.c.document_id == document_id
-    )
+    statement = delete(judgments).where(judgments.c.corpus == corpus, judgments.c.document_id == document_id)
     return connection.execute(statement).rowcount
 
 
@@ -106,7 +105,7 @@ def blank_queries(connection: Connection, keys: Sequence[tuple[str, str]]) -> in
     return connection.execute(statement).rowcount
 
 
-def parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
+def parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
     for start in range(0, len(values), ROWS_PER_STATEMENT):
         yield values[start : start + ROWS_PER_STATEMENT]
 

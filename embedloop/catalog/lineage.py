@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, RowMapping, func, or_, select
 
 from embedloop.catalog.dialect import insert_or_ignore
 from embedloop.catalog.tables import models, queries, training_pairs, training_sets, training_sources
-from embedloop.lineage import SourceKind, pair_id, sources_of
+from embedloop.lineage import LABELS, SourceKind, pair_id, sources_of
 from embedloop.records import TrainingPair
 from embedloop.removed import Removed
 
@@ -42,7 +42,10 @@ class PairFilter:
 
 
 def add(
-    connection: Connection, training_set_id: str, pairs: Sequence[TrainingPair], persons: Mapping[str, str]
+    connection: Connection,
+    training_set_id: str,
+    pairs: Sequence[TrainingPair],
+    persons: Mapping[str, Sequence[str]],
 ) -> None:
     """Stores what pairs are made of; again is harmless, so that a stage that starts anew goes on."""
     rows, sources = [], []
@@ -98,8 +101,8 @@ def trace(connection: Connection, corpus: str, wanted: PairFilter, limit: int) -
         kinds = [SourceKind.DOCUMENT, SourceKind.NEGATIVE]
         statement = statement.where(_has(kinds, wanted.document_id))
     if wanted.source is not None:
-        statement = statement.where(_has([SourceKind.FEEDBACK, SourceKind.IMPORT, SourceKind.TRANSFER], wanted.source))
-    return _traced(connection, list(connection.execute(statement).mappings()))
+        statement = statement.where(_has(LABELS, wanted.source))
+    return _traced(connection, connection.execute(statement).mappings().all())
 
 
 def sets_with(
@@ -169,7 +172,7 @@ def _has(kinds: Sequence[SourceKind], source: str) -> Any:
     )
 
 
-def _traced(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[TracedPair]:
+def _traced(connection: Connection, rows: Sequence[RowMapping]) -> list[TracedPair]:
     sources: dict[tuple[str, str], dict[str, list[str]]] = {}
     for part in _parts(rows):
         statement = select(training_sources).where(

@@ -33,11 +33,10 @@ def begin(connection: Connection, removal: Removal, marks: Collection[tuple[str,
 def count(connection: Connection, removal_id: str, removed: Mapping[str, int]) -> None:
     """Adds to what a removal has removed so far."""
     known = get(connection, removal_id)
-    total = {name: known.removed.get(name, 0) + number for name, number in removed.items()} if known else removed
+    before = {} if known is None else known.removed
+    total = {name: before.get(name, 0) + number for name, number in removed.items()}
     connection.execute(
-        update(removals)
-        .where(removals.c.removal_id == removal_id)
-        .values(removed=dict(total), updated_at=now())
+        update(removals).where(removals.c.removal_id == removal_id).values(removed=total, updated_at=now())
     )
 
 
@@ -60,7 +59,7 @@ def marks_of(connection: Connection, removal_id: str) -> list[tuple[str, str]]:
 
 
 def marks(connection: Connection, corpus: str) -> Removed:
-    """All that was removed from a corpus' training, with the documents that now have a removed one's content."""
+    """All that was removed from a corpus' training, with documents that now have a removed one's content."""
     statement = (
         select(removal_marks.c.kind, removal_marks.c.mark)
         .join(removals, removals.c.removal_id == removal_marks.c.removal_id)

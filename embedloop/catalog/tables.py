@@ -161,9 +161,7 @@ removals = Table(
 removal_marks = Table(
     "removal_marks",
     metadata,
-    Column(
-        "removal_id", String(64), ForeignKey("removals.removal_id", ondelete="CASCADE"), primary_key=True
-    ),
+    Column("removal_id", String(64), ForeignKey("removals.removal_id", ondelete="CASCADE"), primary_key=True),
     Column("kind", String(16), primary_key=True),
     Column("mark", DocumentId, primary_key=True),
 )

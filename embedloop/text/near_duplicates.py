@@ -35,6 +35,8 @@ class NearDuplicates:
         >>> known.like("Who may end the lease of the house now?"), known.like("who may end the lease")
         ('a', None)
         """
+        if not self._names:
+            return None
         runs = shingles(text)
         near: dict[str, float] = {}
         for key in keys(runs):

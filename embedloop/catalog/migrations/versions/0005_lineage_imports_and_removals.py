@@ -1,5 +1,7 @@
 """Splits by stratum, imported pairs, the lineage of training pairs, removals."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -21,7 +23,7 @@ def upgrade() -> None:
     _removals()
 
 
-def _corpus(table: str) -> list[sa.SchemaItem]:
+def _corpus(table: str) -> list[Any]:
     return [
         sa.Column("corpus", sa.String(length=64), nullable=False),
         sa.ForeignKeyConstraint(
