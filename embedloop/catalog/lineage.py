@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, or_, select
+from sqlalchemy import Connection, RowMapping, func, or_, select, tuple_
 
 from embedloop.catalog.dialect import insert_or_ignore
 from embedloop.catalog.tables import models, queries, training_pairs, training_sets, training_sources
@@ -29,10 +29,15 @@ class TracedPair:
     sources: Mapping[str, Sequence[str]]
     model_versions: Sequence[str]
 
+    @property
+    def cursor(self) -> str:
+        """Where the next page begins: the same pair stands once for each training set."""
+        return f"{self.pair_id}.{self.training_set_id}"
+
 
 @dataclass(frozen=True, slots=True)
 class PairFilter:
-    """Which pairs to trace; what is None does not narrow. `after` is the last pair id of the page before."""
+    """Which pairs to trace; what is None does not narrow. `after` is the cursor of the last pair before."""
 
     training_set_id: str | None = None
     query_key: str | None = None
@@ -96,7 +101,8 @@ def trace(connection: Connection, corpus: str, wanted: PairFilter, limit: int) -
         if value is not None:
             statement = statement.where(column == value)
     if wanted.after is not None:
-        statement = statement.where(table.c.pair_id > wanted.after)
+        before, _, within = wanted.after.partition(".")
+        statement = statement.where(tuple_(table.c.pair_id, table.c.training_set_id) > (before, within))
     if wanted.document_id is not None:
         kinds = [SourceKind.DOCUMENT, SourceKind.NEGATIVE]
         statement = statement.where(_has(kinds, wanted.document_id))
