@@ -53,7 +53,7 @@ def collect(parts: Parts, job: Job, lease: Lease) -> Outcome:
     kinds = document_kinds(parts.database, corpus)
     report = {**counted.report, **labels.report(pairs, kinds), "left_out": left_out}
     frozen = _freeze(parts, corpus, pairs, mined, report)
-    keep_lineage(parts.database, frozen.training_set_id, pairs, counted.persons, lease)
+    keep_lineage(parts.database, frozen.training_set_id, pairs, counted.persons, lease.check)
     with parts.database.write() as connection:
         models.add_training_set(connection, frozen)
         corpora.set_feedback_watermark(connection, corpus.name, begun)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -14,7 +14,6 @@ from sqlalchemy import Connection
 from embedloop import feedback as feedback_rules
 from embedloop.catalog import documents, feedback, labelled_pairs, lineage, removals, splits
 from embedloop.catalog.database import Database
-from embedloop.jobs import Lease
 from embedloop.policy import Policy, Votes
 from embedloop.records import Corpus, Judgment, LabelledText, Signal, Split, TrainingPair, Vote
 from embedloop.removed import Removed, marks_of
@@ -143,11 +142,11 @@ def keep_lineage(
     training_set_id: str,
     pairs: Sequence[TrainingPair],
     persons: Mapping[str, Sequence[str]],
-    lease: Lease,
+    between: Callable[[], None],
 ) -> None:
-    """Stores what each pair is made of, in short transactions: live writes go on in between."""
+    """Stores what each pair is made of, in short transactions: live writes go on `between` them, which may raise."""
     for start in range(0, len(pairs), PAIRS_PER_TRANSACTION):
-        lease.check()
+        between()
         with database.write() as connection:
             lineage.add(connection, training_set_id, pairs[start : start + PAIRS_PER_TRANSACTION], persons)
 

@@ -14,7 +14,7 @@ from tests.unit.embedloop.fake_service import KEY, FakeService
 
 COMMANDS = [
     *("up", "demo", "keys", "doctor", "ingest", "search", "feedback", "models", "promote", "rollback"),
-    *("reindex", "train", "cycle", "evaluate", "jobs"),
+    *("reindex", "train", "cycle", "evaluate", "jobs", "import", "trace", "forget"),
 ]
 Run = Callable[..., Result]
 

@@ -15,7 +15,6 @@ from embedloop.catalog.lineage import PairFilter
 from embedloop.corpus import put_documents
 from embedloop.errors import Conflict
 from embedloop.feedback import GivenFeedback, ImportedJudgment
-from embedloop.jobs import Lease
 from embedloop.pair_import import ImportedPair
 from embedloop.policy import Policy, Splits, Votes
 from embedloop.records import (
@@ -36,14 +35,6 @@ from workers.labels import chosen_pairs, document_kinds, judge, keep_lineage, re
 
 SECRET = "s3cret"
 DOCUMENTS = [NewDocument(f"d{n}", "", f"text of document number {n}") for n in range(6)]
-
-
-class FreshLease(Lease):
-    """A lease that nobody takes away."""
-
-    def __init__(self) -> None: ...
-
-    def check(self) -> None: ...
 
 
 def corpus_with(database: Database, **policy: object) -> Corpus:
@@ -95,7 +86,7 @@ def freeze(database: Database, corpus: Corpus, name: str) -> list[TrainingPair]:
     """Freezes the pairs of now as set `name`, trains model `m-{name}` on it."""
     counted = judge(database, corpus, now())
     pairs = pairs_now(database, corpus)
-    keep_lineage(database, name, pairs, counted.persons, FreshLease())
+    keep_lineage(database, name, pairs, counted.persons, lambda: None)
     frozen = TrainingSet(name, "c", name, {}, "", now(), counted.report)
     model = ModelVersion(f"m-{name}", "b", None, "c", name, 8, 8, "", "", "onnx", {}, {}, now())
     with database.write() as connection:
