@@ -69,7 +69,9 @@ def trace(
     for pair in found:
         labels = [one for kind in ("feedback", "import", "transfer") for one in pair["sources"].get(kind, [])]
         cells = (pair["query"] or "-", pair["document_id"], pair["split"])
-        table.add_row(*map(Text, cells), Text("\n".join(labels)), Text("\n".join(pair["model_versions"]) or "-"))
+        table.add_row(
+            *map(Text, cells), Text("\n".join(labels)), Text("\n".join(pair["model_versions"]) or "-")
+        )
     Console().print(table)
 
 

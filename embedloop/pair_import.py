@@ -48,7 +48,9 @@ def import_pairs(database: Database, corpus: Corpus, lines: Sequence[ImportedPai
         refused = [_removed(line, removed) for line in cleared]
         taken = [line for line, why in zip(cleared, refused, strict=True) if why is None]
         seen = [
-            splits.SeenQuery(line.anchor, splits.Group(TEXT, text_key(line.positive or line.anchor)), line.split)
+            splits.SeenQuery(
+                line.anchor, splits.Group(TEXT, text_key(line.positive or line.anchor)), line.split
+            )
             for line in sorted(taken, key=lambda line: line.split is None)
         ]
         fixed = splits.fix(connection, corpus, seen, splits=shares)

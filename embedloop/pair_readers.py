@@ -183,7 +183,9 @@ def _texts(row: Mapping[str, Any], name: str, where: str) -> list[str]:
     values = value if isinstance(value, list) else [] if value in (None, "") else [value]
     for one in values:
         if not isinstance(one, str) or not one.strip():
-            raise InvalidInput(f"{where}: {name} must be a text or a list of texts, got {one!r:.80}", field=name)
+            raise InvalidInput(
+                f"{where}: {name} must be a text or a list of texts, got {one!r:.80}", field=name
+            )
     return values
 
 

@@ -217,7 +217,7 @@ class JudgmentSummary(Out):
     summary: JudgmentTotals
 
 
-class RemovalOut(Out):
+class DataRemovalOut(Out):
     """A removal: what was deleted, and what had been trained on it before."""
 
     id: str
@@ -235,10 +235,10 @@ class RemovalOut(Out):
     model_config = _example(REMOVAL)
 
 
-class RemovalList(Out):
+class DataRemovalList(Out):
     model_config = _example({"items": [REMOVAL]})
 
-    items: list[RemovalOut]
+    items: list[DataRemovalOut]
 
 
 class TracedPairOut(Out):

@@ -280,7 +280,10 @@ class RemovalIn(Body):
         json_schema_extra={
             "examples": [{"person": "anna"}, {"corpus": "support", "document_id": "gout"}],
             "oneOf": [
-                {"required": ["person"], "properties": {"person": {"type": "string"}, "document_id": {"type": "null"}}},
+                {
+                    "required": ["person"],
+                    "properties": {"person": {"type": "string"}, "document_id": {"type": "null"}},
+                },
                 {
                     "required": ["corpus", "document_id"],
                     "properties": {

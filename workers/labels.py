@@ -144,7 +144,7 @@ def keep_lineage(
     persons: Mapping[str, Sequence[str]],
     between: Callable[[], None],
 ) -> None:
-    """Stores what each pair is made of, in short transactions: live writes go on `between` them, which may raise."""
+    """Stores what each pair is made of, in short transactions; `between` them it may be told to stop."""
     for start in range(0, len(pairs), PAIRS_PER_TRANSACTION):
         between()
         with database.write() as connection:

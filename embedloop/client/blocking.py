@@ -150,7 +150,7 @@ class Client:
     def bulk_pairs(
         self, corpus: str, pairs: Iterable[Mapping[str, Any]], *, import_name: str | None = None
     ) -> Iterator[Json]:
-        """Store many pairs and triplets `{anchor, positive?, negatives?, split?}` of texts that are no documents.
+        """Store many pairs or triplets of texts, no documents: `{anchor, positive?, negatives?, split?}`.
 
         `import_name` names the import in the lineage of each pair, with the number of its line.
 

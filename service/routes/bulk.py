@@ -9,26 +9,21 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from embedloop.catalog import corpora
 from embedloop.corpus import Written
 from embedloop.errors import DocumentRejected, EmbedloopError, InvalidInput, NotFound
-from embedloop.feedback import ImportedJudgment, import_judgments
 from embedloop.ingestion import Prepared
 from service.answers import account_out
 from service.ingesting import Outcome, Upload
 from service.ndjson import Line, NdjsonAnswer
 from service.openapi import line_body, lines, refusals
-from service.outputs import DocumentAnswer, DocumentSummary, JudgmentAnswer, JudgmentSummary
-from service.problems import invalid_input
+from service.outputs import DocumentAnswer, DocumentSummary
 from service.routing import Running, StreamedRoute, Writer, keyed_router
-from service.schemas import DocumentIn, DocumentLine, JudgmentIn
+from service.schemas import DocumentIn, DocumentLine
 from service.state import Service
 from service.validation import checked_document_id, validated
 from service.waiting import until_applied
-from service.writing import require_corpus
 
 log = logging.getLogger(__name__)
 

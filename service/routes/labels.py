@@ -14,7 +14,7 @@ from embedloop.errors import Conflict, EmbedloopError, InvalidInput
 from embedloop.feedback import ImportedJudgment, import_judgments
 from embedloop.lineage import import_source
 from embedloop.pair_import import ImportedPair, import_pairs
-from embedloop.records import Corpus
+from embedloop.records import Corpus, Split
 from service.ndjson import Line, NdjsonAnswer
 from service.openapi import line_body, lines, refusals
 from service.outputs import JudgmentAnswer, JudgmentSummary
@@ -112,7 +112,8 @@ async def put_pairs(
         if body.positive is None and not body.negatives:
             raise InvalidInput("a pair needs a positive or negatives", field="positive")
         source = _source(name or UNNAMED, first_line, line)
-        return ImportedPair(body.anchor, body.positive, tuple(body.negatives), body.split, source)
+        split = None if body.split is None else Split(body.split)
+        return ImportedPair(body.anchor, body.positive, tuple(body.negatives), split, source)
 
     def store(record: Corpus, labels: Sequence[ImportedPair]) -> list[Conflict | None]:
         return import_pairs(service.database, record, labels)

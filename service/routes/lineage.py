@@ -17,7 +17,7 @@ from embedloop.records import Removal
 from embedloop.text.normalise import query_key
 from service.auth import Caller
 from service.openapi import answers, refusals
-from service.outputs import RemovalList, RemovalOut, TracedPairList
+from service.outputs import DataRemovalList, DataRemovalOut, TracedPairList
 from service.routing import Admin, Running, Writer, keyed_router
 from service.schemas import ID_PATTERN, RemovalIn
 from service.validation import checked_document_id
@@ -40,7 +40,8 @@ def list_training_pairs(
     caller: Writer,
     service: Running,
     query: Annotated[
-        str | None, Query(max_length=4000, pattern=NO_NUL, description="The anchor, in any case and word order.")
+        str | None,
+        Query(max_length=4000, pattern=NO_NUL, description="The anchor, in any case and word order."),
     ] = None,
     document_id: Annotated[
         str | None, Query(max_length=256, description="As positive or as hard negative.")
@@ -74,7 +75,7 @@ def list_training_pairs(
     "/removals",
     status_code=201,
     summary="Take data out of all future training",
-    responses=answers("It is gone, and what comes of it later never trains.", RemovalOut, status=201)
+    responses=answers("It is gone, and what comes of it later never trains.", DataRemovalOut, status=201)
     | refusals(403, 404, 409, 413),
 )
 def add_removal(body: RemovalIn, caller: Admin, service: Running) -> dict[str, Any]:
@@ -90,9 +91,7 @@ def add_removal(body: RemovalIn, caller: Admin, service: Running) -> dict[str, A
     if body.document_id is not None and body.corpus is not None:
         done = removal.forget_document(service.database, body.corpus, checked_document_id(body.document_id))
     else:
-        done = removal.forget_person(
-            service.database, str(body.person), key_id=body.key_id, corpus=body.corpus
-        )
+        done = removal.forget_person(service.database, str(body.person), key_id=body.key_id, corpus=body.corpus)
     with service.database.read() as connection:
         return _removal_out(connection, done)
 
@@ -100,7 +99,7 @@ def add_removal(body: RemovalIn, caller: Admin, service: Running) -> dict[str, A
 @router.get(
     "/removals",
     summary="List removals",
-    responses=answers("Removals, the newest first.", RemovalList) | refusals(403),
+    responses=answers("Removals, the newest first.", DataRemovalList) | refusals(403),
 )
 def list_removals(caller: Admin, service: Running) -> dict[str, Any]:
     """What was removed, by hashes and ids: of a person nothing else is kept."""
@@ -112,7 +111,7 @@ def list_removals(caller: Admin, service: Running) -> dict[str, Any]:
 @router.get(
     "/removals/{removal_id}",
     summary="Read a removal",
-    responses=answers("The removal, and the model versions that saw the data.", RemovalOut)
+    responses=answers("The removal, and the model versions that saw the data.", DataRemovalOut)
     | refusals(403, 404),
 )
 def get_removal(removal_id: str, caller: Admin, service: Running) -> dict[str, Any]:
@@ -141,9 +140,7 @@ def _visible(found: Removal, caller: Caller) -> bool:
     return caller.corpora is None or found.corpus in caller.corpora
 
 
-def _training_set_of(
-    connection: Connection, corpus: str, model_version: str, training_set: str | None
-) -> str:
+def _training_set_of(connection: Connection, corpus: str, model_version: str, training_set: str | None) -> str:
     model = models.find(connection, model_version)
     if model is None or model.corpus != corpus or model.training_set_id is None:
         raise NotFound(

@@ -70,8 +70,7 @@ def test_pair_is_traced_to_the_line_of_its_import(client: Client, trained: Train
 
 def test_golden_queries_are_in_no_pair(client: Client, trained: Trained) -> None:
     assert all(
-        client.training_pairs(trained.corpus, query=one["query"]) == []
-        for one in clinic.judged(1, "golden", 8)
+        client.training_pairs(trained.corpus, query=one["query"]) == [] for one in clinic.judged(1, "golden", 8)
     )
 
 
@@ -81,7 +80,7 @@ def test_removed_person_and_document_are_in_no_later_model(client: Client, train
     assert person["removed"]["feedback"] == 1
     for removal in (person, document):
         assert trained.model in removal["model_versions"]
-    refused = list(client.bulk_judgments(trained.corpus, clinic.judged(0, "train", 1)))[0]
+    refused, _ = client.bulk_judgments(trained.corpus, clinic.judged(0, "train", 1))
     assert (refused["status"], refused["error"]["field"]) == ("refused", "document_id")
     found = client.search(trained.corpus, "bad flu", top_k=20, session="anna")
     client.feedback(found.retrieval_id, "up", "d09")
@@ -89,7 +88,9 @@ def test_removed_person_and_document_are_in_no_later_model(client: Client, train
     pairs = client.training_pairs(trained.corpus, model_version=later)
     assert len(pairs) == 8
     assert "bad flu" not in {pair["query"] for pair in pairs}
-    named = {one for pair in pairs for kind in ("document", "negative") for one in pair["sources"].get(kind, [])}
+    named = {
+        one for pair in pairs for kind in ("document", "negative") for one in pair["sources"].get(kind, [])
+    }
     assert "d00" not in named
     assert later not in client.removal(person["id"])["model_versions"]
     assert client.search(trained.corpus, "epistaxis", top_k=20).results

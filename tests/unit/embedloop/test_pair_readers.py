@@ -9,8 +9,10 @@ import pytest
 from embedloop.errors import InvalidInput, NotFound
 from embedloop.pair_readers import Scores, read_labelled
 
+PLAIN = Scores()
 
-def read(folder: Path, name: str, content: str, scores: Scores = Scores()) -> tuple[str, list[Any]]:
+
+def read(folder: Path, name: str, content: str, scores: Scores = PLAIN) -> tuple[str, list[Any]]:
     file = folder / name
     file.write_text(content, encoding="utf-8")
     labelled = read_labelled(file, scores)
@@ -55,7 +57,9 @@ def test_columns_of_the_field_are_read(tmp_path: Path, name: str, content: str, 
 
 
 def test_scores_are_read_on_their_scale(tmp_path: Path) -> None:
-    content = '{"sentence1": "a", "sentence2": "p", "label": 4}\n{"sentence1": "a", "sentence2": "n", "label": 3}\n'
+    content = (
+        '{"sentence1": "a", "sentence2": "p", "label": 4}\n{"sentence1": "a", "sentence2": "n", "label": 3}\n'
+    )
     _, lines = read(tmp_path, "sts.jsonl", content, Scores(scale=5, positive_from=0.8))
     assert lines == [{"anchor": "a", "positive": "p"}, {"anchor": "a", "negatives": ["n"]}]
 
