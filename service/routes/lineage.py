@@ -52,7 +52,7 @@ def list_training_pairs(
     training_set: Annotated[_Id, Query(description="Only of this set.")] = None,
     model_version: Annotated[_Id, Query(description="Only of the set that this one was trained on.")] = None,
     after: Annotated[_Id, Query(description="`next` of the page before.")] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Pairs of one page.")] = 50,
 ) -> dict[str, Any]:
     """Traces a pair to the feedback and imports that made it, or one of these to the models that saw it."""
     caller.require_corpus(corpus)
