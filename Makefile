@@ -55,10 +55,11 @@ $(PLAIN)/.installed: benchmarks/requirements-plain.txt | setup
 	$(BIN)/pip install --quiet --no-deps --target $(PLAIN) -r benchmarks/requirements-plain.txt
 	touch $@
 
-bench: setup plain-service  ## measure search, re-embedding and training; writes benchmarks/results/
+bench: setup plain-service  ## measure search, re-embedding, training and cleaning; writes benchmarks/results/
 	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.reembed
 	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.cleaning
 
 soak: setup  ## 30 minutes of mixed load on Milvus, PostgreSQL and Valkey; writes benchmarks/results/
 	$(BIN)/python -m benchmarks.soak

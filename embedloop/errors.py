@@ -50,8 +50,16 @@ class DocumentRejected(EmbedloopError):
 
     code = "document_rejected"
 
-    def __init__(self, message: str, *, reason: str = "", detail: str = ""):
-        super().__init__(message, field="text")
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = "text",
+        retry_after_seconds: float | None = None,
+        reason: str = "",
+        detail: str = "",
+    ):
+        super().__init__(message, field=field, retry_after_seconds=retry_after_seconds)
         self.reason = reason
         self.detail = detail
 

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Protocol
 
 from sqlalchemy import Connection
@@ -76,6 +77,17 @@ class GivenFeedback:
     comment: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AcceptedFeedback:
+    """Feedback that is well-formed and about a retrieval that was signed here; its comment is redacted."""
+
+    feedback_id: str
+    given: GivenFeedback
+    person: str
+    visible: tuple[str, ...] | None
+    at: datetime
+
+
 def mint_retrieval_id(secret: str, corpus: str) -> str:
     """A signed id of 57 URL-safe characters that sorts by time and names its corpus by a hash.
 
@@ -112,19 +124,47 @@ def give_feedback(
 ) -> Feedback:
     """Stores a signal on a retrieval; pending while the retrieval has not reached the catalog.
 
+    Raises:
+        InvalidInput: a forged retrieval id, a signal without what it needs, or a document that was not shown.
+        NotFound: the corpus is gone, or not visible to the caller.
+    """
+    return store_feedback(database, accept_feedback(secret, given, person=person, visible=visible))
+
+
+def accept_feedback(
+    secret: str, given: GivenFeedback, *, person: str, visible: Sequence[str] | None
+) -> AcceptedFeedback:
+    """What can be checked without the catalog, so that feedback is taken while that is away.
+
     Args:
-        database: The catalog.
         secret: Key of the retrieval ids' signature.
         given: What is said.
         person: Who says it, kept until the retrieval tells who asked.
         visible: Corpora that the caller may see, None for all.
 
     Raises:
-        InvalidInput: a forged retrieval id, a signal without what it needs, or a document that was not shown.
-        NotFound: the corpus is gone, or not visible to the caller.
+        InvalidInput: a forged retrieval id, or a signal without what it needs.
     """
     check_retrieval_id(secret, given.retrieval_id)
     _check_target(given)
+    comment = None if given.comment is None else redact(given.comment).text
+    return AcceptedFeedback(
+        feedback_id=f"f-{uuid.uuid4().hex}",
+        given=replace(given, comment=comment),
+        person=person,
+        visible=None if visible is None else tuple(visible),
+        at=now(),
+    )
+
+
+def store_feedback(database: Database, accepted: AcceptedFeedback) -> Feedback:
+    """Stores what was accepted, once however often it is stored.
+
+    Raises:
+        InvalidInput: a document that was not shown or does not exist.
+        NotFound: the corpus is gone, or not visible to the caller.
+    """
+    given, visible = accepted.given, accepted.visible
     with database.write() as connection:
         retrieval = catalog.retrieval(connection, given.retrieval_id)
         corpus = retrieval.corpus if retrieval else _corpus_of(connection, given.retrieval_id)
@@ -136,15 +176,15 @@ def give_feedback(
         if retrieval is not None:
             document_id = _judged(retrieval, given.signal, given.document_id, given.passage_id)
         stored = Feedback(
-            feedback_id=f"f-{uuid.uuid4().hex}",
+            feedback_id=accepted.feedback_id,
             retrieval_id=given.retrieval_id,
             corpus=corpus,
             signal=given.signal,
             document_id=document_id,
-            person=retrieval.person if retrieval else person,
-            comment=None if given.comment is None else redact(given.comment).text,
+            person=retrieval.person if retrieval else accepted.person,
+            comment=given.comment,
             pending=retrieval is None,
-            at=now(),
+            at=accepted.at,
         )
         catalog.add(connection, stored, given.passage_id)
     return stored

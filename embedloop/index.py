@@ -343,11 +343,14 @@ class MilvusIndex:
     def alias_target(self, alias: str) -> str | None:
         """The collection that the alias points to, None when there is no such alias."""
         for collection in self.collections():
-            listed = _call(partial(self._client.list_aliases, collection, timeout=self._timeout))
-            names = listed["aliases"] if isinstance(listed, dict) else listed
-            if alias in names:
+            if alias in self.aliases(collection):
                 return collection
         return None
+
+    def aliases(self, collection: str) -> list[str]:
+        """The aliases that point to a collection."""
+        listed = _call(lambda: self._client.list_aliases(collection, timeout=self._timeout))
+        return list(listed["aliases"] if isinstance(listed, dict) else listed)
 
     def drop_alias(self, alias: str) -> None:
         if self.alias_target(alias) is not None:

@@ -224,8 +224,8 @@ class Policy(Frozen):
     """Everything that a corpus lets its owner decide.
 
     `redaction` is what becomes of personal data in documents; queries in the log and training text never hold
-    it. With `redact_names`, names of persons are redacted in documents and training text, where Presidio is
-    installed.
+    it. With `redact_names`, names of persons are taken for personal data in documents and training text; this
+    needs Presidio.
     """
 
     base_model: Annotated[str, Field(min_length=1, max_length=1024)] = DEFAULT_BASE_MODEL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Callable
@@ -10,12 +11,16 @@ from sqlalchemy import Connection
 
 from embedloop.catalog import corpora, index_versions, models, promotions
 from embedloop.catalog.database import Database, now
-from embedloop.errors import Conflict, PromotionRefused
+from embedloop.errors import Conflict, EmbedloopError, PromotionRefused, Unavailable
 from embedloop.index import MilvusIndex
 from embedloop.records import Corpus, IndexState, IndexVersion
 
+log = logging.getLogger(__name__)
+
+# Five heartbeats: a replica that was silent for so long is away, and learns of the promotion when it is back.
 HEARD_WITHIN_SECONDS = 15.0
 POLL_SECONDS = 0.1
+ALIAS_PREFIX = "el_"
 
 
 def alias_of(corpus: str) -> str:
@@ -26,7 +31,7 @@ def alias_of(corpus: str) -> str:
     >>> alias_of("papers"), alias_of("a-b"), alias_of("a_b")
     ('el_papers', 'el_a_db', 'el_a__b')
     """
-    return "el_" + corpus.replace("_", "__").replace("-", "_d")
+    return ALIAS_PREFIX + corpus.replace("_", "__").replace("-", "_d")
 
 
 def promote(
@@ -38,6 +43,7 @@ def promote(
     actor: str,
     timeout_seconds: float,
     pause: Callable[[float], None] = time.sleep,
+    check: Callable[[], None] = lambda: None,
 ) -> Corpus:
     """Moves a corpus to `candidate`: prepare in every replica, publish in the catalog, move the alias.
 
@@ -49,6 +55,7 @@ def promote(
         actor: Who asked, for the record.
         timeout_seconds: How long the replicas have to load the candidate and the candidate to catch up.
         pause: Waits between two looks; replaced in tests.
+        check: Asked before each wait until the candidate is published; what it raises calls the promotion off.
 
     Raises:
         PromotionRefused: unverified, against the gate, behind the serving version, or a replica was not ready
@@ -70,15 +77,19 @@ def promote(
             timeout_seconds=timeout_seconds,
             actor=actor,
         )
+
+    def wait(seconds: float) -> None:
+        check()
+        pause(seconds)
+
     try:
         deadline = time.monotonic() + timeout_seconds
-        _wait_prepared(database, corpus, candidate, deadline, pause)
-        _publish(database, promotion_id, corpus, candidate, deadline, pause)
+        _wait_prepared(database, corpus, candidate, deadline, wait)
+        _publish(database, promotion_id, corpus, candidate, deadline, wait)
     except BaseException as error:
-        with database.write() as connection:
-            promotions.close(connection, promotion_id, "called_off", str(error)[:2000])
+        _call_off(database, promotion_id, error)
         raise
-    reassert_alias(database, index, corpus)
+    _move_alias(database, index, corpus)
     _wait_serving(database, corpus, candidate, deadline, pause)
     with database.read() as connection:
         return corpora.get(connection, corpus)
@@ -115,6 +126,23 @@ def reassert_alias(database: Database, index: MilvusIndex, corpus: str) -> None:
             index.point_alias(alias_of(corpus), target)
         if _serving_collection(database, corpus) == target:
             return
+
+
+def _call_off(database: Database, promotion_id: str, error: BaseException) -> None:
+    """Says why; where even that fails, the reaper calls it off at its deadline."""
+    try:
+        with database.write() as connection:
+            promotions.call_off(connection, promotion_id, str(error)[:2000] or type(error).__name__)
+    except Unavailable as away:
+        log.warning("promotion %s is called off at its deadline: %s", promotion_id, away)
+
+
+def _move_alias(database: Database, index: MilvusIndex, corpus: str) -> None:
+    """The promotion stands already: a Milvus that is away delays only the derived alias."""
+    try:
+        reassert_alias(database, index, corpus)
+    except EmbedloopError as error:
+        log.warning("the alias of corpus %s is left to the reconciler: %s", corpus, error)
 
 
 def _serving_collection(database: Database, corpus: str) -> str | None:
@@ -200,8 +228,7 @@ def _publish(
             _check(connection, current, version)
             behind = _behind(connection, current, version)
             if not behind:
-                if not promotions.close(connection, promotion_id, "published"):
-                    raise PromotionRefused(f"promotion {promotion_id} was called off: its deadline passed")
+                promotions.publish(connection, promotion_id)
                 _move(connection, current, candidate)
                 return
         if time.monotonic() > deadline:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from sqlalchemy import Connection
 
 from embedloop.applier import View, apply_documents, delete_placed
-from embedloop.catalog import corpora, documents, index_versions, shards
+from embedloop.catalog import corpora, documents, garbage, index_versions, shards
 from embedloop.catalog.database import Database, now
 from embedloop.policy import Chunking, IndexSettings
 from embedloop.records import IndexState, IndexVersion, ModelVersion, Shard
@@ -43,7 +43,7 @@ def plan(
         corpus=corpus,
         model_id=model.model_id,
         # Never the name of an alias: those begin with "el_".
-        collection=f"elv_{corpus.replace('-', '_')}_{identity[3:]}",
+        collection=f"{garbage.own_prefix(connection)}{corpus.replace('-', '_')}_{identity[3:]}",
         state=IndexState.BUILDING,
         chunking=chunking,
         index=index,

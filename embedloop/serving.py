@@ -7,13 +7,16 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from embedloop.catalog import corpora, index_versions, models, promotions
 from embedloop.catalog.database import Database
 from embedloop.encoder import Encoder
 from embedloop.errors import EmbedloopError, NotFound, NotReady, Unavailable
 from embedloop.index import MilvusIndex
+from embedloop.loading import Loader
 from embedloop.policy import Boost
 from embedloop.records import Corpus, IndexVersion, ModelVersion
 from embedloop.registry import ModelStore, load_encoder
@@ -21,6 +24,8 @@ from embedloop.registry import ModelStore, load_encoder
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 3.0
+# A load that takes longer goes on; who waited for it is told that the corpus is not ready.
+REFRESH_SECONDS = 60.0
 WARM_UP_TEXTS = ("warm up", "a second text to warm the encoder with")
 
 
@@ -51,19 +56,23 @@ class EncoderCache:
     batch_size: int
     capacity: int | None = None
     _loaded: OrderedDict[str, Encoder] = field(default_factory=OrderedDict)
+    _loading: dict[str, threading.Lock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def get(self, model: ModelVersion) -> Encoder:
-        """Raises ModelRefused when the files differ from the manifest."""
+        """Loads it unless it is there; a slow load holds up only those who want the same model.
+
+        Raises:
+            ModelRefused: the files differ from the manifest.
+        """
         with self._lock:
-            if model.model_id not in self._loaded:
-                self._loaded[model.model_id] = load_encoder(
-                    self.store, model, threads=self.threads, batch_size=self.batch_size
-                )
-            self._loaded.move_to_end(model.model_id)
-            while self.capacity is not None and len(self._loaded) > self.capacity:
-                self._loaded.popitem(last=False)
-            return self._loaded[model.model_id]
+            loading = self._loading.setdefault(model.model_id, threading.Lock())
+        with loading:
+            found = self._find(model.model_id)
+            if found is None:
+                found = load_encoder(self.store, model, threads=self.threads, batch_size=self.batch_size)
+                self._add(model.model_id, found)
+            return found
 
     def keep(self, model_ids: set[str]) -> None:
         """Drops every other encoder; requests in flight hold their own reference."""
@@ -71,12 +80,28 @@ class EncoderCache:
             for model_id in set(self._loaded) - model_ids:
                 del self._loaded[model_id]
 
+    def _find(self, model_id: str) -> Encoder | None:
+        with self._lock:
+            if model_id in self._loaded:
+                self._loaded.move_to_end(model_id)
+            return self._loaded.get(model_id)
+
+    def _add(self, model_id: str, encoder: Encoder) -> None:
+        with self._lock:
+            self._loaded[model_id] = encoder
+            # Who finds it loaded needs no lock of its own.
+            self._loading.pop(model_id, None)
+            while self.capacity is not None and len(self._loaded) > self.capacity:
+                self._loaded.popitem(last=False)
+
 
 class Replica:
     """What one service process serves; a thread follows the catalog by polling.
 
     A request calls `serving()` once. A swap replaces one reference, so that an answer is wholly of one
-    version. When the catalog cannot be reached the replica goes on until its lease ends.
+    version. It learns of a swap within `poll_seconds`, and needs no broker for that. Versions are loaded
+    beside the polling thread: while one takes long, the replica goes on with what it has, renews its lease, and
+    moves its other corpora. When the catalog cannot be reached it goes on until its lease ends.
     """
 
     def __init__(
@@ -102,7 +127,8 @@ class Replica:
         self._renewed_at = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="replica", daemon=True)
-        self._refreshing = threading.Lock()
+        self._looking = threading.Lock()
+        self._loader: Loader[Serving] = Loader()
         self._unloaded: dict[str, str] = {}
         self.fault: str | None = None
 
@@ -120,6 +146,7 @@ class Replica:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
+        self._loader.close()
         try:
             with self._database.write() as connection:
                 promotions.leave(connection, self.replica_id)
@@ -131,14 +158,14 @@ class Replica:
 
         Raises:
             NotFound: there is no such corpus.
-            NotReady: its first index version is being built.
+            NotReady: its first index version is being built, or loaded here.
             Unavailable: the replica's lease ended while the catalog was away, or the version in charge could
                 never be loaded here.
         """
-        if time.monotonic() - self._renewed_at > self._lease_seconds:
+        if self._is_lapsed():
             raise Unavailable("this replica lost touch with the catalog", retry_after_seconds=5)
         if corpus not in self._servings:
-            self.refresh()
+            self._look()
         if corpus not in self._servings:
             raise NotFound(f"there is no corpus {corpus!r}", field="corpus")
         serving = self._servings[corpus]
@@ -148,70 +175,121 @@ class Replica:
             )
         if serving is None:
             raise NotReady(
-                f"the first index version of corpus {corpus!r} is being built",
+                f"the first index version of corpus {corpus!r} is being built or loaded",
                 field="corpus",
                 retry_after_seconds=2,
             )
         return serving
 
-    def refresh(self) -> None:
-        """Looks at the catalog once and moves every corpus to what serves now."""
-        with self._refreshing:
+    def refresh(self, corpus: str | None = None) -> None:
+        """Looks at the catalog, and waits until what serves now is loaded: of this corpus, or of all.
+
+        Raises:
+            Unavailable: the catalog does not answer.
+        """
+        loads = self._look()
+        awaited = [load for name, load in loads.items() if corpus in (None, name)]
+        if awaited:
+            wait(awaited, timeout=REFRESH_SECONDS)
+            self._look()
+
+    def _look(self) -> Mapping[str, Future[Serving]]:
+        """Moves every corpus to what serves now and is loaded; returns the loads of what is not, by corpus."""
+        with self._looking:
             with self._database.read() as connection:
                 # In this order: a promotion published between the two reads is seen by at least one of them.
-                candidates = promotions.preparing(connection)
+                candidates = {name: p.candidate for name, p in promotions.preparing(connection).items()}
                 wanted = corpora.every(connection)
+            if self._is_lapsed():
+                # What it held may have been dropped: nothing but what serves now is answered from again.
+                self._servings = {c.name: self._held_as(c.name, c.serving) for c in wanted}
+            loads: dict[str, Future[Serving]] = {}
             faults: list[str] = []
-            self._servings = {corpus.name: self._moved(corpus, faults) for corpus in wanted}
+            self._servings = {c.name: self._moved(c, loads, faults) for c in wanted}
             self._prepared = {n: s for n, s in self._prepared.items() if n in candidates}
             for corpus in wanted:
                 if corpus.name in candidates:
-                    self._prepare(corpus, candidates[corpus.name].candidate)
+                    self._prepare(corpus.name, candidates[corpus.name])
             self.fault = "; ".join(faults) or None
             self._tell()
-            used = [s for s in (*self._servings.values(), *self._prepared.values()) if s is not None]
-            self._encoders.keep({s.model.model_id for s in used})
+            self._forget({*candidates.values(), *(c.serving for c in wanted if c.serving is not None)})
+            return loads
 
-    def _moved(self, corpus: Corpus, faults: list[str]) -> Serving | None:
-        """A version that cannot be loaded leaves this corpus where it is and the others untouched."""
-        try:
-            serving = self._serving_of(corpus)
-        except EmbedloopError as error:
-            log.warning("replica %s cannot serve %s: %s", self.replica_id, corpus.serving, error)
-            faults.append(f"corpus {corpus.name}: {error.message}")
-            self._unloaded[corpus.name] = error.message
-            return self._servings.get(corpus.name)
-        self._unloaded.pop(corpus.name, None)
-        return serving
-
-    def _prepare(self, corpus: Corpus, candidate: str) -> None:
-        """A candidate that cannot be loaded is no fault of this replica: its promotion will be called off."""
-        if self._held(self._prepared.get(corpus.name)) == candidate:
-            return
-        try:
-            self._prepared[corpus.name] = self._load(corpus, candidate)
-        except EmbedloopError as error:
-            log.warning("replica %s cannot prepare %s: %s", self.replica_id, candidate, error)
-
-    def _serving_of(self, corpus: Corpus) -> Serving | None:
-        """What this replica should serve of a corpus; what it has already is kept, not loaded again."""
+    def _moved(self, corpus: Corpus, loads: dict[str, Future[Serving]], faults: list[str]) -> Serving | None:
+        """A version that is not or cannot be loaded leaves this corpus where it is and the others untouched."""
         if corpus.serving is None:
             return None
-        for held in (self._servings.get(corpus.name), self._prepared.get(corpus.name)):
-            if held is not None and self._held(held) == corpus.serving:
-                if held.boosts == corpus.policy.boosts:
-                    return held
-                return Serving(corpus.name, held.version, held.model, held.encoder, corpus.policy.boosts)
-        return self._load(corpus, corpus.serving)
+        held = self._held_as(corpus.name, corpus.serving)
+        if held is None:
+            load = self._ask(corpus.name, corpus.serving)
+            if not load.done():
+                loads[corpus.name] = load
+                return self._servings.get(corpus.name)
+            try:
+                held = self._fetch(corpus.serving, load)
+            except Exception as error:
+                told = _told(error)
+                log.warning(
+                    "replica %s cannot serve %s: %s",
+                    self.replica_id,
+                    corpus.serving,
+                    told,
+                    exc_info=_foreign(error),
+                )
+                faults.append(f"corpus {corpus.name}: {told}")
+                self._unloaded[corpus.name] = told
+                return self._servings.get(corpus.name)
+        self._unloaded.pop(corpus.name, None)
+        return held if held.boosts == corpus.policy.boosts else replace(held, boosts=corpus.policy.boosts)
 
-    def _load(self, corpus: Corpus, index_version_id: str) -> Serving:
+    def _prepare(self, corpus: str, candidate: str) -> None:
+        """A candidate that cannot be loaded is no fault of this replica: its promotion will be called off."""
+        if self._held_as(corpus, candidate) is not None:
+            return
+        load = self._ask(corpus, candidate)
+        if not load.done():
+            return
+        try:
+            self._prepared[corpus] = self._fetch(candidate, load)
+        except Exception as error:
+            told = _told(error)
+            log.warning(
+                "replica %s cannot prepare %s: %s", self.replica_id, candidate, told, exc_info=_foreign(error)
+            )
+
+    def _is_lapsed(self) -> bool:
+        return time.monotonic() - self._renewed_at > self._lease_seconds
+
+    def _held_as(self, corpus: str, index_version_id: str | None) -> Serving | None:
+        """This version, if the replica has it already."""
+        for held in (self._servings.get(corpus), self._prepared.get(corpus)):
+            if held is not None and self._held(held) == index_version_id:
+                return held
+        return None
+
+    def _ask(self, corpus: str, index_version_id: str) -> Future[Serving]:
+        return self._loader.ask(index_version_id, partial(self._load, corpus, index_version_id))
+
+    def _fetch(self, index_version_id: str, load: Future[Serving]) -> Serving:
+        """What was loaded; raises what the load raised, and then the next look tries anew."""
+        self._loader.forget(index_version_id)
+        return load.result()
+
+    def _load(self, corpus: str, index_version_id: str) -> Serving:
         with self._database.read() as connection:
             version = index_versions.get(connection, index_version_id)
             model = models.get(connection, version.model_id)
         encoder = self._encoders.get(model)
         vectors = encoder.encode_queries(WARM_UP_TEXTS)
         self._index.search(version.collection, vectors, 1, ef_search=version.index.ef_search)
-        return Serving(corpus.name, version, model, encoder, corpus.policy.boosts)
+        return Serving(corpus, version, model, encoder)
+
+    def _forget(self, wanted: set[str]) -> None:
+        """Lets go of loads and encoders that nothing needs any more."""
+        self._loader.keep(wanted)
+        if self._loader.idle:
+            used = [s for s in (*self._servings.values(), *self._prepared.values()) if s is not None]
+            self._encoders.keep({s.model.model_id for s in used})
 
     def _tell(self) -> None:
         """Writes what is held when it has changed, and from time to time as a heartbeat."""
@@ -239,7 +317,7 @@ class Replica:
     def _follow(self) -> None:
         while not self._stop.wait(self._poll_seconds):
             try:
-                self.refresh()
+                self._look()
             except EmbedloopError as error:
                 self.fault = error.message
                 log.warning("replica %s stays with what it serves: %s", self.replica_id, error)
@@ -250,3 +328,12 @@ class Replica:
     @staticmethod
     def _held(serving: Serving | None) -> str | None:
         return None if serving is None else serving.version.index_version_id
+
+
+def _told(error: Exception) -> str:
+    """What may be shown of an error; one that is not ours may hold anything."""
+    return type(error).__name__ if _foreign(error) else str(error)
+
+
+def _foreign(error: Exception) -> bool:
+    return not isinstance(error, EmbedloopError)

@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     shard_documents: Annotated[int, Field(ge=1)] = 500
     beat_seconds: Annotated[float, Field(gt=0)] = 2.0
     sweep_seconds: Annotated[float, Field(gt=0)] = 1800.0
+    orphan_seconds: Annotated[float, Field(ge=0)] = 86_400.0
 
     @cached_property
     def database(self) -> str:

@@ -14,7 +14,8 @@ from pydantic.json_schema import models_json_schema
 
 from embedloop import errors
 from embedloop.errors import EmbedloopError
-from service.outputs import Out, Problem
+from service.output import Out
+from service.outputs import Problem
 from service.problems import MEDIA_TYPE, problem, status_of
 from service.schemas import ID_PATTERN, NAME_PATTERN, DocumentLine, JudgmentIn, PairIn
 
@@ -28,8 +29,8 @@ fitted to the corpus with it.
 Every route under `/v1` needs `Authorization: Bearer <key>`. A key has a role (`reader`, `writer`, `admin`) and
 may be limited to some corpora; what it may not see is answered as if it were not there.
 
-Errors are RFC 9457 problems with `code`, `field` and `retryable`. A `429` or `503` carries `Retry-After`. A
-method that a path does not know is answered `405` with `Allow`.
+Errors are RFC 9457 problems with `code`, `field` and `retryable`; `429`, `503` and `504` carry `Retry-After`.
+A method that a path does not know is answered `405` with `Allow`.
 """
 TAGS = [
     {"name": "corpora", "description": "Named sets of documents, each with its policy."},

@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from embedloop.capabilities import AliasedDrop, ServerKind
@@ -14,37 +14,15 @@ from embedloop.policy import Chunking, IndexSettings, Policy
 from embedloop.records import IndexState, JobKind, JobState
 from service.examples import (
     CORPUS,
-    DOCUMENT,
     EMBEDDINGS,
     INDEX_VERSION,
     JOB,
-    LINEAGE,
     MODEL,
     MOVED,
     READINESS,
-    REMOVAL,
     SEARCH,
-    TRACED,
-    WRITTEN,
 )
-
-
-def _example(value: dict[str, Any]) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"examples": [value]})
-
-
-def _may_be_absent(schema: dict[str, Any]) -> None:
-    # An absent field is left out of the answer, it is not null.
-    schema.pop("default", None)
-
-
-Absent = Field(default=None, json_schema_extra=_may_be_absent)
-
-
-class Out(BaseModel):
-    """An answer."""
-
-    model_config = ConfigDict(frozen=True)
+from service.output import Absent, Out, example
 
 
 class FieldError(Out):
@@ -87,7 +65,7 @@ class CorpusOut(Out):
     documents: Annotated[int, Field(ge=0, description="Live documents.")]
     created_at: datetime
 
-    model_config = _example(CORPUS)
+    model_config = example(CORPUS)
 
 
 class CorpusCreated(CorpusOut):
@@ -95,179 +73,13 @@ class CorpusCreated(CorpusOut):
 
     job: Annotated[str, Field(examples=[JOB["id"]])]
 
-    model_config = _example(CORPUS | {"serving": None, "documents": 0, "job": JOB["id"]})
+    model_config = example(CORPUS | {"serving": None, "documents": 0, "job": JOB["id"]})
 
 
 class CorpusList(Out):
-    model_config = _example({"items": [CORPUS]})
+    model_config = example({"items": [CORPUS]})
 
     items: list[CorpusOut]
-
-
-class DocumentOut(Out):
-    """A document; `rev` is the number of the change that wrote its present content."""
-
-    document_id: str
-    title: str
-    text: str
-    metadata: Annotated[dict[str, Any], Field(description="Flat: texts, numbers, booleans, lists of texts.")]
-    rev: int
-
-    model_config = _example(DOCUMENT)
-
-
-class RemovalOut(Out):
-    """What one rule of cleaning took out."""
-
-    rule: str
-    items: Annotated[int, Field(ge=1, description="Pieces.")]
-    chars: Annotated[int, Field(ge=1, description="Characters.")]
-    example: Annotated[str, Field(description="The beginning of the first piece.")]
-
-
-class RejectionOut(Out):
-    """Why a document is not worth keeping, where the policy only tells."""
-
-    code: str
-    detail: str
-
-
-class DuplicateOut(Out):
-    """The live document that one repeats."""
-
-    document_id: str
-    similarity: Annotated[float, Field(ge=0, le=1, description="Share of runs of three words in common.")]
-
-
-class CleaningOut(Out):
-    """What was done to a document on its way in, and what was found; what does not apply is left out."""
-
-    language: Annotated[str | SkipJsonSchema[None], Field(description="ISO 639-1.")] = Absent
-    removed: list[RemovalOut] | SkipJsonSchema[None] = Absent
-    redacted: Annotated[
-        dict[str, int] | SkipJsonSchema[None], Field(description="Pieces of personal data by type.")
-    ] = Absent
-    rejection: RejectionOut | SkipJsonSchema[None] = Absent
-    duplicate_of: DuplicateOut | SkipJsonSchema[None] = Absent
-
-
-class WrittenOut(Out):
-    """An acknowledged write: it is never lost."""
-
-    document_id: str
-    rev: Annotated[int, Field(description="The change that wrote the present content.")]
-    seq: Annotated[int, Field(description="The change itself, a place in the log of all changes.")]
-    changed: Annotated[bool, Field(description="False when exactly this content was there already.")]
-    applied: Annotated[bool, Field(description="True once searches see it; told only for `wait=applied`.")]
-    cleaning: CleaningOut | SkipJsonSchema[None] = Absent
-
-    model_config = _example(WRITTEN)
-
-
-class DocumentAnswer(Out):
-    """The answer to one line of `documents:bulk`."""
-
-    line: Annotated[int, Field(ge=1)]
-    status: Literal["stored", "unchanged", "deleted", "refused"]
-    id: str | SkipJsonSchema[None] = Absent
-    seq: Annotated[int | SkipJsonSchema[None], Field(description="Left out in a dry run.")] = Absent
-    error: LineError | SkipJsonSchema[None] = Absent
-    cleaning: CleaningOut | SkipJsonSchema[None] = Absent
-
-
-class DocumentTotals(Out):
-    """What became of all lines."""
-
-    lines: int
-    stored: int
-    unchanged: int
-    deleted: int
-    refused: int
-    last_seq: int | None
-    applied: bool
-    dry_run: Annotated[bool, Field(description="True where nothing was stored.")]
-
-
-class DocumentSummary(Out):
-    """The last line of the answer."""
-
-    summary: DocumentTotals
-
-
-class JudgmentAnswer(Out):
-    """The answer to one line of `judgments:bulk`."""
-
-    line: Annotated[int, Field(ge=1)]
-    status: Literal["stored", "refused"]
-    id: str | SkipJsonSchema[None] = Absent
-    error: LineError | SkipJsonSchema[None] = Absent
-
-
-class JudgmentTotals(Out):
-    """What became of all lines."""
-
-    lines: int
-    stored: int
-    refused: int
-
-
-class JudgmentSummary(Out):
-    """The last line of the answer."""
-
-    summary: JudgmentTotals
-
-
-class DataRemovalOut(Out):
-    """A removal: what was deleted, and what had been trained on it before."""
-
-    id: str
-    kind: Literal["person", "document"]
-    corpus: Annotated[str | None, Field(description="Null for a person removed from every corpus.")]
-    removed: Annotated[
-        dict[str, int],
-        Field(description="How many feedback, retrievals, judgments, pairs, and texts of queries."),
-    ]
-    training_sets: Annotated[list[str], Field(description="Frozen before; none frozen later has the data.")]
-    model_versions: Annotated[list[str], Field(description="Trained on these sets.")]
-    created_at: datetime
-    updated_at: Annotated[datetime, Field(description="When it was asked for last.")]
-
-    model_config = _example(REMOVAL)
-
-
-class DataRemovalList(Out):
-    model_config = _example({"items": [REMOVAL]})
-
-    items: list[DataRemovalOut]
-
-
-class TracedPairOut(Out):
-    """A pair of a training set, and everything that it is made of."""
-
-    id: Annotated[str, Field(description="The same in every training set that has the pair.")]
-    training_set: str
-    model_versions: Annotated[list[str], Field(description="Trained on this set.")]
-    query: Annotated[str | None, Field(description="Empty when its text was removed.")]
-    document_id: str
-    split: Literal["train", "dev"]
-    sources: Annotated[
-        dict[str, list[str]],
-        Field(
-            description="By kind: `feedback` ids, `import` (name and line) and `transfer` are its labels; "
-            "`document` and `negative` are in it."
-        ),
-    ]
-
-    model_config = _example(TRACED)
-
-
-class TracedPairList(Out):
-    model_config = _example({"items": [TRACED]})
-
-    items: list[TracedPairOut]
-    next: Annotated[str | SkipJsonSchema[None], Field(description="Send it as `after` for the next page.")] = (
-        Absent
-    )
 
 
 class Explanation(Out):
@@ -302,7 +114,7 @@ class SearchOut(Out):
     results: list[ResultOut]
     took_ms: Annotated[dict[str, float], Field(description="Milliseconds by stage, and in total.")]
 
-    model_config = _example(SEARCH)
+    model_config = example(SEARCH)
 
 
 class FeedbackOut(Out):
@@ -311,10 +123,10 @@ class FeedbackOut(Out):
     feedback_id: str
     status: Annotated[
         Literal["stored", "pending"],
-        Field(description="`pending` until the retrieval itself has reached the catalog."),
+        Field(description="`pending` until it and its retrieval have reached the catalog."),
     ]
 
-    model_config = _example({"feedback_id": "f-0197d2c4a1b24f6d", "status": "stored"})
+    model_config = example({"feedback_id": "f-0197d2c4a1b24f6d", "status": "stored"})
 
 
 class JobError(Out):
@@ -347,7 +159,7 @@ class JobOut(Out):
         ),
     ] = Absent
 
-    model_config = _example(JOB)
+    model_config = example(JOB)
 
 
 class JobEvent(Out):
@@ -365,11 +177,11 @@ class JobEvent(Out):
         ),
     ]
 
-    model_config = _example({"event": "progress", "data": json.dumps(JOB)})
+    model_config = example({"event": "progress", "data": json.dumps(JOB)})
 
 
 class JobList(Out):
-    model_config = _example({"items": [JOB]})
+    model_config = example({"items": [JOB]})
 
     items: list[JobOut]
     next: Annotated[str | SkipJsonSchema[None], Field(description="Send it as `before` for the next page.")] = (
@@ -392,30 +204,11 @@ class ModelOut(Out):
     manifest: Annotated[dict[str, str], Field(description="Path of each file -> its SHA-256.")]
     created_at: datetime
 
-    model_config = _example(MODEL)
-
-
-class ModelLineage(Out):
-    """What a model version was trained on; all empty for an untrained base."""
-
-    counts: Annotated[dict[str, int], Field(description="Pairs by split, and how negatives were found.")]
-    sources: Annotated[dict[str, int], Field(description="Distinct sources by kind, as in `training-pairs`.")]
-    report: Annotated[
-        dict[str, Any],
-        Field(description="Votes counted and left out, position bias, conflicts, leaks, coverage."),
-    ]
-
-
-class ModelDetail(ModelOut):
-    """A model version with what it was trained on."""
-
-    lineage: ModelLineage
-
-    model_config = _example(MODEL | {"lineage": LINEAGE})
+    model_config = example(MODEL)
 
 
 class ModelList(Out):
-    model_config = _example({"items": [MODEL]})
+    model_config = example({"items": [MODEL]})
 
     items: list[ModelOut]
 
@@ -434,11 +227,11 @@ class IndexVersionOut(Out):
     verification: Annotated[dict[str, Any] | None, Field(description="What was counted before it could serve.")]
     created_at: datetime
 
-    model_config = _example(INDEX_VERSION)
+    model_config = example(INDEX_VERSION)
 
 
 class IndexVersionList(Out):
-    model_config = _example({"items": [INDEX_VERSION]})
+    model_config = example({"items": [INDEX_VERSION]})
 
     items: list[IndexVersionOut]
 
@@ -450,7 +243,7 @@ class Moved(Out):
     serving: str | None
     previous: str | None
 
-    model_config = _example(MOVED)
+    model_config = example(MOVED)
 
 
 class Embedding(Out):
@@ -475,11 +268,11 @@ class EmbeddingsOut(Out):
     model: Annotated[str, Field(description="The model version that encoded.")]
     usage: Usage
 
-    model_config = _example(EMBEDDINGS)
+    model_config = example(EMBEDDINGS)
 
 
 class HealthOut(Out):
-    model_config = _example({"status": "ok"})
+    model_config = example({"status": "ok"})
 
     status: Literal["ok"]
 
@@ -510,4 +303,4 @@ class ReadinessOut(Out):
     checks: dict[str, str]
     capabilities: Capabilities
 
-    model_config = _example(READINESS)
+    model_config = example(READINESS)

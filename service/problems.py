@@ -74,7 +74,7 @@ def problem(error: EmbedloopError) -> Response:
     """Renders one of Embedloop's own errors."""
     status = status_of(error)
     headers = {}
-    if status in (429, 503):
+    if status in (429, 503, 504):
         wait = error.retry_after_seconds or DEFAULT_RETRY_AFTER
         headers["Retry-After"] = str(max(1, math.ceil(wait)))
     if status == 401:

@@ -47,7 +47,7 @@ async def search(
     try:
         answer = await once()
     except CollectionNotFound:
-        await run_in_threadpool(service.replica.refresh)
+        await run_in_threadpool(service.replica.refresh, corpus)
         answer = await once()
     retrieval = _retrieval(service, answer, body, key_id)
     service.spool.append(retrieval)

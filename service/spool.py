@@ -1,4 +1,6 @@
-"""The retrieval log: spooled to this replica's own file before an answer leaves, then moved to the catalog."""
+"""The retrieval log: spooled to this replica's own file before an answer leaves, then moved to the catalog.
+
+Feedback goes the same way while the catalog is away."""
 
 from __future__ import annotations
 
@@ -8,18 +10,17 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
 from sqlalchemy.exc import DBAPIError
 
 from embedloop.catalog import corpora, feedback
 from embedloop.catalog.database import Database
-from embedloop.errors import Conflict, EmbedloopError, Unavailable
-from embedloop.feedback import settle_pending
-from embedloop.records import Retrieval, Shown
+from embedloop.errors import Conflict, EmbedloopError, InvalidInput, NotFound, Unavailable
+from embedloop.feedback import AcceptedFeedback, settle_pending, store_feedback
+from embedloop.records import Retrieval
+from service.spool_lines import Entry, entry_of, line_of
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +57,9 @@ class Spool:
         """Moves what a former process left, then goes on doing so."""
         self._thread.start()
 
-    def append(self, retrieval: Retrieval) -> None:
+    def append(self, entry: Entry) -> None:
         """Writes one line. Raises Unavailable when the disk does not take it."""
-        line = orjson.dumps(_as_json(retrieval)) + b"\n"
+        line = line_of(entry)
         with self._appending:
             try:
                 self._open()
@@ -156,7 +157,10 @@ class Spool:
     def _move(self, segment: Path) -> int:
         moved = 0
         for part in _parts(_lines(segment)):
-            self._insert(part)
+            self._insert([entry for entry in part if isinstance(entry, Retrieval)])
+            for entry in part:
+                if isinstance(entry, AcceptedFeedback):
+                    self._store(entry)
             moved += len(part)
         segment.unlink()
         return moved
@@ -174,6 +178,13 @@ class Spool:
             for one in logged:
                 self._insert([one])
 
+    def _store(self, accepted: AcceptedFeedback) -> None:
+        """Stores feedback, once however often it is replayed; what the catalog refuses is dropped."""
+        try:
+            store_feedback(self._database, accepted)
+        except (InvalidInput, NotFound, DBAPIError) as error:
+            log.error("feedback %s is dropped: %s", accepted.feedback_id, error)
+
 
 def _locked(path: Path) -> Any:
     file = None
@@ -190,18 +201,18 @@ def _locked(path: Path) -> Any:
     return file
 
 
-def _lines(segment: Path) -> Iterator[Retrieval]:
+def _lines(segment: Path) -> Iterator[Entry]:
     with segment.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                yield _from_json(orjson.loads(line))
+                yield entry_of(line)
             except (ValueError, KeyError, TypeError) as error:
                 # The last line of a process that was killed: its answer never left.
                 log.warning("%s line %d is skipped: %s", segment.name, number, error)
 
 
-def _parts(logged: Iterator[Retrieval]) -> Iterator[list[Retrieval]]:
-    part: list[Retrieval] = []
+def _parts(logged: Iterator[Entry]) -> Iterator[list[Entry]]:
+    part: list[Entry] = []
     for one in logged:
         part.append(one)
         if len(part) == ROWS_PER_INSERT:
@@ -209,29 +220,3 @@ def _parts(logged: Iterator[Retrieval]) -> Iterator[list[Retrieval]]:
             part = []
     if part:
         yield part
-
-
-def _as_json(retrieval: Retrieval) -> dict[str, Any]:
-    return {
-        "retrieval_id": retrieval.retrieval_id,
-        "corpus": retrieval.corpus,
-        "query": retrieval.query,
-        "person": retrieval.person,
-        "index_version_id": retrieval.index_version_id,
-        "model_id": retrieval.model_id,
-        "shown": [[s.rank, s.document_id, s.passage_id, s.score] for s in retrieval.shown],
-        "at": retrieval.at.isoformat(),
-    }
-
-
-def _from_json(line: dict[str, Any]) -> Retrieval:
-    return Retrieval(
-        retrieval_id=line["retrieval_id"],
-        corpus=line["corpus"],
-        query=line["query"],
-        person=line["person"],
-        index_version_id=line["index_version_id"],
-        model_id=line["model_id"],
-        shown=[Shown(*entry) for entry in line["shown"]],
-        at=datetime.fromisoformat(line["at"]),
-    )

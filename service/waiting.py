@@ -50,7 +50,7 @@ def _wait(service: Service, corpus: str, written: Sequence[Written]) -> None:
     )
     if first:
         # This replica may not have looked since: its next search must find the version that serves now.
-        service.replica.refresh()
+        service.replica.refresh(corpus)
 
 
 def _serving(service: Service, corpus: str) -> IndexVersion | None:

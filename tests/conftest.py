@@ -10,14 +10,14 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from embedloop.records import ModelVersion
-from tests.servers import Server, milvus_lite, postgres, postgres_url, valkey
+from tests.servers import Server, milvus_engine, milvus_lite, postgres, postgres_url, valkey
 
 if TYPE_CHECKING:
     from embedloop.catalog.database import Database
@@ -34,6 +34,8 @@ skin rash burn itching eye red ear ache tooth decay dental caries diabetes sugar
 """
 WORDS = _TEXT.split()
 
+MakeEngine = Callable[[Path, Mapping[str, str]], Server]
+
 
 @pytest.fixture(scope="session")
 def milvus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
@@ -41,6 +43,28 @@ def milvus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def make_engine(tmp_path_factory: pytest.TempPathFactory) -> MakeEngine:
+    """Makes engines that share one copy of the program: unpacking it takes longer than starting it."""
+    pytest.importorskip("milvus", reason="the engine's package is for Linux on x86-64 only")
+    programs = tmp_path_factory.mktemp("engine-program") / "bin"
+    programs.mkdir()
+
+    def make(folder: Path, environment: Mapping[str, str]) -> Server:
+        (folder / "bin").symlink_to(programs)
+        return milvus_engine(folder, environment)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def engine_server(make_engine: MakeEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = make_engine(tmp_path_factory.mktemp("engine"), {})
+    server.start()
+    yield server
+    server.kill()
 
 
 @pytest.fixture(scope="session")

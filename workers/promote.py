@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from embedloop import promotion
-from embedloop.catalog import corpora
+from embedloop.catalog import corpora, promotions
 from embedloop.jobs import Advance, Lease, Outcome
 from embedloop.records import Job
 from workers.parts import Parts
@@ -14,7 +14,10 @@ def promote(parts: Parts, job: Job, lease: Lease) -> Outcome:
     candidate = job.checkpoint["index_version"]
     if not job.params.get("promote", True):
         return Advance({"promoted": False})
-    with parts.database.read() as connection:
+    actor = f"job {job.job_id}"
+    with parts.database.write() as connection:
+        # The lease makes this worker the job's only one: what still prepares was left by one that is gone.
+        promotions.call_off_of(connection, job.corpus, actor, "another worker took the job over")
         serving = corpora.get(connection, job.corpus).serving
     if serving == candidate:
         # The worker died between publishing and telling: only the derived alias may be behind.
@@ -25,7 +28,8 @@ def promote(parts: Parts, job: Job, lease: Lease) -> Outcome:
             parts.index,
             job.corpus,
             candidate,
-            actor=f"job {job.job_id}",
+            actor=actor,
             timeout_seconds=parts.settings.promotion_timeout_seconds,
+            check=lease.check,
         )
     return Advance({"promoted": True})

@@ -8,8 +8,8 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 import embedloop.feedback as feedback_rules
+from embedloop import garbage, promotion, reembed
 from embedloop import jobs as job_rules
-from embedloop import promotion, reembed
 from embedloop.catalog import corpora, documents, feedback, index_versions, jobs, promotions
 from embedloop.catalog.database import now
 from embedloop.errors import EmbedloopError
@@ -63,6 +63,11 @@ def reconcile(parts: Parts) -> None:
             _reconcile(parts, corpus)
         except EmbedloopError as error:
             log.warning("corpus %s could not be reconciled: %s", corpus.name, error)
+    try:
+        garbage.note_orphans(parts.database, parts.index, after_seconds=parts.settings.orphan_seconds)
+        garbage.drop_due(parts.database, parts.index)
+    except EmbedloopError as error:
+        log.warning("garbage waits for the next time: %s", error)
 
 
 def sweep(parts: Parts) -> None:
@@ -86,10 +91,16 @@ def _reconcile(parts: Parts, corpus: Corpus) -> None:
             reembed.retire(connection, version.index_version_id)
         doomed = _droppable(connection, corpus.name, parts.settings.replica_lease_seconds)
     for version in doomed:
-        parts.index.drop(version.collection)
+        if not _drop_retired(parts, version):
+            continue
         with parts.database.write() as connection:
             index_versions.mark_dropped(connection, version.index_version_id)
         log.info("dropped the collection of index version %s", version.index_version_id)
+
+
+def _drop_retired(parts: Parts, version: IndexVersion) -> bool:
+    gone = not parts.index.exists(version.collection)
+    return gone or garbage.drop_unless_aliased(parts.index, version.collection)
 
 
 def _lagging(connection: Connection) -> list[str]:

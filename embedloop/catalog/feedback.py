@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, and_, delete, exists, func, select, update
 
 from embedloop.catalog.database import now
 from embedloop.catalog.dialect import insert_or_ignore, insert_or_update
@@ -59,20 +59,20 @@ def shown_by(
 
 
 def add(connection: Connection, given: Feedback, passage_id: str | None) -> None:
-    connection.execute(
-        insert(feedback).values(
-            feedback_id=given.feedback_id,
-            retrieval_id=given.retrieval_id,
-            corpus=given.corpus,
-            signal=given.signal.value,
-            document_id=given.document_id,
-            passage_id=passage_id,
-            person=given.person,
-            comment=given.comment,
-            pending=given.pending,
-            at=given.at,
-        )
-    )
+    """Stores feedback; what is there already stays as it is."""
+    row = {
+        "feedback_id": given.feedback_id,
+        "retrieval_id": given.retrieval_id,
+        "corpus": given.corpus,
+        "signal": given.signal.value,
+        "document_id": given.document_id,
+        "passage_id": passage_id,
+        "person": given.person,
+        "comment": given.comment,
+        "pending": given.pending,
+        "at": given.at,
+    }
+    insert_or_ignore(connection, feedback, [row])
 
 
 def get(connection: Connection, feedback_id: str) -> Feedback | None:

@@ -11,8 +11,10 @@ from sqlalchemy.exc import IntegrityError
 from embedloop.catalog.database import clock, now
 from embedloop.catalog.dialect import insert_or_update
 from embedloop.catalog.tables import promotions, replicas
-from embedloop.errors import Conflict
+from embedloop.errors import Conflict, PromotionRefused
 from embedloop.records import Replica
+
+DEADLINE_PASSED = "its deadline passed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +70,48 @@ def preparing(connection: Connection) -> dict[str, Preparing]:
     }
 
 
-def close(connection: Connection, promotion_id: str, state: str, reason: str | None = None) -> bool:
-    """Ends preparing with `published` or `called_off`; false when somebody else ended it before."""
+def publish(connection: Connection, promotion_id: str) -> None:
+    """Ends preparing because the candidate takes over.
+
+    Raises:
+        PromotionRefused: it was called off meanwhile, or its deadline has passed and the replicas may have let
+            the candidate go.
+    """
     statement = (
         update(promotions)
-        .where(promotions.c.promotion_id == promotion_id, promotions.c.state == "preparing")
-        .values(state=state, reason=reason)
+        .where(
+            promotions.c.promotion_id == promotion_id,
+            promotions.c.state == "preparing",
+            promotions.c.deadline > clock(),
+        )
+        .values(state="published")
     )
-    return connection.execute(statement).rowcount == 1
+    if connection.execute(statement).rowcount != 1:
+        told = select(promotions.c.reason).where(promotions.c.promotion_id == promotion_id)
+        reason = connection.execute(told).scalar_one_or_none() or DEADLINE_PASSED
+        raise PromotionRefused(f"promotion {promotion_id} was called off: {reason}")
+
+
+def call_off(connection: Connection, promotion_id: str, reason: str) -> None:
+    """Ends preparing without the candidate; nothing happens when it has ended already."""
+    _call_off(connection, reason, promotions.c.promotion_id == promotion_id)
+
+
+def call_off_of(connection: Connection, corpus: str, actor: str, reason: str) -> None:
+    """Ends what this actor left in preparing, say, when its process was killed."""
+    _call_off(connection, reason, promotions.c.corpus == corpus, promotions.c.actor == actor)
 
 
 def call_off_expired(connection: Connection) -> None:
     """Ends promotions whose process died while preparing."""
+    _call_off(connection, DEADLINE_PASSED, promotions.c.deadline <= clock())
+
+
+def _call_off(connection: Connection, reason: str, *where: ColumnElement[bool]) -> None:
     connection.execute(
         update(promotions)
-        .where(promotions.c.state == "preparing", promotions.c.deadline <= clock())
-        .values(state="called_off", reason="its deadline passed")
+        .where(promotions.c.state == "preparing", *where)
+        .values(state="called_off", reason=reason)
     )
 
 

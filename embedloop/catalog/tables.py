@@ -447,6 +447,22 @@ replicas = Table(
     Column("expires_at", Float, nullable=False),
 )
 
+deployment = Table(
+    "deployment",
+    metadata,
+    # One row only.
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("deployment_id", String(16), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+garbage = Table(
+    "garbage",
+    metadata,
+    Column("collection", String(255), primary_key=True),
+    Column("due_at", Float, nullable=False),
+)
+
 api_keys = Table(
     "api_keys",
     metadata,

@@ -9,6 +9,7 @@ from typing import Any
 from embedloop.errors import MissingExtra
 from embedloop.text.cleaned import Removals
 from embedloop.text.furniture import without_furniture
+from embedloop.text.normalise import clean_text
 
 MOST_OF_THE_PAGE = 0.5
 _LINKS_OF_A_MENU = 3
@@ -39,6 +40,11 @@ _WORDS = {
 }
 _RULE_OF_WORD = {word: rule for rule, words in _WORDS.items() for word in words.split()}
 _ENDINGS = ("nav", "menu", "breadcrumbs", "footer", "sidebar", "banner")
+_CONTROL_REFERENCE = re.compile(
+    r"&#(?:x0*(?:[0-8bcef]|1[0-9a-f]|7f|fff[ef]|d[89a-f]..)(?![0-9a-f])"
+    r"|0*(?:[0-8]|1[124-9]|2\d|3[01]|127)(?!\d));?",
+    re.IGNORECASE,
+)
 _HIDDEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
 _MAX_NAMES_CHARS = 500
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
@@ -83,10 +89,12 @@ def _tree(html: str) -> Any:
     from lxml import etree
     from lxml.html import HTMLParser, document_fromstring
 
+    # XML trees refuse control characters, written as such or as references.
+    source = _CONTROL_REFERENCE.sub("", clean_text(html))
     # As bytes: a page that declares another charset was decoded by whoever sent it.
     parser = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True)
     try:
-        return document_fromstring(html.encode("utf-8", "replace"), parser=parser)
+        return document_fromstring(source.encode(), parser=parser)
     except (etree.LxmlError, ValueError):
         return None
 

@@ -77,7 +77,13 @@ _BARE: tuple[Callable[[str], bool], ...] = (
 
 def is_national_id(match: re.Match[str]) -> bool:
     """Check a match of `NATIONAL_ID`."""
-    return match.lastgroup is not None and _SHAPES[match.lastgroup][1](match[0])
+    if match.lastgroup is None:
+        return False
+    try:
+        return _SHAPES[match.lastgroup][1](match[0])
+    except LookupError:
+        # stdnum's table of regions has entries without a county: no number of those was ever issued.
+        return False
 
 
 def is_social_security_number(match: re.Match[str]) -> bool:

@@ -182,10 +182,9 @@ def redact(
     if names is not None:
         text = _replaced("NAME", text, names.spans(text), token)
     for _ in range(_MAX_PASSES):
-        found = counts.total()
-        text = _pass(text, token)
+        before, text = text, _pass(text, token)
         # What stood right beside a piece may have been hidden by it.
-        if counts.total() == found or _GLUED.search(text) is None:
+        if text is before or _GLUED.search(text) is None:
             break
     return Redacted(text, dict(counts))
 

@@ -18,7 +18,7 @@ from service.answers import account_out
 from service.ingesting import Outcome, Upload
 from service.ndjson import Line, NdjsonAnswer
 from service.openapi import line_body, lines, refusals
-from service.outputs import DocumentAnswer, DocumentSummary
+from service.outputs_documents import DocumentAnswer, DocumentSummary
 from service.routing import Running, StreamedRoute, Writer, keyed_router
 from service.schemas import DocumentIn, DocumentLine
 from service.state import Service

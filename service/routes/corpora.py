@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import orjson
 from fastapi import APIRouter, Response
 from pydantic import ValidationError
 
-from embedloop import jobs
+from embedloop import garbage, jobs
 from embedloop.catalog import corpora, index_versions
+from embedloop.catalog import garbage as doomed
 from embedloop.catalog import jobs as job_rows
-from embedloop.errors import Conflict, Forbidden, MissingExtra, ModelRefused
+from embedloop.errors import Conflict, EmbedloopError, Forbidden, MissingExtra, ModelRefused
 from embedloop.policy import Policy
-from embedloop.promotion import alias_of
 from embedloop.queue import deliver
 from embedloop.records import JobKind, JobState
 from embedloop.registry import resolve_base
@@ -25,6 +26,8 @@ from service.problems import invalid_input
 from service.routing import Admin, Reader, Running, keyed_router
 from service.schemas import CorpusIn, PolicyPatch
 from service.state import Service
+
+log = logging.getLogger(__name__)
 
 router: APIRouter = keyed_router("corpora")
 
@@ -109,13 +112,13 @@ def change_policy(corpus: str, body: PolicyPatch, caller: Admin, service: Runnin
     status_code=204,
     summary="Delete a corpus",
     responses=answers("It is gone, with everything in it.", status=204)
-    | refusals(403, 404, 504, _409="A job works on it."),
+    | refusals(403, 404, _409="A job works on it."),
 )
 def delete_corpus(corpus: str, caller: Admin, service: Running) -> Response:
     """Deletes a corpus with everything in it; refused while a job works on it."""
     caller.require_corpus(corpus)
-    with service.database.read() as connection:
-        corpora.get(connection, corpus)
+    with service.database.write() as connection:
+        corpora.get(connection, corpus, lock=True)
         for state in (JobState.QUEUED, JobState.RUNNING):
             for job in job_rows.find(connection, corpora=[corpus], state=state, limit=1):
                 raise Conflict(
@@ -123,13 +126,13 @@ def delete_corpus(corpus: str, caller: Admin, service: Running) -> Response:
                     field="corpus",
                 )
         collections = [version.collection for version in index_versions.of_corpus(connection, corpus)]
-    # Milvus first: if it fails half-way, the rows still name what is left to drop.
-    service.index.drop_alias(alias_of(corpus))
-    for collection in collections:
-        service.index.drop(collection)
-    with service.database.write() as connection:
+        doomed.doom(connection, collections, after_seconds=0)
         corpora.remove(connection, corpus)
-    service.replica.refresh()
+    service.replica.refresh(corpus)
+    try:
+        garbage.drop_due(service.database, service.index)
+    except EmbedloopError as error:
+        log.warning("the collections of corpus %s are left to the reconciler: %s", corpus, error)
     return Response(status_code=204)
 
 

@@ -12,7 +12,7 @@ from embedloop.corpus import Written, get_document
 from service.answers import account_out, document_out
 from service.ingesting import Outcome, Upload
 from service.openapi import answers, refusals
-from service.outputs import DocumentOut, WrittenOut
+from service.outputs_documents import DocumentOut, WrittenOut
 from service.routing import Reader, Running, Writer, keyed_router
 from service.schemas import DocumentIn
 from service.state import Service

@@ -17,7 +17,7 @@ from embedloop.pair_import import ImportedPair, import_pairs
 from embedloop.records import Corpus, Split
 from service.ndjson import Line, NdjsonAnswer
 from service.openapi import line_body, lines, refusals
-from service.outputs import JudgmentAnswer, JudgmentSummary
+from service.outputs_documents import JudgmentAnswer, JudgmentSummary
 from service.routing import Running, StreamedRoute, Writer, keyed_router
 from service.schemas import IMPORT_PATTERN, JudgmentIn, PairIn
 from service.state import Service

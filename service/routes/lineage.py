@@ -17,7 +17,7 @@ from embedloop.records import Removal
 from embedloop.text.normalise import query_key
 from service.auth import Caller
 from service.openapi import answers, refusals
-from service.outputs import DataRemovalList, DataRemovalOut, TracedPairList
+from service.outputs_lineage import DataRemovalList, DataRemovalOut, TracedPairList
 from service.routing import Admin, Running, Writer, keyed_router
 from service.schemas import ID_PATTERN, RemovalIn
 from service.validation import checked_document_id

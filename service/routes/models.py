@@ -14,7 +14,8 @@ from embedloop.records import ModelVersion
 from service.answers import model_out
 from service.auth import Caller
 from service.openapi import answers, refusals
-from service.outputs import ModelDetail, ModelList
+from service.outputs import ModelList
+from service.outputs_lineage import ModelDetail
 from service.routing import Reader, Running, keyed_router
 from service.schemas import NAME_PATTERN
 

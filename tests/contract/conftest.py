@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from embedloop.index import MilvusIndex
 from embedloop.policy import IndexSettings
-from tests.servers import Server, milvus_engine, milvus_lite
+from tests.servers import Server, milvus_lite
 
 KINDS = ["lite", "engine"]
 TIMEOUT_SECONDS = 20
@@ -18,31 +18,6 @@ TIMEOUT_SECONDS = 20
 def connected(server: Server, *, token: str = "", timeout_seconds: float = TIMEOUT_SECONDS) -> MilvusIndex:
     address = f"http://127.0.0.1:{server.port}"
     return MilvusIndex(address, token=token, timeout_seconds=timeout_seconds)
-
-
-MakeEngine = Callable[[Path, Mapping[str, str]], Server]
-
-
-@pytest.fixture(scope="session")
-def make_engine(tmp_path_factory: pytest.TempPathFactory) -> MakeEngine:
-    """Makes engines that share one copy of the program: unpacking it takes longer than starting it."""
-    pytest.importorskip("milvus", reason="the engine's package is for Linux on x86-64 only")
-    programs = tmp_path_factory.mktemp("engine-program") / "bin"
-    programs.mkdir()
-
-    def make(folder: Path, environment: Mapping[str, str]) -> Server:
-        (folder / "bin").symlink_to(programs)
-        return milvus_engine(folder, environment)
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def engine_server(make_engine: MakeEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = make_engine(tmp_path_factory.mktemp("engine"), {})
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,8 @@ from embedloop.index_rows import MAX_MESSAGE_BYTES, as_row, passage_id
 from embedloop.index_rows import messages as messages_of
 from embedloop.policy import IndexSettings, IndexType
 from embedloop.records import Passage
-from tests.contract.conftest import MakeEngine, connected
+from tests.conftest import MakeEngine
+from tests.contract.conftest import connected
 from tests.servers import Server, free_port, once_it_answers
 
 DIMENSION = 8

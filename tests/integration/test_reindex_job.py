@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from embedloop.catalog import jobs as job_rows
 from embedloop.catalog.database import Database
 from embedloop.catalog.tables import jobs as jobs_table
 from embedloop.catalog.tables import shards as shards_table
-from embedloop.errors import Unavailable
+from embedloop.errors import PromotionRefused, Unavailable
 from embedloop.index import MilvusIndex
 from embedloop.policy import Policy
 from embedloop.promotion import alias_of
@@ -25,7 +26,7 @@ from embedloop.records import IndexState, IndexVersion, Job, JobKind, JobState, 
 from embedloop.reembed import MAX_SHARD_ATTEMPTS
 from embedloop.registry import ModelStore
 from embedloop.settings import Settings
-from tests.integration.conftest import CHUNKING, LEASE, TEXTS, ProcessGone, World
+from tests.integration.conftest import CHUNKING, LEASE, TEXTS, ProcessGone, World, preparing, until
 from tests.servers import Server
 from workers import promote as promote_stage
 from workers import reembed as reembed_stages
@@ -203,6 +204,57 @@ def test_a_promote_that_was_killed_after_it_published_ends_well(bench: Bench, ti
     assert job.state is JobState.SUCCEEDED
     assert job.result is not None
     assert job.result["promoted"] is True
+
+
+def test_a_promote_that_was_killed_while_it_prepared_is_taken_over_at_once(
+    bench: Bench, tiny: ModelVersion
+) -> None:
+    job_id = bench.submit(model_version=tiny.model_id)
+    candidate = bench.run_until(job_id, "promote").checkpoint["index_version"]
+
+    def killed(parts: Parts, job: Job, lease: jobs.Lease) -> jobs.Outcome:
+        with parts.database.write() as connection:
+            promotions.open_promotion(
+                connection,
+                promotion_id="p-dead",
+                corpus=job.corpus,
+                candidate=candidate,
+                replaces=None,
+                token=corpora.next_promotion_token(connection, job.corpus),
+                timeout_seconds=3600,
+                actor=f"job {job.job_id}",
+            )
+        raise ProcessGone
+
+    with pytest.raises(ProcessGone):
+        bench.run(job_id, killed)
+    bench.expire(job_id)
+    job = bench.run(job_id)
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert bench.world.corpus().serving == candidate
+    with (
+        bench.world.database.write() as connection,
+        pytest.raises(PromotionRefused, match="another worker took the job over"),
+    ):
+        promotions.publish(connection, "p-dead")
+
+
+def test_a_job_cancelled_while_its_promotion_waits_for_a_replica_calls_it_off(
+    bench: Bench, tiny: ModelVersion
+) -> None:
+    job_id = bench.submit(model_version=tiny.model_id)
+    bench.run_until(job_id, "promote")
+    with bench.world.database.write() as connection:
+        promotions.hold(connection, "r-1", bench.world.name, serving=None, prepared=None, lease_seconds=300)
+    running = threading.Thread(target=bench.run, args=(job_id,))
+    running.start()
+    until(lambda: preparing(bench.world) is not None, "the promotion prepares")
+    with bench.world.database.write() as connection:
+        jobs.cancel(connection, job_id)
+    running.join(60)
+    assert bench.job(job_id).state is JobState.CANCELLED
+    assert preparing(bench.world) is None
+    assert bench.world.corpus().serving is None
 
 
 def test_an_applier_at_work_makes_the_verification_wait_without_using_an_attempt(

@@ -7,7 +7,17 @@ import subprocess
 import sys
 
 TORCH = {"torch", "transformers", "sentence_transformers"}
-HEAVY = TORCH | {"fastapi", "celery", "pymilvus", "sqlalchemy", "onnxruntime"}
+CLEANING = {
+    "trafilatura",
+    "lxml",
+    "ftfy",
+    "datasketch",
+    "scipy",
+    "py3langid",
+    "quotequail",
+    "presidio_analyzer",
+}
+HEAVY = TORCH | CLEANING | {"fastapi", "celery", "pymilvus", "sqlalchemy", "onnxruntime"}
 
 
 def loaded_by(*modules: str) -> set[str]:
@@ -21,6 +31,10 @@ def test_the_client_side_loads_none_of_the_server() -> None:
     loaded = loaded_by("embedloop", "embedloop.client", "embedloop.langchain", "embedloop.cli")
     assert "embedloop" in loaded
     assert loaded & HEAVY == set()
+
+
+def test_redacting_a_query_loads_none_of_the_cleaning() -> None:
+    assert loaded_by("embedloop.text.redact", "embedloop.ingestion", "service.ingesting") & CLEANING == set()
 
 
 def test_the_serving_side_loads_no_torch() -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from embedloop.errors import InvalidInput, NotFound
 from embedloop.readers import read_documents, read_judgments
+from embedloop.text.cleaned import Removals
+from embedloop.text.mail import text_from_mail
 
 
 def write_lines(path: Path, *lines: object) -> Path:
@@ -150,18 +152,52 @@ def test_folder_of_texts_is_read_in_order_of_names_without_hidden_files(tmp_path
     (tmp_path / ".git" / "note.txt").write_text("hidden")
     (tmp_path / "sub" / "notes.txt").write_text("plain")
     (tmp_path / "guide.md").write_text("intro\n\n# The guide #\n\nBody.")
-    (tmp_path / "page.html").write_text("<title>Gout page</title><article><p>Joints hurt a lot.</p></article>")
+    (tmp_path / "page.HTML").write_text("<p>Joints hurt a lot.</p>")
     (tmp_path / "image.png").write_bytes(b"\x89PNG")
-    guide, page, notes = read_documents(tmp_path)
-    assert guide == {
-        "id": "guide.md",
-        "title": "The guide",
-        "text": "intro\n\n# The guide #\n\nBody.",
+    assert [line["id"] for line in read_documents(tmp_path)] == ["guide.md", "page.HTML", "sub/notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type"),
+    [("a.md", "text/markdown"), ("a.html", "text/html"), ("a.htm", "text/html"), ("a.eml", "message/rfc822")],
+)
+def test_file_is_sent_as_it_is_with_its_content_type(tmp_path: Path, name: str, content_type: str) -> None:
+    (tmp_path / name).write_text("Subject: x\n\n# <b>Body</b>")
+    [line] = read_documents(tmp_path / name)
+    assert line == {
+        "id": name,
+        "text": "Subject: x\n\n# <b>Body</b>",
         "metadata": {},
+        "content_type": content_type,
     }
-    assert (page["id"], page["title"]) == ("page.html", "Gout page")
-    assert "Joints hurt" in page["text"]
-    assert notes == {"id": "sub/notes.txt", "title": "notes", "text": "plain", "metadata": {}}
+
+
+def test_plain_text_file_has_its_name_as_title(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("plain")
+    [line] = read_documents(tmp_path / "notes.txt")
+    assert line == {"id": "notes.txt", "title": "notes", "text": "plain", "metadata": {}}
+
+
+def test_mail_in_another_charset_is_encoded_so_that_json_can_hold_it(tmp_path: Path) -> None:
+    head = "Subject: Gicht\nContent-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: 8bit\n\n"
+    (tmp_path / "a.eml").write_bytes(f"{head}Schmerz für Ärzte".encode("iso-8859-1"))
+    [line] = read_documents(tmp_path / "a.eml")
+    assert line["text"].isascii()
+    assert text_from_mail(line["text"], Removals()) == ("Gicht", "Schmerz für Ärzte")
+
+
+def test_content_type_of_a_jsonl_line_is_kept(tmp_path: Path) -> None:
+    file = write_lines(tmp_path / "some.jsonl", {"id": "a", "text": "<p>b</p>", "content_type": "text/html"})
+    [line] = read_documents(file)
+    assert line["content_type"] == "text/html"
+
+
+def test_unknown_content_type_is_told_with_file_and_line(tmp_path: Path) -> None:
+    file = write_lines(tmp_path / "some.jsonl", {"id": "a", "text": "b", "content_type": "text/rtf"})
+    with pytest.raises(
+        InvalidInput, match=r"some\.jsonl:1: content_type must be one of text/plain, .*'text/rtf'"
+    ):
+        list(read_documents(file))
 
 
 def test_single_text_file_is_one_document(tmp_path: Path) -> None:

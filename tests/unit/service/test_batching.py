@@ -118,7 +118,8 @@ def test_queries_that_wait_together_are_encoded_and_searched_together(make: Make
     wait([first, *later], timeout=10)
     assert [documents(f.result())[0] for f in later] == ["d0", "d1", "d2", "d3"]
     assert encoder.batches == [["first"], ["text 0", "text 1", "text 2", "text 3"]]
-    assert [count for _, count, _, _, _ in index.calls] == [1, 4]
+    # The second is searched by whoever encoded it, perhaps beside the first.
+    assert sorted(count for _, count, _, _, _ in index.calls) == [1, 4]
 
 
 def test_queries_of_different_versions_never_share_a_search(make: Make, index: FakeIndex) -> None:

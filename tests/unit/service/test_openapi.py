@@ -12,7 +12,7 @@ import jsonschema_rs
 import pytest
 
 from embedloop.settings import Settings
-from service import outputs
+from service import outputs, outputs_documents, outputs_lineage
 from service.app import create_app
 from service.problems import MEDIA_TYPE, STATUS
 
@@ -94,7 +94,7 @@ def test_refusals_are_problems_with_the_headers_that_are_sent(operation: dict[st
     assert set(refusals) <= set(STATUS.values())
     for status, told in refusals.items():
         assert told["description"]
-        assert ("Retry-After" in told.get("headers", {})) == (status in (429, 503))
+        assert ("Retry-After" in told.get("headers", {})) == (status in (429, 503, 504))
         assert ("WWW-Authenticate" in told.get("headers", {})) == (status == 401)
         if operation in KEYED.values():
             assert list(told["content"]) == [MEDIA_TYPE]
@@ -124,10 +124,10 @@ def test_every_reference_leads_somewhere() -> None:
     assert named <= set(DOCUMENT["components"]["schemas"])
 
 
-def test_every_answer_of_the_module_is_told_of() -> None:
+def test_every_answer_of_the_modules_is_told_of() -> None:
     kinds = {
         name
-        for name, kind in vars(outputs).items()
+        for name, kind in (vars(outputs) | vars(outputs_documents) | vars(outputs_lineage)).items()
         if isinstance(kind, type) and issubclass(kind, outputs.Out) and kind is not outputs.Out
     }
     assert kinds <= set(DOCUMENT["components"]["schemas"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -11,7 +13,13 @@ from embedloop.catalog import corpora, feedback
 from embedloop.catalog.database import Database, now
 from embedloop.catalog.tables import retrievals
 from embedloop.errors import Conflict, Unavailable
-from embedloop.feedback import GivenFeedback, give_feedback, mint_retrieval_id
+from embedloop.feedback import (
+    AcceptedFeedback,
+    GivenFeedback,
+    accept_feedback,
+    give_feedback,
+    mint_retrieval_id,
+)
 from embedloop.policy import Policy
 from embedloop.records import Corpus, Retrieval, Shown, Signal
 from service.spool import Spool
@@ -175,3 +183,44 @@ def test_replica_that_comes_back_finds_its_folder_again(
     back.close()
     assert logged(database) == {"r1"}
     other.close()
+
+
+def up(corpus: Corpus, **fields: Any) -> AcceptedFeedback:
+    given = GivenFeedback(mint_retrieval_id("s", corpus.name), Signal.UP, "d0", **fields)
+    return accept_feedback("s", given, person="k/", visible=None)
+
+
+def test_feedback_given_while_the_catalog_was_away_is_stored_once_and_settled(
+    database: Database, corpus: Corpus, tmp_path: Path
+) -> None:
+    spool = Spool(tmp_path / "spool", database)
+    accepted = up(corpus, comment="ask ann@example.org")
+    for _ in range(2):
+        spool.append(accepted)
+        spool.flush_now()
+    with database.read() as connection:
+        stored = feedback.get(connection, accepted.feedback_id)
+    assert stored is not None
+    assert (stored.pending, stored.at, stored.person) == (True, accepted.at, "k/")
+    assert "ann@" not in str(stored.comment)
+    spool.append(replace(retrieval(accepted.given.retrieval_id, corpus.name), person="k/ann"))
+    spool.close()
+    with database.read() as connection:
+        stored = feedback.get(connection, accepted.feedback_id)
+    assert stored is not None
+    assert (stored.pending, stored.person) == (False, "k/ann")
+
+
+def test_spooled_feedback_that_the_catalog_refuses_does_not_hold_up_the_rest(
+    database: Database, corpus: Corpus, tmp_path: Path
+) -> None:
+    spool = Spool(tmp_path / "spool", database)
+    unseen = replace(up(corpus), visible=("another",))
+    kept = up(corpus)
+    for entry in (unseen, kept, retrieval("r1")):
+        spool.append(entry)
+    spool.close()
+    assert logged(database) == {"r1"}
+    with database.read() as connection:
+        assert feedback.get(connection, unseen.feedback_id) is None
+        assert feedback.get(connection, kept.feedback_id) is not None

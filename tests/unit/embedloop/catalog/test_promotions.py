@@ -6,7 +6,7 @@ import pytest
 
 from embedloop.catalog import corpora, promotions
 from embedloop.catalog.database import Database
-from embedloop.errors import Conflict, NotFound
+from embedloop.errors import Conflict, NotFound, PromotionRefused
 from embedloop.policy import Boost, Policy
 from tests.unit.embedloop.catalog.conftest import CORPUS
 
@@ -42,9 +42,11 @@ def test_one_promotion_prepares_at_a_time(catalog: Database) -> None:
 def test_a_promotion_ends_once(catalog: Database) -> None:
     begin(catalog, "p-1", "iv-1")
     with catalog.write() as connection:
-        assert promotions.close(connection, "p-1", "published")
-        assert not promotions.close(connection, "p-1", "called_off", "too late")
+        promotions.publish(connection, "p-1")
+        promotions.call_off(connection, "p-1", "too late")
         assert promotions.preparing(connection) == {}
+        with pytest.raises(PromotionRefused, match="p-1 was called off"):
+            promotions.publish(connection, "p-1")
     begin(catalog, "p-2", "iv-2")
 
 
@@ -53,8 +55,37 @@ def test_a_promotion_whose_process_died_makes_room_after_its_deadline(catalog: D
     with catalog.read() as connection:
         assert promotions.preparing(connection) == {}
     begin(catalog, "p-2", "iv-2")
+    with (
+        catalog.write() as connection,
+        pytest.raises(PromotionRefused, match="called off: its deadline passed"),
+    ):
+        promotions.publish(connection, "p-1")
+
+
+def test_a_promotion_that_was_called_off_says_why_and_publishes_nothing(catalog: Database) -> None:
+    begin(catalog, "p-1", "iv-1")
     with catalog.write() as connection:
-        assert not promotions.close(connection, "p-1", "published")
+        promotions.call_off(connection, "p-1", "replica r-2 was not ready")
+        with pytest.raises(PromotionRefused, match="called off: replica r-2 was not ready"):
+            promotions.publish(connection, "p-1")
+
+
+def test_a_promotion_past_its_deadline_publishes_nothing_before_the_reaper_has_seen_it(
+    catalog: Database,
+) -> None:
+    begin(catalog, "p-1", "iv-1", seconds=-1)
+    with catalog.write() as connection, pytest.raises(PromotionRefused, match="its deadline passed"):
+        promotions.publish(connection, "p-1")
+
+
+def test_an_actor_calls_off_only_what_it_left_itself(catalog: Database) -> None:
+    begin(catalog, "p-1", "iv-1")
+    begin(catalog, "p-2", "iv-2", corpus="other")
+    with catalog.write() as connection:
+        promotions.call_off_of(connection, CORPUS, "somebody else", "gone")
+        assert set(promotions.preparing(connection)) == {CORPUS, "other"}
+        promotions.call_off_of(connection, CORPUS, "test", "gone")
+        assert set(promotions.preparing(connection)) == {"other"}
 
 
 def test_promotion_tokens_grow(catalog: Database) -> None:

@@ -96,6 +96,11 @@ def test_page_that_nests_without_end_is_read_all_the_same(html: str) -> None:
     assert len(text) < len(html)
 
 
+@pytest.mark.parametrize("control", ["\x01", "&#1;", "&#x1f;", "&#xFFFE;", "\ud800"])
+def test_control_characters_are_dropped_however_they_are_written(control: str) -> None:
+    assert text_from_html(f"bare{control} text<p>{SENTENCE}")[1].split() == ["bare", "text", *SENTENCE.split()]
+
+
 @given(st.text(alphabet="<>/abp \"'=&;-!", max_size=200))
 def test_any_text_is_read_without_an_error(html: str) -> None:
     title, text = text_from_html(html)

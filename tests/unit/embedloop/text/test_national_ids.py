@@ -66,3 +66,7 @@ def test_social_security_and_taxpayer_numbers_that_are_issued_go(number: str) ->
 
 def test_number_of_that_form_that_is_never_issued_stays() -> None:
     assert redact("000-12-3456, 900-10-1234").counts == {}
+
+
+def test_number_whose_region_the_table_does_not_know_whole_is_no_id() -> None:
+    assert redact("411111111111111111").counts.get("NATIONAL_ID", 0) == 0

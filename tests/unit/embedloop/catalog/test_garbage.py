@@ -1,0 +1,38 @@
+"""Names of a catalog's own collections, and those that wait to be dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from embedloop.catalog import garbage, index_versions
+from embedloop.catalog.database import Database
+from embedloop.records import IndexVersion
+
+
+def test_prefix_is_drawn_once(catalog: Database) -> None:
+    with catalog.write() as connection:
+        first = garbage.own_prefix(connection)
+    with catalog.write() as connection:
+        assert garbage.own_prefix(connection) == first
+    assert first.startswith(garbage.COLLECTION_PREFIX)
+    assert len(first) == len("elv_0123456789_")
+
+
+def test_collections_of_versions_that_were_dropped_are_not_in_use(
+    catalog: Database, add_version: Callable[..., IndexVersion]
+) -> None:
+    version = add_version("iv-1")
+    with catalog.write() as connection:
+        assert garbage.in_use(connection) == {version.collection}
+        index_versions.mark_dropped(connection, "iv-1")
+        assert garbage.in_use(connection) == set()
+
+
+def test_what_is_noted_twice_keeps_its_time(catalog: Database) -> None:
+    with catalog.write() as connection:
+        garbage.doom(connection, ["a", "b"], after_seconds=-1)
+        garbage.doom(connection, ["a", "c"], after_seconds=3600)
+        assert garbage.due(connection) == ["a", "b"]
+        assert garbage.doomed(connection) == {"a", "b", "c"}
+        garbage.forget(connection, ["a", "c"])
+        assert garbage.doomed(connection) == {"b"}
