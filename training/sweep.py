@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from sentence_transformers import SentenceTransformer
 
 from training.general import METRIC, GeneralSet, score_general
 from training.merging import Sweep, SweepPoint, choose_alpha, interpolate, mixtures
+from training.prompts import Prompts
 from training.validation import DevSet, encode
-
-
-@dataclass(frozen=True, slots=True)
-class Prompts:
-    """What goes before a query and before a passage."""
-
-    query: str
-    passage: str
 
 
 def sweep(

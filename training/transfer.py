@@ -58,6 +58,8 @@ def transfer_pairs(
 def _read(path: Path) -> Iterator[GeneralPair]:
     """The pairs of a JSONL file; an error names the line and never shows it, for any file could be named."""
     try:
+        if not path.is_file():
+            raise TrainingFailed(f"training.transfer.path: {path} cannot be read: there is no such file")
         if path.stat().st_size > _MOST_BYTES:
             raise TrainingFailed(
                 f"training.transfer.path must be at most {_MOST_BYTES} bytes, {path} is larger"

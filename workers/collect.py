@@ -21,7 +21,7 @@ from embedloop.text.names import presidio_names
 from embedloop.text.redact import NameFinder, redact
 from training.leakage import check_leakage
 from training.mining import MinedNegatives
-from training.pairs import build_pairs, labelled_pairs, write_training_set
+from training.pairs import write_training_set
 from training.transfer import LINEAGE, transfer_pairs
 from workers.labels import chosen_pairs, document_kinds, judge, keep_lineage, read_labels
 from workers.negatives import first_passages, mine
@@ -43,8 +43,8 @@ def collect(parts: Parts, job: Job, lease: Lease) -> Outcome:
         return End(JobState.REJECTED, {"code": "too_little_feedback", "reason": reason})
     mined = mine(parts, corpus, serving, labels.judged, lease)
     lease.progress(0.7)
-    texts = labels.allowed(_texts(parts, corpus, serving, labels.judged, mined.negatives))
-    own = [*build_pairs(labels.judged, texts, mined.negatives), *labelled_pairs(labels.imported)]
+    texts = _texts(parts, corpus, serving, labels.judged, mined.negatives)
+    own = labels.pairs(texts, mined.negatives, corpus.policy.splits.similarity)
     names = presidio_names(parts.settings.names_model) if corpus.policy.redact_names else None
     offered = [_redacted(pair, names) for pair in (*own, *_transferred(corpus, own, labels.golden_keys))]
     pairs, left_out = chosen_pairs(offered, corpus.policy, labels)

@@ -12,16 +12,19 @@ from typing import Any
 from sqlalchemy import Connection
 
 from embedloop import feedback as feedback_rules
-from embedloop.catalog import documents, feedback, labelled_pairs, lineage, removals, splits
+from embedloop.catalog import documents, feedback, lineage, removals, splits
+from embedloop.catalog import labelled_pairs as imported_texts
 from embedloop.catalog.database import Database
 from embedloop.policy import Policy, Votes
 from embedloop.records import Corpus, Judgment, LabelledText, Signal, Split, TrainingPair, Vote
 from embedloop.removed import Removed, marks_of
+from embedloop.text.near_duplicates import clusters
 from embedloop.text.normalise import query_key
 from embedloop.text.strata import length_of, topic_of
-from training.balance import DocumentKind, cap_per_document, coverage, with_clusters
+from training.balance import DocumentKind, cap_per_document, coverage
 from training.judgments import Key, aggregate, strongest
 from training.leakage import Measured, without_leaks
+from training.pairs import build_pairs, labelled_pairs, text_id
 from training.propensity import Exposure, Propensity, estimate_propensity
 
 # The newest answers tell of today's position bias; reading all of a large log would take longer than training.
@@ -50,6 +53,22 @@ class Labels:
     removed: Removed
     conflicts: int
 
+    def pairs(
+        self, texts: Mapping[str, str], negatives: Mapping[str, Sequence[str]], similarity: float
+    ) -> list[TrainingPair]:
+        """Pairs of documents and of imported texts, near duplicates told, in so far as nothing was removed."""
+        allowed = {
+            identity: text
+            for identity, text in texts.items()
+            if identity not in self.removed.documents and not self.removed.has_text(text)
+        }
+        imported = {text_id(one.text): one.text for one in self.imported}
+        alike = clusters({**allowed, **imported}, similarity)
+        return [
+            *build_pairs(self.judged, allowed, negatives, alike),
+            *labelled_pairs(self.imported, alike),
+        ]
+
     @property
     def positives(self) -> int:
         return sum(one.grade > 0 for one in self.judged) + sum(one.relevant for one in self.imported)
@@ -57,14 +76,6 @@ class Labels:
     @cached_property
     def golden_keys(self) -> frozenset[str]:
         return frozenset(map(query_key, self.golden_queries))
-
-    def allowed(self, texts: Mapping[str, str]) -> dict[str, str]:
-        """The texts of documents without those that were removed, as positives and as negatives."""
-        return {
-            identity: text
-            for identity, text in texts.items()
-            if identity not in self.removed.documents and not self.removed.has_text(text)
-        }
 
     def report(self, pairs: Sequence[TrainingPair], kinds: Mapping[str, DocumentKind]) -> dict[str, Any]:
         golden = {(one.query, one.document_id) for one in self.golden if one.grade > 0}
@@ -101,7 +112,7 @@ def read_labels(database: Database, corpus: Corpus) -> Labels:
         removed = removals.marks(connection, name)
         judged = feedback.judgments_of(connection, name, (Split.TRAIN, Split.DEV))
         golden = feedback.judgments_of(connection, name, (Split.GOLDEN,))
-        imported = labelled_pairs.of_corpus(connection, name)
+        imported = imported_texts.of_corpus(connection, name)
         golden_queries = splits.queries_in(connection, name, Split.GOLDEN)
         dev_queries = splits.queries_in(connection, name, Split.DEV)
     kept, conflicts = strongest(one for one in judged if one.document_id not in removed.documents)
@@ -122,7 +133,7 @@ def chosen_pairs(
     """Leaves out what leaks and what is too much of one document; counts it by reason."""
     clean, leaks = without_leaks(offered, labels.measured)
     kept, over = cap_per_document(clean, policy.balance.max_pairs_per_document)
-    return with_clusters(kept, policy.splits.similarity), {**leaks, "over_document_cap": over}
+    return kept, {**leaks, "over_document_cap": over}
 
 
 def document_kinds(database: Database, corpus: Corpus) -> dict[str, DocumentKind]:

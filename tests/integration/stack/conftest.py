@@ -33,7 +33,7 @@ POLICY: dict[str, Any] = {
     "splits": {"golden": 0, "dev": 0},
     "trigger": {"new_feedback": None, "min_pairs": 4},
     "training": {"batch_size": 8, "evaluations": 1, "hard_negatives": 0, "threads": 1},
-    "gate": {"min_queries": 5, "min_uplift": -1, "pool_size": 50},
+    "gate": {"min_queries": 5, "min_uplift": -1, "pool_size": 50, "max_general_drop": 1},
 }
 _WRITTEN = ("corpora", "changes", "documents", "jobs", "feedback", "queries", "judgments", "index_versions")
 

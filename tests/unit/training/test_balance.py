@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from embedloop.records import Split, TrainingPair
 from embedloop.text.normalise import query_key
-from training.balance import DocumentKind, cap_per_document, coverage, with_clusters
+from training.balance import DocumentKind, cap_per_document, coverage
 
 
 def pair(
@@ -20,18 +20,6 @@ def test_cap_keeps_the_pairs_that_most_people_speak_for() -> None:
 def test_cap_leaves_dev_pairs_alone() -> None:
     pairs = [pair("a", "D1", Split.DEV), pair("b", "D1", Split.DEV)]
     assert cap_per_document(pairs, 1) == (pairs, 0)
-
-
-def test_near_duplicate_positives_share_a_cluster() -> None:
-    text = "the tenant may end the lease at the end of any month by letter"
-    pairs = [
-        pair("a", "D1", text=text),
-        pair("b", "D2", text=f"{text} too"),
-        pair("c", "D3", text="gout hurts"),
-    ]
-    one, two, other = (made.cluster for made in with_clusters(pairs, 0.8))
-    assert one == two != ""
-    assert other == ""
 
 
 def test_coverage_counts_each_kind_by_split_and_names_what_has_no_label() -> None:

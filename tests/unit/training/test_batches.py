@@ -47,12 +47,25 @@ def test_every_row_is_in_exactly_one_batch(seed: int) -> None:
 
 
 def test_batches_hold_documents_of_similar_length() -> None:
-    rows = make_rows([pair(f"k{n}", "x" * (n % 50 + 1) + str(n)) for n in range(200)], 0, 0)
+    rows = make_rows([pair(f"k{n}", "x" * (n % 50 + 1) + str(n)) for n in range(800)], 0, 0)
     batches = plan_batches(rows, 8, 0)
     spreads = [max(lengths) - min(lengths) for lengths in ([len(rows[i].positive) for i in b] for b in batches)]
     assert max(spreads) <= 4
     firsts = [len(rows[batch[0]].positive) for batch in batches]
     assert firsts != sorted(firsts)
+
+
+def test_lengths_in_tokens_count_and_anchors_are_padded_little_too() -> None:
+    generator = random.Random(3)
+    rows = make_rows([pair(f"k{n}", f"text {n}") for n in range(640)], 0, 0)
+    lengths = [(generator.randint(3, 20), generator.randint(8, 64)) for _ in rows]
+    padded = {
+        side: sum(len(batch) * max(lengths[index][side] for index in batch) for batch in batches)
+        for side in (0, 1)
+        for batches in [plan_batches(rows, 16, 0, lengths)]
+    }
+    assert padded[0] < 1.3 * sum(anchor for anchor, _ in lengths)
+    assert padded[1] < 1.15 * sum(document for _, document in lengths)
 
 
 def test_rows_without_negatives_are_filled_with_training_documents_that_are_no_answer() -> None:

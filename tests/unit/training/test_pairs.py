@@ -112,3 +112,18 @@ def test_imported_texts_pair_with_the_wrong_ones_of_their_anchor() -> None:
 def test_imported_dev_pair_has_no_negatives() -> None:
     texts = [labelled("q", "right", True, 1, Split.DEV), labelled("q", "wrong", False, 2, Split.DEV)]
     assert labelled_pairs(texts)[0].negatives == ()
+
+
+def test_near_duplicates_share_a_cluster_and_are_no_negatives_of_each_other() -> None:
+    clusters = {"D1": "c", "D2": "c"}
+    (pair,) = build_pairs([judgment("q", "D1")], TEXTS, {"q": ["D2", "D3"]}, clusters)
+    assert pair.cluster == "c"
+    assert pair.negatives == (TEXTS["D3"],)
+
+
+def test_imported_near_duplicates_are_no_negatives_of_each_other() -> None:
+    right, alike, wrong = "Hold the button.", "Hold the button!!", "Buy a new one."
+    alike_ids = {text_id(right): "c", text_id(alike): "c"}
+    texts = [labelled("q", right, True, 1), labelled("q", alike, False, 2), labelled("q", wrong, False, 3)]
+    (pair,) = labelled_pairs(texts, alike_ids)
+    assert (pair.cluster, pair.negatives) == ("c", (wrong,))

@@ -30,7 +30,6 @@ from embedloop.records import (
     TrainingSet,
 )
 from embedloop.text.normalise import query_key
-from training.pairs import build_pairs, labelled_pairs
 from workers.labels import chosen_pairs, document_kinds, judge, keep_lineage, read_labels
 
 SECRET = "s3cret"
@@ -76,9 +75,9 @@ def pairs_now(database: Database, corpus: Corpus) -> list[TrainingPair]:
     """The pairs that a training set frozen now would have."""
     judge(database, corpus, now())
     labels = read_labels(database, corpus)
-    texts = labels.allowed({one.document_id: one.text for one in DOCUMENTS})
+    texts = {one.document_id: one.text for one in DOCUMENTS}
     refused = {one.query: [one.document_id] for one in labels.judged if one.grade == 0}
-    offered = [*build_pairs(labels.judged, texts, refused), *labelled_pairs(labels.imported)]
+    offered = labels.pairs(texts, refused, corpus.policy.splits.similarity)
     return chosen_pairs(offered, corpus.policy, labels)[0]
 
 

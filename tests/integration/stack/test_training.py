@@ -1,0 +1,93 @@
+"""How the recipe in a corpus' policy reaches the training set, the candidate and the gate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from embedloop.client import Client
+from embedloop.errors import InvalidInput
+from embedloop.supervisor import Stack
+from tests.integration.stack import clinic
+from tests.integration.stack.conftest import JOB_SECONDS, NewCorpus
+from tests.tiny_model import build_tiny_cross_encoder
+
+RECIPE = {
+    "hard_negatives": 1,
+    "loss": "cached_mnrl",
+    "freeze_embeddings": True,
+    "transfer": {"path": "general", "ratio": 0.5},
+    "merge_alphas": [0.5],
+}
+
+
+def judge(client: Client, corpus: str, lines: list[dict[str, Any]]) -> None:
+    assert list(client.bulk_judgments(corpus, lines))[-1]["summary"]["refused"] == 0
+
+
+@pytest.fixture
+def trained(client: Client, new_corpus: NewCorpus, base_model: str, tmp_path: Path) -> dict[str, Any]:
+    """The candidate that a fine-tune with the recipe made, beside another corpus with golden queries."""
+    reviewer = build_tiny_cross_encoder(tmp_path / "reviewer", Path(base_model))
+    mining = {"sources": ["index", "bm25"], "cross_encoder": str(reviewer)}
+    name = new_corpus(training={**RECIPE, "mining": mining}, gate={"general": "other_corpora"})
+    other = new_corpus()
+    judge(client, other, clinic.judged(2, "golden", 5))
+    judge(client, name, [*clinic.judged(0, "train"), *clinic.judged(1, "golden", 6)])
+    judge(client, name, clinic.judged(2, "dev", 4))
+    job = client.wait_for_job(client.submit_job("finetune", name)["id"], JOB_SECONDS)
+    assert job["state"] in ("succeeded", "rejected"), job
+    model: dict[str, Any] = client.model(job["result"]["model_version"])
+    return model
+
+
+def test_recipe_reaches_training_set_candidate_and_gate(trained: dict[str, Any], stack: Stack) -> None:
+    metrics = trained["metrics"]
+    assert metrics["pairs"]["transfer"] == 10
+    assert metrics["pairs"]["dropped_known_positive"] > 0
+    considered = ("negatives_searched", "negatives_lexical", "dropped_reviewed")
+    assert sum(metrics["pairs"].get(one, 0) for one in considered) > 0
+    assert "dropped_reviewed" in metrics["pairs"]
+    sweep = metrics["sweep"]
+    assert [point["alpha"] for point in sweep["points"]] == [0.0, 0.5, 1.0]
+    assert sweep["alpha"] in (0.5, 1.0)
+    assert all(0 <= point[one] <= 1 for point in sweep["points"] for one in ("dev", "general"))
+    assert {"alignment", "uniformity", "anisotropy"} == set(metrics["curve"][0]["space"])
+    general = metrics["gate"]["metrics"]["general"]
+    assert general["queries"] >= 305
+    assert general["base"] == pytest.approx(sweep["points"][0]["general"], abs=1e-3)
+    kept = stack.data_dir / "models" / f"run-{trained['id']}"
+    assert (kept / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((kept / "training.json").read_text())["config"]["settings"]["loss"] == "cached_mnrl"
+
+
+@pytest.mark.parametrize(
+    ("section", "field"),
+    [
+        ({"loss": "magic"}, "training.loss"),
+        ({"merge_alphas": [1.5]}, "training.merge_alphas"),
+        ({"transfer": {"path": "pairs.jsonl"}}, "training.transfer.path"),
+        ({"mining": {"sources": []}}, "training.mining.sources"),
+        ({"mining": {"cross_encoder": "relative"}}, "training.mining.cross_encoder"),
+    ],
+)
+def test_recipe_that_cannot_be_is_refused_by_its_field(
+    client: Client, base_model: str, section: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        client.create_corpus("wrong-recipe", base_model=base_model, policy={"training": section})
+    assert field in str(refusal.value.field)
+
+
+def test_transfer_file_that_is_missing_fails_the_job_by_name(
+    client: Client, new_corpus: NewCorpus, tmp_path: Path
+) -> None:
+    missing = str(tmp_path / "missing.jsonl")
+    name = new_corpus(training={"transfer": {"path": missing}})
+    judge(client, name, [*clinic.judged(0, "train"), *clinic.judged(1, "golden", 6)])
+    job = client.wait_for_job(client.submit_job("finetune", name)["id"], JOB_SECONDS)
+    assert (job["state"], job["error"]["code"]) == ("failed", "training_failed")
+    assert "missing.jsonl" in job["error"]["message"]

@@ -1,0 +1,151 @@
+"""The library's trainer as a fine-tune uses it: planned batches, few callbacks, the recipe's window."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from sentence_transformers import (
+    SentenceTransformer,
+    SentenceTransformerTrainer,
+    SentenceTransformerTrainingArguments,
+)
+from transformers import PrinterCallback, TrainerCallback
+
+from embedloop.policy import TrainingSettings
+from embedloop.records import TrainingPair
+from training import ranks
+from training.batches import PlannedBatchSampler, Row, make_rows, plan_batches
+from training.hardware import Hardware
+from training.lengths import token_lengths
+from training.losses import Table, make_loss, negatives_wanted, table_of
+from training.prompts import Prompts
+
+_LOSS_POINTS = 50
+
+
+class _Trainer(SentenceTransformerTrainer):
+    """The library's trainer, less the model card that it would look up and write at every checkpoint."""
+
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        return
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        self.model.save_pretrained(output_dir or self.args.output_dir, create_model_card=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is trained on: rows, the table that the loss reads, and the batches of its lines."""
+
+    rows: list[Row]
+    table: Table
+    sampler: PlannedBatchSampler
+
+
+def planned(
+    train: list[TrainingPair], model: SentenceTransformer, settings: TrainingSettings, prompts: Prompts
+) -> Plan:
+    """Rows and batches of the train split, by length in the model's tokens.
+
+    Raises:
+        TrainingFailed: The pairs teach nothing.
+    """
+    fewest, most = negatives_wanted(settings)
+    rows = make_rows(train, most, settings.seed, at_least=fewest)
+    lengths = token_lengths(model, rows, prompts.query, prompts.passage)
+    batches = plan_batches(rows, settings.batch_size, settings.seed, lengths)
+    table, lines = table_of(settings.loss, rows, batches)
+    # Each process takes one batch a step, so that none waits for another at the end.
+    lines += lines[: -len(lines) % ranks.count()]
+    return Plan(rows, table, PlannedBatchSampler(lines, settings.seed))
+
+
+def trainer_of(
+    model: SentenceTransformer,
+    plan: Plan,
+    settings: TrainingSettings,
+    prompts: Prompts,
+    *,
+    folder: Path,
+    hardware: Hardware,
+    watch: TrainerCallback,
+) -> SentenceTransformerTrainer:
+    """A trainer that is ready to train; its checkpoints go to `folder`, when `watch` asks for them."""
+    trainer = _Trainer(
+        model=model,
+        args=_arguments(settings, folder, plan.sampler, hardware),
+        train_dataset=_dataset(plan.table, prompts),
+        loss=make_loss(settings, model),
+        callbacks=[watch],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+@contextmanager
+def threads(wanted: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(wanted or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def window(model: SentenceTransformer, max_tokens: int) -> Iterator[None]:
+    """Texts are cut to `max_tokens` inside; the saved model keeps its own window."""
+    own = model.max_seq_length
+    model.max_seq_length = min(max_tokens, own or max_tokens)
+    try:
+        yield
+    finally:
+        model.max_seq_length = own
+
+
+def _dataset(table: Table, prompts: Prompts) -> Dataset:
+    return Dataset.from_dict(
+        {
+            name: list(values)
+            if name == "label"
+            else [(prompts.query if name == "anchor" else prompts.passage) + text for text in values]
+            for name, values in table.items()
+        }
+    )
+
+
+def _arguments(
+    settings: TrainingSettings, folder: Path, sampler: PlannedBatchSampler, hardware: Hardware
+) -> SentenceTransformerTrainingArguments:
+    steps = max(1, math.ceil(settings.epochs * len(sampler) / ranks.count()))
+    if settings.max_steps is not None:
+        steps = min(steps, settings.max_steps)
+    return SentenceTransformerTrainingArguments(
+        output_dir=str(folder),
+        max_steps=steps,
+        per_device_train_batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        warmup_steps=math.ceil(settings.warmup_ratio * steps),
+        lr_scheduler_type="linear",
+        batch_sampler=lambda dataset, **kwargs: sampler,
+        seed=settings.seed,
+        data_seed=settings.seed,
+        eval_strategy="no",
+        save_strategy="no",
+        save_total_limit=2,
+        logging_strategy="steps",
+        logging_steps=max(1, steps // _LOSS_POINTS),
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=hardware.device == "cpu",
+        bf16=hardware.numbers == "bf16",
+        fp16=hardware.numbers == "fp16",
+        dataloader_pin_memory=hardware.device != "cpu",
+    )
