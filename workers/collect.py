@@ -15,6 +15,7 @@ from embedloop.catalog import corpora, index_versions, models
 from embedloop.catalog.database import now
 from embedloop.errors import NotReady
 from embedloop.jobs import Advance, End, Lease, Outcome
+from embedloop.lineage import SourceKind, kind_of
 from embedloop.records import Corpus, IndexVersion, Job, JobState, Judgment, TrainingPair, TrainingSet
 from embedloop.removed import check_removed
 from embedloop.text.names import presidio_names
@@ -22,7 +23,6 @@ from embedloop.text.redact import NameFinder, redact
 from training.leakage import check_leakage
 from training.mining import MinedNegatives
 from training.pairs import write_training_set
-from training.transfer import LINEAGE, transfer_pairs
 from workers.labels import chosen_pairs, document_kinds, judge, keep_lineage, read_labels
 from workers.negatives import first_passages, mine
 from workers.parts import Parts
@@ -72,6 +72,9 @@ def _transferred(
     training = corpus.policy.training
     if training.transfer is None:
         return []
+    # Its general pairs come with ir_measures, which only the trainer needs.
+    from training.transfer import transfer_pairs
+
     return transfer_pairs(training.transfer, own, golden_keys, training.seed)
 
 
@@ -117,7 +120,7 @@ def _freeze(
             sha256=frozen.sha256,
             counts={
                 **frozen.counts,
-                "transfer": sum(one.lineage[0].startswith(f"{LINEAGE}:") for one in pairs),
+                "transfer": sum(kind_of(one.lineage[0]) is SourceKind.TRANSFER for one in pairs),
                 **{f"negatives_{origin}": count for origin, count in sorted(mined.taken.items())},
                 **{f"dropped_{rule}": count for rule, count in sorted(mined.dropped.items())},
             },

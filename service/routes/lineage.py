@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from embedloop import removal
 from embedloop.catalog import corpora, lineage, models, removals
 from embedloop.catalog.lineage import PairFilter, TracedPair
-from embedloop.errors import InvalidInput, NotFound
+from embedloop.errors import Forbidden, InvalidInput, NotFound
 from embedloop.lineage import SourceKind
 from embedloop.records import Removal
 from embedloop.text.normalise import query_key
@@ -133,7 +133,7 @@ def _check(body: RemovalIn, caller: Caller) -> None:
     if body.corpus is not None:
         caller.require_corpus(body.corpus)
     elif caller.corpora is not None:
-        raise InvalidInput("your key is limited to some corpora: name the corpus", field="corpus")
+        raise Forbidden("your key is limited to some corpora: name the one that is meant", field="corpus")
 
 
 def _visible(found: Removal, caller: Caller) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,8 @@ import httpx
 import pytest
 
 from embedloop.client import Client
-from embedloop.errors import InvalidInput, NotFound
+from embedloop.errors import Forbidden, InvalidInput, NotFound
+from embedloop.supervisor import Stack
 from tests.integration.stack import clinic
 from tests.integration.stack.conftest import JOB_SECONDS, NewCorpus, make_corpus
 
@@ -149,3 +151,27 @@ def test_what_is_not_there_is_not_found(client: Client, trained: Trained, new_co
         client.training_pairs(trained.corpus, model_version="m-nothing")
     with pytest.raises(InvalidInput):
         client.training_pairs(trained.corpus, source="a\0")
+
+
+def test_keys_trace_and_remove_only_what_they_may(
+    stack: Stack, client: Client, new_key: Callable[..., str], trained: Trained
+) -> None:
+    everywhere = client.forget(person="nobody")["id"]
+    with Client(stack.url, new_key("reader", trained.corpus)) as reader, pytest.raises(Forbidden):
+        reader.training_pairs(trained.corpus)
+    with Client(stack.url, new_key("writer", "other")) as writer, pytest.raises(NotFound):
+        writer.training_pairs(trained.corpus)
+    with Client(stack.url, new_key("writer", trained.corpus)) as writer:
+        assert writer.training_pairs(trained.corpus, limit=1)
+        with pytest.raises(Forbidden):
+            writer.forget(person="anna", corpus=trained.corpus)
+    with Client(stack.url, new_key("admin", trained.corpus)) as admin:
+        with pytest.raises(Forbidden):
+            admin.forget(person="nobody")
+        with pytest.raises(NotFound):
+            admin.forget(person="nobody", corpus="other")
+        with pytest.raises(NotFound):
+            admin.removal(everywhere)
+        own = admin.forget(person="nobody", corpus=trained.corpus)["id"]
+        assert own in {removal["id"] for removal in admin.removals()}
+        assert everywhere not in {removal["id"] for removal in admin.removals()}
