@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from embedloop.catalog import corpora, documents, models
+from embedloop.catalog import corpora, documents, lineage, models, removals
 from embedloop.errors import TrainingFailed, WorkInterrupted
 from embedloop.jobs import Advance, Lease, Outcome
 from embedloop.records import Corpus, Job
@@ -43,6 +43,11 @@ def train(parts: Parts, job: Job, lease: Lease) -> Outcome:
         corpus = corpora.get(connection, job.corpus)
         training_set = models.training_set(connection, job.checkpoint["training_set"])
         sample = documents.sample(connection, corpus.name, PARITY_TEXTS)
+        removed = removals.marks(connection, corpus.name)
+        if lineage.holds_removed(connection, training_set.training_set_id, removed):
+            raise TrainingFailed(
+                f"training set {training_set.training_set_id} holds what was removed since: start the job again"
+            )
     texts = [embedding_text(d.title, d.text) for d in sample]
     base = register_base(parts, corpus.policy)
     work = parts.settings.data_dir / "work" / job.job_id

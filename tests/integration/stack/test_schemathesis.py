@@ -19,7 +19,7 @@ EXAMPLES = 8
 ACCEPTED = ["2xx", "401", "403", "404", "409"]
 # Rules between fields, names of models and signed ids, which no schema can tell.
 FURTHER_RULES = ["create_corpus", "change_policy", "search_corpus", "submit_job", "add_feedback"]
-BULK = ["bulk_documents", "bulk_judgments"]
+BULK = ["bulk_documents", "bulk_judgments", "bulk_pairs"]
 
 _line = st.one_of(
     st.builds(lambda n: json.dumps({"id": f"line-{n}", "text": "gout"}), st.integers(0, 3)),
