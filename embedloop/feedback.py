@@ -49,7 +49,7 @@ class Aggregated(Protocol):
     def sources(self) -> Sequence[str]: ...
 
     @property
-    def clicks_only(self) -> bool: ...
+    def by_clicks(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,9 +271,14 @@ def import_judgments(
 
 
 def judge_from_feedback(database: Database, corpus: Corpus, aggregated: Iterable[Aggregated]) -> None:
-    """Makes these the corpus' judgments from feedback; new queries get their split, others keep theirs."""
-    judged = sorted(aggregated, key=lambda one: one.grade == 0)
+    """Makes these the corpus' judgments from feedback; new queries get their split, others keep theirs.
+
+    What was made of feedback that is gone by now, taken back or removed with its person, is left out.
+    """
+    made = sorted(aggregated, key=lambda one: one.grade == 0)
     with database.write() as connection:
+        there = set(catalog.locked(connection, {source for one in made for source in one.sources}))
+        judged = [one for one in made if there.issuperset(one.sources)]
         seen = [splits.SeenQuery(one.query, splits.Group(DOCUMENT, one.document_id)) for one in judged]
         fixed = splits.fix(connection, corpus, seen)
         labels = [
@@ -282,7 +287,7 @@ def judge_from_feedback(database: Database, corpus: Corpus, aggregated: Iterable
                 document_id=one.document_id,
                 grade=one.grade,
                 split=fixed[query_key(one.query)],
-                source=JudgmentSource.CLICKS if one.clicks_only else JudgmentSource.FEEDBACK,
+                source=JudgmentSource.CLICKS if one.by_clicks else JudgmentSource.FEEDBACK,
                 sources=tuple(one.sources),
             )
             for one in judged

@@ -346,7 +346,8 @@ class TrainingSet:
 class Removal:
     """A person's or a document's data taken out of all future training; `removed` counts what was deleted.
 
-    `corpus` is None for a person who was removed from every corpus.
+    `corpus` is None for a person who was removed from every corpus. `settled_at` is None until a later look has
+    taken what was still on its way when it was asked for, and what a process that died had left.
     """
 
     removal_id: str
@@ -355,6 +356,7 @@ class Removal:
     removed: Mapping[str, int]
     created_at: datetime
     updated_at: datetime
+    settled_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

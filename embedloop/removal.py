@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from datetime import timedelta
 
 from sqlalchemy import Connection
 
@@ -23,7 +22,8 @@ from embedloop.text.chunking import embedding_text
 from embedloop.text.normalise import text_key
 from embedloop.text.redact import redact
 
-T = TypeVar("T")
+# Replicas hand their spools over within seconds; a catalog or a replica that was away needs longer.
+SETTLE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ def forget_person(
 ) -> Removal:
     """Removes a person's feedback, searches, and the judgments made of them; what comes later never trains.
 
-    The mark is stored first: a cycle that begins meanwhile leaves the person out already, and an attempt that
-    broke off is completed by the next.
+    The mark is stored first: a cycle that begins meanwhile leaves the person out already, and `settle`
+    completes what a process that died had begun.
 
     Args:
         database: The catalog.
@@ -52,19 +52,8 @@ def forget_person(
     removal = _removal(removals.PERSON, corpus, mark)
     with database.write() as connection:
         removals.begin(connection, removal, [(removals.PERSON, mark)])
-    with database.read() as connection:
-        who = sorted(one for one in forgetting.persons(connection, corpus) if mark in marks_of(one))
-        given = forgetting.feedback_of(connection, who, corpus)
-        searched = forgetting.retrievals_of(connection, who, corpus)
-        judged = forgetting.judgments_from(connection, given, corpus)
-        asked = sorted(forgetting.asked(connection, searched))
-    counts = Counter(
-        judgments=_in_parts(database, judged, forgetting.delete_judgments),
-        feedback=_in_parts(database, given, forgetting.delete_feedback),
-        retrievals=_in_parts(database, searched, forgetting.delete_retrievals),
-        queries=_in_parts(database, asked, forgetting.blank_queries),
-    )
-    return _finish(database, removal, counts)
+    _clear(database, removal)
+    return find(database, removal.removal_id)
 
 
 def forget_document(database: Database, corpus: str, document_id: str) -> Removal:
@@ -78,14 +67,26 @@ def forget_document(database: Database, corpus: str, document_id: str) -> Remova
         document = documents_in_sql.get_many(connection, corpus, [document_id]).get(document_id)
         marks = [(removals.DOCUMENT, document_id), *(_content_marks(document) if document else ())]
         removals.begin(connection, removal, marks)
-        marked = removals.marks_of(connection, removal.removal_id)
-        labels = forgetting.delete_judgments_on(connection, corpus, document_id)
-        texts = [mark for kind, mark in marked if kind == removals.TEXT]
-        pairs = forgetting.delete_texts(connection, corpus, texts)
-        given = forgetting.feedback_on(connection, corpus, document_id)
-    removed = Counter(judgments=labels, pairs=pairs)
-    removed["feedback"] = _in_parts(database, given, forgetting.delete_feedback)
-    return _finish(database, removal, removed)
+    _clear(database, removal)
+    return find(database, removal.removal_id)
+
+
+def settle(database: Database, *, after_seconds: float = SETTLE_SECONDS) -> list[str]:
+    """Looks again after removals that were asked for a while ago: nothing of what they name may be left.
+
+    It completes what a process that died had begun, and takes what was on its way to the catalog: searches in
+    the spool of a replica, feedback that waited for them.
+
+    Returns:
+        Ids of the removals that are settled now.
+    """
+    with database.read() as connection:
+        waiting = removals.unsettled(connection, now() - timedelta(seconds=after_seconds))
+    for removal in waiting:
+        _clear(database, removal)
+        with database.write() as connection:
+            removals.settle(connection, removal)
+    return [removal.removal_id for removal in waiting]
 
 
 def find(database: Database, removal_id: str) -> Removal:
@@ -126,15 +127,46 @@ def _removal(kind: str, corpus: str | None, subject: str) -> Removal:
     return Removal(f"rm-{digest}", kind, corpus, {}, moment, moment)
 
 
-def _in_parts(database: Database, values: Sequence[T], work: Callable[[Connection, Sequence[T]], int]) -> int:
-    done = 0
-    for part in forgetting.parts(values):
-        with database.write() as connection:
-            done += work(connection, part)
-    return done
+def _clear(database: Database, removal: Removal) -> None:
+    """Deletes what the marks of a removal name, in short transactions; again is harmless."""
+    with database.read() as connection:
+        marks = removals.marks_of(connection, removal.removal_id)
+    if removal.kind == removals.PERSON:
+        _clear_persons(database, removal, {mark for kind, mark in marks if kind == removals.PERSON})
+    else:
+        _clear_document(database, removal, marks)
 
 
-def _finish(database: Database, removal: Removal, removed: Counter[str]) -> Removal:
+def _clear_persons(database: Database, removal: Removal, marks: Collection[str]) -> None:
+    with database.read() as connection:
+        known = forgetting.persons(connection, removal.corpus)
+        who = sorted(person for person in known if not set(marks).isdisjoint(marks_of(person)))
+        given = forgetting.feedback_of(connection, who, removal.corpus)
+        searched = forgetting.retrievals_of(connection, who, removal.corpus)
+    _in_parts(database, removal, given, forgetting.forget_feedback)
+    # After the judgments, without which the text of a query may go.
+    _in_parts(database, removal, searched, forgetting.forget_retrievals)
+
+
+def _clear_document(database: Database, removal: Removal, marks: Sequence[tuple[str, str]]) -> None:
+    corpus = str(removal.corpus)
+    (document_id,) = (mark for kind, mark in marks if kind == removals.DOCUMENT)
+    texts = [mark for kind, mark in marks if kind == removals.TEXT]
     with database.write() as connection:
-        removals.count(connection, removal.removal_id, removed)
-    return find(database, removal.removal_id)
+        labels = forgetting.delete_judgments_on(connection, corpus, document_id)
+        pairs = forgetting.delete_texts(connection, corpus, texts)
+        removals.count(connection, removal.removal_id, {"judgments": labels, "pairs": pairs})
+        given = forgetting.feedback_on(connection, corpus, document_id)
+    _in_parts(database, removal, given, forgetting.forget_feedback)
+
+
+def _in_parts(
+    database: Database,
+    removal: Removal,
+    ids: Sequence[str],
+    work: Callable[[Connection, Sequence[str]], Mapping[str, int]],
+) -> None:
+    """One transaction for each part and its count."""
+    for part in forgetting.parts(ids):
+        with database.write() as connection:
+            removals.count(connection, removal.removal_id, work(connection, part))

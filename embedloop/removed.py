@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from embedloop.errors import Conflict, TrainingFailed
@@ -29,6 +29,24 @@ class Removed:
     def has_text(self, text: str) -> bool:
         """Whether this is a text that was removed, blanks and case apart."""
         return bool(self.texts) and text_key(text) in self.texts
+
+    def without(self, pair: TrainingPair) -> TrainingPair | None:
+        """The pair without negatives that were removed; None where its document or its text was."""
+        if pair.document_id in self.documents or self.has_text(pair.positive):
+            return None
+        ids = pair.negative_ids or ("",) * len(pair.negatives)
+        kept = [
+            (text, identity)
+            for text, identity in zip(pair.negatives, ids, strict=True)
+            if identity not in self.documents and not self.has_text(text)
+        ]
+        if len(kept) == len(pair.negatives):
+            return pair
+        return replace(
+            pair,
+            negatives=tuple(text for text, _ in kept),
+            negative_ids=tuple(identity for _, identity in kept if identity),
+        )
 
     def refusal(self, document_id: str) -> Conflict | None:
         """Why a label on this document is not taken."""

@@ -40,12 +40,16 @@ class DataRemovalOut(Out):
     corpus: Annotated[str | None, Field(description="Null for a person removed from every corpus.")]
     removed: Annotated[
         dict[str, int],
-        Field(description="How many feedback, retrievals, judgments, pairs, and texts of queries."),
+        Field(
+            description="How many `feedback`, `retrievals`, `judgments`, `pairs`, and texts of `queries`; what "
+            "there was none of is left out."
+        ),
     ]
     training_sets: Annotated[list[str], Field(description="Frozen before; none frozen later has the data.")]
     model_versions: Annotated[list[str], Field(description="Trained on these sets.")]
     created_at: datetime
     updated_at: Annotated[datetime, Field(description="When it was asked for last.")]
+    settled_at: Annotated[datetime | None, Field(description="When workers had looked again; null until then.")]
 
     model_config = example(REMOVAL)
 

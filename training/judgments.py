@@ -24,14 +24,15 @@ Key = tuple[str, str]
 class AggregatedJudgment:
     """A label made of several people's votes; grade 1 is relevant, 0 is not; `sources` are feedback ids.
 
-    `clicks_only` says that nobody said it in so many words: such a label may train, it never measures.
+    `by_clicks` says that people's thumbs and corrections alone do not decide it: such a label may train, it
+    never measures.
     """
 
     query: str
     document_id: str
     grade: int
     sources: tuple[str, ...]
-    clicks_only: bool = False
+    by_clicks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,10 @@ def aggregate(
     """Turns votes into judgments, each person counting once per query and document.
 
     A person's latest thumb or correction counts; their latest click counts only where there is neither, so
-    that opening a document again never weakens an earlier thumb. A document that nobody took is not judged:
-    an unclicked passage is no negative. `none_relevant` says nothing about one document and yields nothing.
+    that opening a document again never weakens an earlier thumb. Where thumbs and corrections decide by
+    themselves, no number of clicks changes that; elsewhere clicks are added. A document that nobody took is not
+    judged: an unclicked passage is no negative. `none_relevant` says nothing about one document and yields
+    nothing.
 
     Args:
         votes: Votes in any order; queries are the same when their `query_key` is.
@@ -92,13 +95,13 @@ def aggregate(
     for (_, document_id), group in sorted(grouped.items()):
         counted = _one_per_person(group)
         counts["repeated"] += len(group) - len(counted)
-        weights = [_weight(vote, policy, at, propensity) for vote in counted]
-        grade = _grade(weights, policy, counts)
+        weights = [(vote, _weight(vote, policy, at, propensity)) for vote in counted]
+        said = _grade([weight for vote, weight in weights if vote.signal is not Signal.CLICK], policy)
+        grade = said if said is not None else _grade([weight for _, weight in weights], policy)
+        _count(grade, said, [weight for _, weight in weights], counts)
         if grade is not None:
-            clicks_only = all(vote.signal is Signal.CLICK for vote in counted)
-            counts["judged_by_clicks"] += clicks_only
             sources = tuple(vote.feedback_id for vote in counted)
-            judgments.append(AggregatedJudgment(counted[0].query, document_id, grade, sources, clicks_only))
+            judgments.append(AggregatedJudgment(counted[0].query, document_id, grade, sources, said is None))
     counts["votes"] = len(given)
     counts["counted"] = len(kept) - counts["repeated"]
     return Aggregation(judgments, dict(sorted(counts.items())))
@@ -204,18 +207,24 @@ def _weight(vote: Vote, policy: Votes, at: datetime | None, propensity: Propensi
     return weight
 
 
-def _grade(weights: Sequence[float], policy: Votes, counts: Counter[str]) -> int | None:
+def _grade(weights: Sequence[float], policy: Votes) -> int | None:
     """1, 0, or None where people do not say enough, or not the same."""
     # fsum: ten clicks of 0.1 must reach 1.0
     total = math.fsum(weights)
-    sides = Counter(weight > 0 for weight in weights if weight)
-    winners = sides[total > 0]
+    winners = sum((weight > 0) == (total > 0) for weight in weights if weight)
     agreement = (1 + abs(total) / (math.fsum(map(abs, weights)) or 1.0)) / 2
-    conflict = len(sides) > 1
-    counts["conflicts"] += conflict
     if abs(total) >= policy.min_weight and winners >= policy.min_people and agreement >= policy.min_agreement:
-        counts["judged_relevant" if total > 0 else "judged_wrong"] += 1
         return int(total > 0)
-    counts["undecided"] += 1
-    counts["conflicts_undecided"] += conflict
     return None
+
+
+def _count(grade: int | None, said: int | None, weights: Sequence[float], counts: Counter[str]) -> None:
+    """Counts what became of one (query, document)."""
+    conflict = len({weight > 0 for weight in weights if weight}) > 1
+    counts["conflicts"] += conflict
+    if grade is None:
+        counts["undecided"] += 1
+        counts["conflicts_undecided"] += conflict
+    else:
+        counts["judged_relevant" if grade else "judged_wrong"] += 1
+        counts["judged_by_clicks"] += said is None

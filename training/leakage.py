@@ -26,12 +26,17 @@ class Measured:
     """
 
     def __init__(self, golden: Collection[str], dev: Collection[str], similarity: float):
-        self._keys = {query: {query_key(one) for one in known} for query, known in _by_split(golden, dev)}
-        self._alike = {}
-        for split, known in _by_split(golden, dev):
+        self._keys: dict[Split, frozenset[str]] = {}
+        self._alike: dict[Split, NearDuplicates] = {}
+        for split, queries in ((Split.GOLDEN, golden), (Split.DEV, dev)):
+            self._keys[split] = frozenset(map(query_key, queries))
             self._alike[split] = NearDuplicates(similarity)
-            for query in known:
+            for query in queries:
                 self._alike[split].add(query, query)
+
+    def keys(self, split: Split) -> frozenset[str]:
+        """The keys of the golden queries, or of those of dev."""
+        return self._keys[split]
 
     def leak(self, pair: TrainingPair) -> str | None:
         """Why a pair may not be where it is; None when it may.
@@ -79,7 +84,3 @@ def check_leakage(pairs: Sequence[TrainingPair], measured: Measured) -> None:
             raise TrainingFailed(f"what is measured must never train a model, got the {what} {pair.anchor!r}")
         if splits.setdefault(pair.anchor_key, pair.split) is not pair.split:
             raise TrainingFailed(f"a query must be in train or in dev, got {pair.anchor!r} in both")
-
-
-def _by_split(golden: Collection[str], dev: Collection[str]) -> tuple[tuple[Split, Collection[str]], ...]:
-    return (Split.GOLDEN, golden), (Split.DEV, dev)

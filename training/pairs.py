@@ -14,6 +14,9 @@ from embedloop.errors import TrainingFailed
 from embedloop.records import Judgment, LabelledText, Split, TrainingPair
 from embedloop.text.normalise import query_key, text_key
 
+# Of a query, and of a document.
+_Key = tuple[str, str]
+
 log = logging.getLogger(__name__)
 
 
@@ -35,7 +38,8 @@ def build_pairs(
     """Makes one pair of each relevant (query, document) that may be learnt from.
 
     Golden judgments, grade 0 and documents without a text are left out, and logged as counts. Judgments that
-    share query key and document become one pair with the lineage of all.
+    share query key and document become one pair with the lineage of all, and with that of the grades 0 that
+    made one of its negatives.
 
     Args:
         judgments: Labels with their split.
@@ -48,19 +52,22 @@ def build_pairs(
     """
     by_key = {query_key(query): ids for query, ids in negatives.items()}
     left_out: Counter[str] = Counter()
-    chosen: dict[tuple[str, str], list[Judgment]] = {}
+    chosen: dict[_Key, list[Judgment]] = {}
+    refused: dict[_Key, list[Judgment]] = {}
     for judgment in judgments:
+        key = (query_key(judgment.query), judgment.document_id)
         if judgment.split is Split.GOLDEN:
             left_out["golden"] += 1
         elif judgment.grade < 1:
             left_out["not_relevant"] += 1
+            refused.setdefault(key, []).append(judgment)
         elif judgment.document_id not in texts:
             left_out["no_text"] += 1
         else:
-            chosen.setdefault((query_key(judgment.query), judgment.document_id), []).append(judgment)
+            chosen.setdefault(key, []).append(judgment)
     log.info("%d pairs; left out: %s", len(chosen), dict(left_out))
     return [
-        _pair(key, document_id, group, texts, by_key.get(key, ()), clusters or {})
+        _pair(key, document_id, group, refused, texts, by_key.get(key, ()), clusters or {})
         for (key, document_id), group in sorted(chosen.items())
     ]
 
@@ -69,6 +76,7 @@ def _pair(
     key: str,
     document_id: str,
     group: Sequence[Judgment],
+    refused: Mapping[_Key, Sequence[Judgment]],
     texts: Mapping[str, str],
     negatives: Sequence[str],
     clusters: Mapping[str, str],
@@ -80,6 +88,7 @@ def _pair(
             apart = not cluster or clusters.get(one) != cluster
             if apart and one in texts and texts[one] != positive:
                 wrong.setdefault(texts[one], one)
+    said = [*group, *(judgment for one in wrong.values() for judgment in refused.get((key, one), ()))]
     return TrainingPair(
         anchor=first.query,
         positive=positive,
@@ -87,7 +96,7 @@ def _pair(
         anchor_key=key,
         document_id=document_id,
         split=first.split,
-        lineage=tuple(dict.fromkeys(source for one in group for source in _sources(one, key))),
+        lineage=tuple(dict.fromkeys(source for one in said for source in _sources(one, key))),
         cluster=cluster,
         negative_ids=tuple(wrong.values()),
     )

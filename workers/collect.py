@@ -16,11 +16,9 @@ from embedloop.catalog.database import now
 from embedloop.errors import NotReady
 from embedloop.jobs import Advance, End, Lease, Outcome
 from embedloop.lineage import SourceKind, kind_of
-from embedloop.records import Corpus, IndexVersion, Job, JobState, Judgment, TrainingPair, TrainingSet
-from embedloop.removed import check_removed
+from embedloop.records import Corpus, IndexVersion, Job, JobState, Judgment, Split, TrainingPair, TrainingSet
 from embedloop.text.names import presidio_names
 from embedloop.text.redact import NameFinder, redact
-from training.leakage import check_leakage
 from training.mining import MinedNegatives
 from training.pairs import write_training_set
 from workers.labels import chosen_pairs, document_kinds, judge, keep_lineage, read_labels
@@ -46,10 +44,8 @@ def collect(parts: Parts, job: Job, lease: Lease) -> Outcome:
     texts = _texts(parts, corpus, serving, labels.judged, mined.negatives)
     own = labels.pairs(texts, mined.negatives, corpus.policy.splits.similarity)
     redacted = redactor_of(parts, corpus)
-    offered = [redacted(pair) for pair in (*own, *_transferred(corpus, own, labels.golden_keys))]
-    pairs, left_out = chosen_pairs(offered, corpus.policy, labels)
-    check_leakage(pairs, labels.measured)
-    check_removed(pairs, labels.removed)
+    others = _transferred(corpus, own, labels.measured.keys(Split.GOLDEN))
+    pairs, left_out = chosen_pairs([redacted(pair) for pair in (*own, *others)], corpus.policy, labels)
     kinds = document_kinds(parts.database, corpus)
     report = {**counted.report, **labels.report(pairs, kinds), "left_out": left_out}
     frozen = _freeze(parts, corpus, pairs, mined, report)

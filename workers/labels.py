@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Connection
@@ -15,21 +14,24 @@ from embedloop import feedback as feedback_rules
 from embedloop.catalog import documents, feedback, lineage, removals, splits
 from embedloop.catalog import labelled_pairs as imported_texts
 from embedloop.catalog.database import Database
+from embedloop.errors import TrainingFailed
 from embedloop.policy import Policy, Votes
 from embedloop.records import Corpus, Judgment, LabelledText, Signal, Split, TrainingPair, Vote
-from embedloop.removed import Removed, marks_of
+from embedloop.removed import Removed, check_removed, marks_of
 from embedloop.text.near_duplicates import clusters
 from embedloop.text.normalise import query_key
 from embedloop.text.strata import length_of, topic_of
 from training.balance import DocumentKind, cap_per_document, coverage
 from training.judgments import Key, aggregate, strongest
-from training.leakage import Measured, without_leaks
+from training.leakage import Measured, check_leakage, without_leaks
 from training.pairs import build_pairs, labelled_pairs, text_id
 from training.propensity import Exposure, Propensity, estimate_propensity
 
 # The newest answers tell of today's position bias; reading all of a large log would take longer than training.
 ANSWERS_READ = 200_000
 PAIRS_PER_TRANSACTION = 500
+# Metadata may be large: of the whole corpus only its kinds are held.
+DOCUMENTS_PER_READ = 1000
 _TAKEN = (Signal.CLICK, Signal.UP)
 
 
@@ -48,7 +50,6 @@ class Labels:
     judged: Sequence[Judgment]
     imported: Sequence[LabelledText]
     golden: Sequence[Judgment]
-    golden_queries: Sequence[str]
     measured: Measured
     removed: Removed
     conflicts: int
@@ -72,10 +73,6 @@ class Labels:
     @property
     def positives(self) -> int:
         return sum(one.grade > 0 for one in self.judged) + sum(one.relevant for one in self.imported)
-
-    @cached_property
-    def golden_keys(self) -> frozenset[str]:
-        return frozenset(map(query_key, self.golden_queries))
 
     def report(self, pairs: Sequence[TrainingPair], kinds: Mapping[str, DocumentKind]) -> dict[str, Any]:
         golden = {(one.query, one.document_id) for one in self.golden if one.grade > 0}
@@ -113,39 +110,69 @@ def read_labels(database: Database, corpus: Corpus) -> Labels:
         judged = feedback.judgments_of(connection, name, (Split.TRAIN, Split.DEV))
         golden = feedback.judgments_of(connection, name, (Split.GOLDEN,))
         imported = imported_texts.of_corpus(connection, name)
-        golden_queries = splits.queries_in(connection, name, Split.GOLDEN)
-        dev_queries = splits.queries_in(connection, name, Split.DEV)
+        measured = measured_queries(connection, corpus)
     kept, conflicts = strongest(one for one in judged if one.document_id not in removed.documents)
     return Labels(
         judged=kept,
         imported=[one for one in imported if not removed.has_text(one.text)],
         golden=golden,
-        golden_queries=golden_queries,
-        measured=Measured(golden_queries, dev_queries, corpus.policy.splits.similarity),
+        measured=measured,
         removed=removed,
         conflicts=conflicts,
     )
 
 
+def measured_queries(connection: Connection, corpus: Corpus) -> Measured:
+    """Every golden and dev query that the corpus has at this moment."""
+    golden = splits.queries_in(connection, corpus.name, Split.GOLDEN)
+    dev = splits.queries_in(connection, corpus.name, Split.DEV)
+    return Measured(golden, dev, corpus.policy.splits.similarity)
+
+
 def chosen_pairs(
     offered: Sequence[TrainingPair], policy: Policy, labels: Labels
 ) -> tuple[list[TrainingPair], dict[str, int]]:
-    """Leaves out what leaks and what is too much of one document; counts it by reason."""
-    clean, leaks = without_leaks(offered, labels.measured)
+    """Leaves out what was removed, what leaks and what is too much of one document; counts it by reason."""
+    allowed = [pair for pair in map(labels.removed.without, offered) if pair is not None]
+    clean, leaks = without_leaks(allowed, labels.measured)
     kept, over = cap_per_document(clean, policy.balance.max_pairs_per_document)
-    return kept, {**leaks, "over_document_cap": over}
+    return kept, {**leaks, "over_document_cap": over, "removed": len(offered) - len(allowed)}
+
+
+def check_may_train(
+    database: Database, corpus: Corpus, training_set_id: str, pairs: Sequence[TrainingPair]
+) -> None:
+    """Makes sure that a frozen set may train now: labels and removals came in since it was frozen.
+
+    Raises:
+        TrainingFailed: It holds what is measured, or what was removed.
+    """
+    with database.read() as connection:
+        measured = measured_queries(connection, corpus)
+        removed = removals.marks(connection, corpus.name)
+        stale = lineage.holds_removed(connection, training_set_id, removed)
+    if stale:
+        raise TrainingFailed(
+            f"training set {training_set_id} holds what was removed since: start the job again"
+        )
+    check_removed(pairs, removed)
+    check_leakage(pairs, measured)
 
 
 def document_kinds(database: Database, corpus: Corpus) -> dict[str, DocumentKind]:
     """Every live document by what it is told apart by."""
     field = corpus.policy.splits.topic
+    kinds: dict[str, DocumentKind] = {}
     with database.read() as connection:
         ids = documents.live_ids(connection, corpus.name)
-        told = documents.lengths_and_metadata(connection, corpus.name, ids)
-    return {
-        identity: DocumentKind(topic_of(metadata, field), length_of(characters))
-        for identity, (characters, metadata) in told.items()
-    }
+        for start in range(0, len(ids), DOCUMENTS_PER_READ):
+            part = ids[start : start + DOCUMENTS_PER_READ]
+            told = documents.lengths_and_metadata(connection, corpus.name, part)
+            kinds |= {
+                identity: DocumentKind(topic_of(metadata, field), length_of(characters))
+                for identity, (characters, metadata) in told.items()
+            }
+    return kinds
 
 
 def keep_lineage(

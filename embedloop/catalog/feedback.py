@@ -91,6 +91,18 @@ def get(connection: Connection, feedback_id: str) -> Feedback | None:
     return None if row is None else _feedback(row)
 
 
+def locked(connection: Connection, feedback_ids: Collection[str]) -> list[str]:
+    """Those that are there, in order of id; they stay as they are to the end of the transaction."""
+    found: list[str] = []
+    wanted = sorted(feedback_ids)
+    for start in range(0, len(wanted), KEYS_PER_STATEMENT):
+        part = feedback.c.feedback_id.in_(wanted[start : start + KEYS_PER_STATEMENT])
+        # In one order, or two transactions wait for each other.
+        statement = select(feedback.c.feedback_id).where(part).order_by(feedback.c.feedback_id)
+        found += connection.execute(statement.with_for_update()).scalars()
+    return found
+
+
 def remove(connection: Connection, feedback_id: str) -> None:
     connection.execute(delete(feedback).where(feedback.c.feedback_id == feedback_id))
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from sqlalchemy import Connection, Table, delete, exists, select, tuple_, update
 
+from embedloop.catalog.feedback import locked
 from embedloop.catalog.tables import feedback, imported_pairs, judgments, queries, retrievals
 from embedloop.records import JudgmentSource
 from embedloop.text.normalise import query_key
@@ -43,38 +44,43 @@ def feedback_on(connection: Connection, corpus: str, document_id: str) -> list[s
     return _ids(connection, feedback, "feedback_id", "document_id", [document_id], corpus)
 
 
-def asked(connection: Connection, retrieval_ids: Sequence[str]) -> set[tuple[str, str]]:
-    """(corpus, query key) of these searches."""
-    found: set[tuple[str, str]] = set()
-    for part in parts(retrieval_ids):
-        statement = select(retrievals.c.corpus, retrievals.c.query).where(retrievals.c.retrieval_id.in_(part))
-        found.update((row.corpus, query_key(row.query)) for row in connection.execute(statement))
-    return found
+def forget_feedback(connection: Connection, feedback_ids: Sequence[str]) -> Mapping[str, int]:
+    """Deletes feedback, and the judgments that were made of it; says how many of each.
+
+    The feedback is locked first: who makes judgments of it at this moment has stored them before these are
+    looked for, or finds the feedback gone.
+    """
+    there = locked(connection, feedback_ids)
+    labels = _made_of(connection, there)
+    connection.execute(delete(feedback).where(feedback.c.feedback_id.in_(there)))
+    named = tuple_(judgments.c.corpus, judgments.c.query_key, judgments.c.document_id, judgments.c.source)
+    connection.execute(delete(judgments).where(named.in_(labels)))
+    return {"feedback": len(there), "judgments": len(labels)}
 
 
-def delete_feedback(connection: Connection, feedback_ids: Sequence[str]) -> int:
-    return connection.execute(delete(feedback).where(feedback.c.feedback_id.in_(feedback_ids))).rowcount
-
-
-def delete_retrievals(connection: Connection, retrieval_ids: Sequence[str]) -> int:
-    return connection.execute(delete(retrievals).where(retrievals.c.retrieval_id.in_(retrieval_ids))).rowcount
-
-
-def judgments_from(
-    connection: Connection, feedback_ids: Sequence[str], corpus: str | None
-) -> list[tuple[str, str, str, str]]:
-    """Keys of the aggregated judgments to which this feedback contributed."""
+def _made_of(connection: Connection, feedback_ids: Sequence[str]) -> list[tuple[str, str, str, str]]:
+    """Keys of the judgments among whose sources one of these is."""
+    given = (
+        select(feedback.c.corpus, retrievals.c.query, feedback.c.document_id)
+        .join(retrievals, retrievals.c.retrieval_id == feedback.c.retrieval_id)
+        .where(feedback.c.feedback_id.in_(feedback_ids), feedback.c.document_id.is_not(None))
+    )
+    about = {(row.corpus, query_key(row.query), row.document_id) for row in connection.execute(given)}
+    key = (judgments.c.corpus, judgments.c.query_key, judgments.c.document_id)
+    statement = select(*key, judgments.c.source, judgments.c.sources).where(
+        tuple_(*key).in_(sorted(about)), judgments.c.source.in_(_AGGREGATED)
+    )
     sought = set(feedback_ids)
-    keys = (judgments.c.corpus, judgments.c.query_key, judgments.c.document_id, judgments.c.source)
-    statement = select(*keys, judgments.c.sources).where(judgments.c.source.in_(_AGGREGATED))
-    if corpus is not None:
-        statement = statement.where(judgments.c.corpus == corpus)
     return [tuple(row[:4]) for row in connection.execute(statement) if not sought.isdisjoint(row.sources)]
 
 
-def delete_judgments(connection: Connection, keys: Sequence[tuple[str, str, str, str]]) -> int:
-    named = tuple_(judgments.c.corpus, judgments.c.query_key, judgments.c.document_id, judgments.c.source)
-    return connection.execute(delete(judgments).where(named.in_(keys))).rowcount
+def forget_retrievals(connection: Connection, retrieval_ids: Sequence[str]) -> Mapping[str, int]:
+    """Deletes searches, and the text of their queries where nothing is judged on it; says how many of each."""
+    asked = select(retrievals.c.corpus, retrievals.c.query).where(retrievals.c.retrieval_id.in_(retrieval_ids))
+    keys = {(row.corpus, query_key(row.query)) for row in connection.execute(asked)}
+    blanked = _blank_queries(connection, sorted(keys))
+    gone = delete(retrievals).where(retrievals.c.retrieval_id.in_(retrieval_ids))
+    return {"retrievals": connection.execute(gone).rowcount, "queries": blanked}
 
 
 def delete_judgments_on(connection: Connection, corpus: str, document_id: str) -> int:
@@ -89,7 +95,7 @@ def delete_texts(connection: Connection, corpus: str, text_keys: Sequence[str]) 
     return connection.execute(statement).rowcount
 
 
-def blank_queries(connection: Connection, keys: Sequence[tuple[str, str]]) -> int:
+def _blank_queries(connection: Connection, keys: Sequence[tuple[str, str]]) -> int:
     """Empties the text of queries on which nothing is judged any more; their split stays for ever."""
     judged = exists().where(
         judgments.c.corpus == queries.c.corpus, judgments.c.query_key == queries.c.query_key
@@ -99,7 +105,9 @@ def blank_queries(connection: Connection, keys: Sequence[tuple[str, str]]) -> in
     )
     statement = (
         update(queries)
-        .where(tuple_(queries.c.corpus, queries.c.query_key).in_(keys), ~judged, ~labelled)
+        .where(
+            tuple_(queries.c.corpus, queries.c.query_key).in_(keys), queries.c.query != "", ~judged, ~labelled
+        )
         .values(query="")
     )
     return connection.execute(statement).rowcount

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, select, update
 
@@ -16,7 +17,7 @@ PERSON, DOCUMENT, TEXT, CONTENT = "person", "document", "text", "content"
 
 
 def begin(connection: Connection, removal: Removal, marks: Collection[tuple[str, str]]) -> None:
-    """Stores a removal with its marks (kind, mark); the same one again only adds marks."""
+    """Stores a removal with its marks (kind, mark); again it adds marks, and is to be settled again."""
     row = {
         "removal_id": removal.removal_id,
         "kind": removal.kind,
@@ -26,23 +27,46 @@ def begin(connection: Connection, removal: Removal, marks: Collection[tuple[str,
         "updated_at": removal.updated_at,
     }
     insert_or_ignore(connection, removals, [row])
+    connection.execute(
+        update(removals)
+        .where(removals.c.removal_id == removal.removal_id)
+        .values(updated_at=removal.updated_at, settled_at=None)
+    )
     rows = [{"removal_id": removal.removal_id, "kind": kind, "mark": mark} for kind, mark in marks]
     insert_or_ignore(connection, removal_marks, rows)
 
 
 def count(connection: Connection, removal_id: str, removed: Mapping[str, int]) -> None:
-    """Adds to what a removal has removed so far."""
-    known = get(connection, removal_id)
+    """Adds to what a removal has removed so far; of what there was none, nothing is told."""
+    known = get(connection, removal_id, lock=True)
     before = {} if known is None else known.removed
-    total = {name: before.get(name, 0) + number for name, number in removed.items()}
-    connection.execute(
-        update(removals).where(removals.c.removal_id == removal_id).values(removed=total, updated_at=now())
-    )
+    total = {**before, **{name: before.get(name, 0) + number for name, number in removed.items() if number}}
+    connection.execute(update(removals).where(removals.c.removal_id == removal_id).values(removed=total))
 
 
-def get(connection: Connection, removal_id: str) -> Removal | None:
-    row = connection.execute(select(removals).where(removals.c.removal_id == removal_id)).mappings().first()
+def get(connection: Connection, removal_id: str, *, lock: bool = False) -> Removal | None:
+    statement = select(removals).where(removals.c.removal_id == removal_id)
+    row = connection.execute(statement.with_for_update() if lock else statement).mappings().first()
     return None if row is None else _removal(row)
+
+
+def unsettled(connection: Connection, before: datetime) -> list[Removal]:
+    """Those that were asked for before this moment and not looked after since, the oldest first."""
+    statement = (
+        select(removals)
+        .where(removals.c.settled_at.is_(None), removals.c.updated_at <= before)
+        .order_by(removals.c.updated_at, removals.c.removal_id)
+    )
+    return [_removal(row) for row in connection.execute(statement).mappings()]
+
+
+def settle(connection: Connection, removal: Removal) -> None:
+    """Says that it was looked after, unless it was asked for again meanwhile."""
+    connection.execute(
+        update(removals)
+        .where(removals.c.removal_id == removal.removal_id, removals.c.updated_at == removal.updated_at)
+        .values(settled_at=now())
+    )
 
 
 def every(connection: Connection) -> list[Removal]:
@@ -93,4 +117,5 @@ def _removal(row: RowMapping) -> Removal:
         removed=row["removed"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        settled_at=row["settled_at"],
     )

@@ -155,6 +155,8 @@ removals = Table(
     Column("removed", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    # Null until a later look has taken what was on its way, and what an attempt that broke off had left.
+    Column("settled_at", UtcDateTime),
 )
 
 # What is kept of removed data, so that it is known again: hashes of persons and texts, ids of documents.

@@ -81,6 +81,9 @@ def list_training_pairs(
 def add_removal(body: RemovalIn, caller: Admin, service: Running) -> dict[str, Any]:
     """Removes a person's or a document's data; asked for again it removes what came since.
 
+    Workers look again after five minutes: for searches that a replica had still to hand over, and for what is
+    left where this process dies on the way.
+
     A person's feedback, searches and judgments are deleted. A document loses its labels and stays searchable.
     Model versions that were trained before are named: their files do not change.
     """
@@ -184,4 +187,5 @@ def _removal_out(connection: Connection, found: Removal) -> dict[str, Any]:
         **seen,
         "created_at": found.created_at.isoformat(),
         "updated_at": found.updated_at.isoformat(),
+        "settled_at": None if found.settled_at is None else found.settled_at.isoformat(),
     }

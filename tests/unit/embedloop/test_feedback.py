@@ -26,8 +26,8 @@ class Label:
     query: str
     document_id: str
     grade: int
-    sources: tuple[str, ...] = ("f-1",)
-    clicks_only: bool = False
+    sources: tuple[str, ...]
+    by_clicks: bool = False
 
 
 @pytest.fixture
@@ -190,14 +190,27 @@ def test_judging_from_feedback_keeps_splits_and_forgets_votes_taken_back(
     database: Database, corpus: Corpus
 ) -> None:
     feedback.import_judgments(database, corpus, [ImportedJudgment("nose", "d0", 1, Split.GOLDEN)])
-    feedback.judge_from_feedback(database, corpus, [Label("nose", "d1", 1), Label("eye", "d2", 1)])
-    feedback.judge_from_feedback(database, corpus, [Label("nose", "d1", 1)])
+    source = (give(database, log(database), Signal.UP, document_id="d1").feedback_id,)
+    nose, eye = Label("nose", "d1", 1, source), Label("eye", "d2", 1, source)
+    feedback.judge_from_feedback(database, corpus, [nose, eye])
+    feedback.judge_from_feedback(database, corpus, [nose])
     with database.read() as connection:
         stored = catalog.judgments_of(connection, "c", tuple(Split))
     assert {(j.document_id, j.source, j.split) for j in stored} == {
         ("d0", "import", Split.GOLDEN),
         ("d1", "feedback", Split.GOLDEN),
     }
+
+
+def test_label_whose_feedback_went_while_it_was_made_is_not_stored(database: Database, corpus: Corpus) -> None:
+    ids = [give(database, log(database), Signal.UP, document_id="d1").feedback_id for _ in range(2)]
+    made = [Label("nose", "d1", 1, tuple(ids)), Label("eye", "d2", 1, (ids[1],))]
+    feedback.take_back(database, ids[0], visible=None)
+    feedback.judge_from_feedback(database, corpus, made)
+    with database.read() as connection:
+        stored = catalog.judgments_of(connection, "c", tuple(Split))
+        assert catalog.splits_of(connection, "c", [query_key("nose")]) == {}
+    assert [one.query for one in stored] == ["eye"]
 
 
 def test_training_pairs_count_judged_and_voted_documents_once_and_no_golden_ones(

@@ -89,8 +89,27 @@ def test_order_of_votes_does_not_matter() -> None:
 
 def test_clicks_alone_are_marked_and_one_thumb_ends_that() -> None:
     clicks = [vote(person, Signal.CLICK) for person in ("ann", "bob", "cyd", "dan")]
-    assert aggregate(clicks, Votes()).judgments[0].clicks_only
-    assert not aggregate([*clicks, vote("eve", Signal.UP)], Votes()).judgments[0].clicks_only
+    assert aggregate(clicks, Votes()).judgments[0].by_clicks
+    assert not aggregate([*clicks, vote("eve", Signal.UP)], Votes()).judgments[0].by_clicks
+
+
+def test_clicks_never_turn_what_a_thumb_says() -> None:
+    clicks = [vote(f"p{number}", Signal.CLICK) for number in range(20)]
+    (judgment,) = aggregate([*clicks, vote("eve", Signal.DOWN)], Votes()).judgments
+    assert (judgment.grade, judgment.by_clicks) == (0, False)
+
+
+def test_label_that_a_thumb_makes_only_with_clicks_is_one_by_clicks() -> None:
+    votes = [vote("ann", Signal.UP), *(vote(f"p{number}", Signal.CLICK) for number in range(4))]
+    (judgment,) = aggregate(votes, Votes(min_weight=2)).judgments
+    assert (judgment.grade, judgment.by_clicks) == (1, True)
+
+
+def test_clicks_decide_between_people_who_disagree_and_the_label_is_one_by_clicks() -> None:
+    clicks = [vote(f"p{number}", Signal.CLICK) for number in range(4)]
+    made = aggregate([*clicks, vote("ann", Signal.UP), vote("bob", Signal.DOWN)], Votes())
+    assert [(one.grade, one.by_clicks) for one in made.judgments] == [(1, True)]
+    assert (made.counts["conflicts"], made.counts["judged_by_clicks"]) == (1, 1)
 
 
 def test_fewer_people_than_asked_make_no_judgment_however_much_they_weigh() -> None:

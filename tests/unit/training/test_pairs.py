@@ -49,6 +49,17 @@ def test_each_pair_names_its_sources() -> None:
     }
 
 
+def test_pair_names_who_refused_its_negatives() -> None:
+    judgments = [
+        judgment("dry eye", "D1", sources=("f1",)),
+        judgment("dry eye", "D2", grade=0, sources=("f2",)),
+        judgment("dry eye", "D3", grade=0, sources=("f3",)),
+        judgment("swollen toe", "D2", grade=0, sources=("f4",)),
+    ]
+    (pair,) = build_pairs(judgments, TEXTS, {"dry eye": ["D2"]})
+    assert (pair.negative_ids, pair.lineage) == (("D2",), ("f1", "f2"))
+
+
 def test_two_wordings_of_one_key_become_one_pair_with_both_lineages() -> None:
     judgments = [judgment("dry eye", "D1", sources=("f1",)), judgment("Dry eye?", "D1", sources=("f2",))]
     (pair,) = build_pairs(judgments, TEXTS, {})

@@ -116,6 +116,7 @@ def _removals() -> None:
         sa.Column("removed", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("removal_id", name=op.f("pk_removals")),
     )
     op.create_table(
