@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,9 +15,9 @@ from embedloop.cli_jobs import CorpusName
 from embedloop.cli_session import AsJson, client_of, counted, print_error, print_json, print_line
 from embedloop.errors import InvalidInput
 from embedloop.pair_readers import Scores, read_labelled
+from embedloop.readers import import_name
 
 REFUSALS_SHOWN = 20
-_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 app = typer.Typer()
 
@@ -26,7 +25,9 @@ app = typer.Typer()
 @app.command("import")
 def import_labels(
     context: typer.Context,
-    path: Annotated[Path, typer.Argument(help=".jsonl[.gz], .csv or .tsv of pairs, triplets or judgments.")],
+    path: Annotated[
+        Path, typer.Argument(help="BEIR folder, or .jsonl[.gz], .csv, .tsv of pairs, triplets or judgments.")
+    ],
     corpus: Annotated[str, typer.Option("--corpus", help="Name of the corpus.")],
     name: Annotated[
         str | None, typer.Option("--name", help="Of the import in the lineage; the file's by default.")
@@ -36,9 +37,9 @@ def import_labels(
         float, typer.Option("--positive-from", min=0.0, max=1.0, help="Share of the scale that says relevant.")
     ] = 0.5,
 ) -> None:
-    """Import labelled pairs, triplets or judgments; `ingest` takes documents and BEIR folders."""
+    """Import labelled pairs, triplets or judgments; of a BEIR folder its qrels: `ingest` takes all of it."""
     labelled = read_labelled(path, Scores(score_scale, positive_from))
-    named = name or _NAME.sub("-", path.name).strip("-.")[:100] or "import"
+    named = name or import_name(path)
     with client_of(context) as client:
         send = client.bulk_judgments if labelled.kind == "judgments" else client.bulk_pairs
         refused = _follow(labelled.kind, send(corpus, labelled.lines, import_name=named))

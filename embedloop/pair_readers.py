@@ -9,11 +9,12 @@ import csv
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
 from embedloop.errors import InvalidInput, NotFound
-from embedloop.readers import MAX_CSV_CELL, objects, opened
+from embedloop.readers import MAX_CSV_CELL, JudgmentLine, objects, opened, read_judgments
 
 MAX_GRADE = 3
 _ANCHORS = ("anchor", "query", "question", "sentence1")
@@ -64,11 +65,11 @@ class Labelled:
     """A file of labels: `judgments` name documents of the corpus, `pairs` bring their texts."""
 
     kind: Literal["judgments", "pairs"]
-    lines: Iterator[PairLine] | Iterator[LabelLine]
+    lines: Iterator[PairLine] | Iterator[LabelLine] | Iterator[JudgmentLine]
 
 
 def read_labelled(path: Path, scores: Scores) -> Labelled:
-    """Reads a file of labels.
+    """Reads a file or a folder of labels.
 
     Columns, in the first names that a file has: an anchor (`anchor`, `query`, `question`, `sentence1`) and
     either `document_id` with `grade` (1 where it is missing), or a positive (`positive`, `pos`, `answer`,
@@ -77,7 +78,7 @@ def read_labelled(path: Path, scores: Scores) -> Labelled:
     negative may be a list of texts. Columns of other names are not read.
 
     Args:
-        path: `.jsonl`, `.jsonl.gz`, `.csv` or `.tsv`.
+        path: `.jsonl`, `.jsonl.gz`, `.csv` or `.tsv`; or a BEIR folder, whose qrels are judgments.
         scores: How a column of scores is read.
 
     Raises:
@@ -85,17 +86,28 @@ def read_labelled(path: Path, scores: Scores) -> Labelled:
         InvalidInput: The kind of file or its columns are unknown, or a line is wrong; the message names file
             and line.
     """
+    if path.is_dir():
+        return _beir(path)
     if not path.is_file():
-        raise NotFound(f"no file at {path}", field="path")
+        raise NotFound(f"no file or folder at {path}", field="path")
     rows = _rows(path)
     first = next(rows, None)
     if first is None:
         raise InvalidInput(f"{path} has no line", field="path")
     columns = _columns(first[1], first[0])
-    whole = _again(first, rows)
+    whole = chain([first], rows)
     if columns.document is not None:
         return Labelled("judgments", (_label(row, columns, where) for where, row in whole))
     return Labelled("pairs", (line for where, row in whole for line in _pairs(row, columns, scores, where)))
+
+
+def _beir(folder: Path) -> Labelled:
+    lines = read_judgments(folder)
+    first = next(lines, None)
+    if first is None:
+        wanted = "corpus.jsonl, queries.jsonl and qrels/*.tsv"
+        raise InvalidInput(f"a folder must be a BEIR folder with {wanted}, got {folder}", field="path")
+    return Labelled("judgments", chain([first], lines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,10 +230,3 @@ def _cells(path: Path, delimiter: str) -> Iterator[tuple[str, Mapping[str, Any]]
                 yield where, row
         except csv.Error as error:
             raise InvalidInput(f"{path}:{rows.reader.line_num}: not CSV: {error}", field="path") from error
-
-
-def _again(
-    first: tuple[str, Mapping[str, Any]], rest: Iterator[tuple[str, Mapping[str, Any]]]
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    yield first
-    yield from rest

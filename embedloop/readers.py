@@ -23,6 +23,7 @@ from embedloop.text.cleaned import ContentType
 SPLIT_OF_FILE = {"train": "train", "dev": "dev", "test": "golden", "golden": "golden"}
 _METADATA_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _MAX_GRADE = 3
+_UNNAMEABLE = re.compile(r"[^A-Za-z0-9._-]+")
 MAX_CSV_CELL = 16_000_000  # csv's own limit, 131,072 characters, is below a long document
 
 
@@ -115,6 +116,15 @@ def read_questions(file: Path) -> list[QuestionLine]:
             raise InvalidInput(f"{where}: question must not be blank", field="question")
         questions.append({"question": question, "answers": answers})
     return questions
+
+
+def import_name(path: Path) -> str:
+    """What an import of this file or folder is called in the lineage of its labels.
+
+    >>> import_name(Path("labels/our faq (2).csv"))
+    'our-faq-2-.csv'
+    """
+    return _UNNAMEABLE.sub("-", path.resolve().name).strip("-.")[:100] or "import"
 
 
 def _jsonl_in(folder: Path, stem: str) -> Path | None:

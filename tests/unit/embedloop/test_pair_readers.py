@@ -86,6 +86,21 @@ def test_gzipped_lines_are_read(tmp_path: Path) -> None:
     assert list(read_labelled(file, Scores()).lines) == [{"anchor": "a", "positive": "p"}]
 
 
+def test_qrels_of_a_beir_folder_are_judgments(tmp_path: Path) -> None:
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "d1", "text": "t"}\n')
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q1", "text": "nose"}\n')
+    (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t2\n")
+    labelled = read_labelled(tmp_path, PLAIN)
+    assert labelled.kind == "judgments"
+    assert list(labelled.lines) == [{"query": "nose", "document_id": "d1", "grade": 2, "split": "golden"}]
+
+
+def test_folder_without_qrels_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="must be a BEIR folder"):
+        read_labelled(tmp_path, PLAIN)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "told", "field"),
     [
