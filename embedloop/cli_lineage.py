@@ -26,7 +26,7 @@ app = typer.Typer()
 def import_labels(
     context: typer.Context,
     path: Annotated[
-        Path, typer.Argument(help="BEIR folder, or .jsonl[.gz], .csv, .tsv of pairs, triplets or judgments.")
+        Path, typer.Argument(help="BEIR folder, or .jsonl[.gz], .csv, .tsv, .parquet of pairs or labels.")
     ],
     corpus: Annotated[str, typer.Option("--corpus", help="Name of the corpus.")],
     name: Annotated[
@@ -93,10 +93,29 @@ def forget(
     if as_json:
         print_json(done)
         return
-    removed = ", ".join(f"{count} {what}" for what, count in done["removed"].items()) or "nothing was there"
-    print_line(f"removal {done['id']}: {removed}")
+    print_line(f"removal {done['id']}: {_told(done['removed'])}")
     seen = ", ".join(done["model_versions"]) or "none"
     print_line(f"model versions that saw the data: {seen}")
+
+
+@app.command("removals")
+def list_removals(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show what was taken out of training, and which model versions saw it."""
+    with client_of(context) as client:
+        found = client.removals()
+    if as_json:
+        print_json(found)
+        return
+    table = Table("removal", "of a", "corpus", "removed", "model versions", "asked for", "settled")
+    for one in found:
+        cells = (one["id"], one["kind"], one["corpus"] or "all", _told(one["removed"]))
+        seen = "\n".join(one["model_versions"]) or "-"
+        table.add_row(*map(Text, (*cells, seen, one["updated_at"], one["settled_at"] or "not yet")))
+    Console().print(table)
+
+
+def _told(removed: dict[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in removed.items()) or "nothing was there"
 
 
 def _follow(what: str, answers: Iterator[dict[str, Any]]) -> int:

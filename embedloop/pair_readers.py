@@ -13,10 +13,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
-from embedloop.errors import InvalidInput, NotFound
+from embedloop.errors import InvalidInput, MissingExtra, NotFound
 from embedloop.readers import MAX_CSV_CELL, JudgmentLine, objects, opened, read_judgments
 
 MAX_GRADE = 3
+ROWS_PER_READ = 1000
 _ANCHORS = ("anchor", "query", "question", "sentence1")
 _POSITIVES = ("positive", "pos", "answer", "passage", "sentence2")
 _NEGATIVES = ("negative", "negatives", "neg")
@@ -74,17 +75,19 @@ def read_labelled(path: Path, scores: Scores) -> Labelled:
     Columns, in the first names that a file has: an anchor (`anchor`, `query`, `question`, `sentence1`) and
     either `document_id` with `grade` (1 where it is missing), or a positive (`positive`, `pos`, `answer`,
     `passage`, `sentence2`) with negatives (`negative`, `negatives`, `neg`, `negative_1`, `negative_2` ...) or a
-    `score` (also `similarity_score`, `label`), and `split` if the file says it. In JSONL a positive or a
-    negative may be a list of texts. Columns of other names are not read.
+    `score` (also `similarity_score`, `label`), and `split` if the file says it. In JSONL and Parquet a positive
+    or a negative may be a list of texts. Columns of other names are not read. These are also the columns of the
+    datasets that sentence-transformers trains on.
 
     Args:
-        path: `.jsonl`, `.jsonl.gz`, `.csv` or `.tsv`; or a BEIR folder, whose qrels are judgments.
+        path: `.jsonl`, `.jsonl.gz`, `.csv`, `.tsv` or `.parquet`; or a BEIR folder, whose qrels are judgments.
         scores: How a column of scores is read.
 
     Raises:
         NotFound: Nothing is at the path.
         InvalidInput: The kind of file or its columns are unknown, or a line is wrong; the message names file
             and line.
+        MissingExtra: Parquet is to be read and pyarrow is not installed.
     """
     if path.is_dir():
         return _beir(path)
@@ -215,7 +218,26 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         return objects(path)
     if path.suffix.lower() in (".csv", ".tsv"):
         return _cells(path, "\t" if path.suffix.lower() == ".tsv" else ",")
-    raise InvalidInput(f"path must be .jsonl, .jsonl.gz, .csv or .tsv, got {path}", field="path")
+    if path.suffix.lower() == ".parquet":
+        return _parquet_rows(path)
+    kinds = ".jsonl, .jsonl.gz, .csv, .tsv, .parquet or a BEIR folder"
+    raise InvalidInput(f"path must be {kinds}, got {path}", field="path")
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError as error:
+        raise MissingExtra("reading Parquet needs pyarrow: pip install pyarrow") from error
+    try:
+        with parquet.ParquetFile(path) as file:
+            number = 0
+            for batch in file.iter_batches(ROWS_PER_READ):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"{path}:{number}", row
+    except (ArrowException, OSError, ValueError) as error:
+        raise InvalidInput(f"{path} cannot be read as Parquet: {error}", field="path") from error
 
 
 def _cells(path: Path, delimiter: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -86,8 +86,8 @@ class Votes(Frozen):
     weights one thumb is enough and clicks alone need four distinct people: a click is weak evidence.
 
     - `min_people` must agree, and hold `min_agreement` of the weight that was given either way.
-    - Of one person the newest `max_per_person` signals count, and `max_per_session` of one visit; a visit ends
-      with a silence of `session_gap_seconds`.
+    - Of one person the newest `max_per_person` signals count, and `max_per_session` of one visit, clicks apart
+      from the others; a visit ends with a silence of `session_gap_seconds`.
     - A signal older than `max_age_days` does not count; with `half_life_days` its weight halves each time. A
       lone thumb then counts until it has decayed to `min_weight`: set that to 0.5 to have it for one half-life.
     - Clicks count once the document was shown `min_impressions` times for the query. With `position_bias:

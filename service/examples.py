@@ -52,6 +52,7 @@ MODEL_CARD: dict[str, Any] = {
         "training_set": "ts-9b2f7d1c",
         "sha256": "9f86d081884c7d65" * 4,
         "counts": {"train": 4000, "dev": 500},
+        "sources": {"feedback": 4711, "document": 2301, "negative": 3120},
         "created_at": "2026-05-04T08:02:11.104118+00:00",
     },
     "training": {"steps": 63, "seconds": 239.0, "stopped_by": "steps"},

@@ -86,8 +86,11 @@ def aggregate(
     counts: Counter[str] = Counter()
     given = sorted(votes, key=_age)
     at = at or (given[-1].at if given else None)
-    kept = list(_usable(given, policy, at, impressions, counts))
-    kept = list(_within_caps(kept, policy, counts))
+    usable = list(_usable(given, policy, at, impressions, counts))
+    # Apart, so that a person's clicks never push out what they said.
+    clicks = [vote for vote in usable if vote.signal is Signal.CLICK]
+    said = [vote for vote in usable if vote.signal is not Signal.CLICK]
+    kept = [*_within_caps(said, policy, counts), *_within_caps(clicks, policy, counts)]
     grouped: dict[Key, list[Vote]] = defaultdict(list)
     for vote in kept:
         grouped[query_key(vote.query), vote.document_id].append(vote)
@@ -96,12 +99,14 @@ def aggregate(
         counted = _one_per_person(group)
         counts["repeated"] += len(group) - len(counted)
         weights = [(vote, _weight(vote, policy, at, propensity)) for vote in counted]
-        said = _grade([weight for vote, weight in weights if vote.signal is not Signal.CLICK], policy)
-        grade = said if said is not None else _grade([weight for _, weight in weights], policy)
-        _count(grade, said, [weight for _, weight in weights], counts)
+        by_thumbs = _grade([weight for vote, weight in weights if vote.signal is not Signal.CLICK], policy)
+        grade = by_thumbs if by_thumbs is not None else _grade([weight for _, weight in weights], policy)
+        _count(grade, by_thumbs, [weight for _, weight in weights], counts)
         if grade is not None:
             sources = tuple(vote.feedback_id for vote in counted)
-            judgments.append(AggregatedJudgment(counted[0].query, document_id, grade, sources, said is None))
+            judgments.append(
+                AggregatedJudgment(counted[0].query, document_id, grade, sources, by_thumbs is None)
+            )
     counts["votes"] = len(given)
     counts["counted"] = len(kept) - counts["repeated"]
     return Aggregation(judgments, dict(sorted(counts.items())))
@@ -218,7 +223,7 @@ def _grade(weights: Sequence[float], policy: Votes) -> int | None:
     return None
 
 
-def _count(grade: int | None, said: int | None, weights: Sequence[float], counts: Counter[str]) -> None:
+def _count(grade: int | None, by_thumbs: int | None, weights: Sequence[float], counts: Counter[str]) -> None:
     """Counts what became of one (query, document)."""
     conflict = len({weight > 0 for weight in weights if weight}) > 1
     counts["conflicts"] += conflict
@@ -227,4 +232,4 @@ def _count(grade: int | None, said: int | None, weights: Sequence[float], counts
         counts["conflicts_undecided"] += conflict
     else:
         counts["judged_relevant" if grade else "judged_wrong"] += 1
-        counts["judged_by_clicks"] += said is None
+        counts["judged_by_clicks"] += by_thumbs is None

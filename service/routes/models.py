@@ -60,10 +60,15 @@ def _lineage(connection: Connection, training_set_id: str | None) -> dict[str, A
     if training_set_id is None:
         return {"counts": {}, "sources": {}, "report": {}}
     frozen = models.training_set(connection, training_set_id)
+    sources = _sources(connection, training_set_id)
+    return {"counts": dict(frozen.counts), "sources": sources, "report": dict(frozen.report)}
+
+
+def _sources(connection: Connection, training_set_id: str) -> dict[str, int]:
     sources = lineage.counts(connection, training_set_id)
     # Of persons not even their number: who may read models may not know who asked.
     sources.pop(SourceKind.PERSON, None)
-    return {"counts": dict(frozen.counts), "sources": sources, "report": dict(frozen.report)}
+    return sources
 
 
 @router.get(
@@ -88,9 +93,10 @@ def get_model_card(
             raise NotFound(f"there is no model version {model_id!r}", field="model_id")
         trained = model.training_set_id
         training_set = None if trained is None else models.training_set(connection, trained)
+        sources = {} if trained is None else _sources(connection, trained)
         gates = models.gates_of(connection, model_id)
     seen = [gate for gate in gates if caller.corpora is None or gate.corpus in caller.corpora]
-    card = card_of(model, training_set, seen, run_record(service.store, model_id))
+    card = card_of(model, training_set, seen, run_record(service.store, model_id), sources)
     return card if format == "json" else Response(to_markdown(card), media_type="text/markdown")
 
 

@@ -309,6 +309,7 @@ REMOVAL = {
     "removed": {"feedback": 2},
     "training_sets": ["ts1"],
     "model_versions": ["m1"],
+    **{"created_at": "2026-05-04", "updated_at": "2026-05-04", "settled_at": None},
 }
 MODEL = {
     "id": "m1",

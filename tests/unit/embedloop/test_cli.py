@@ -15,7 +15,7 @@ from tests.unit.embedloop.fake_service import KEY, REASON, FakeService
 COMMANDS = [
     *("up", "demo", "keys", "doctor", "ingest", "search", "feedback", "models", "promote", "rollback"),
     *("reindex", "train", "cycle", "evaluate", "headroom", "difference", "jobs"),
-    *("import", "trace", "forget"),
+    *("import", "trace", "forget", "removals"),
 ]
 Run = Callable[..., Result]
 

@@ -75,6 +75,13 @@ def test_forget_tells_what_went_and_who_saw_it(service: FakeService, run: Run) -
     assert service.seen[0].json == {"person": "anna"}
 
 
+def test_removals_are_listed_with_who_saw_the_data(run: Run) -> None:
+    shown = run("removals").stdout
+    assert "2 feedback" in shown
+    assert "not yet" in shown
+    assert [one["id"] for one in json.loads(run("removals", "--json").stdout)] == ["rm-1"]
+
+
 @pytest.mark.parametrize("arguments", [(), ("--person", "a", "--document", "d")])
 def test_forget_needs_exactly_one_subject(service: FakeService, run: Run, arguments: tuple[str, ...]) -> None:
     assert run("forget", *arguments).exit_code == 1

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import gzip
+import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
-from embedloop.errors import InvalidInput, NotFound
+from embedloop.errors import InvalidInput, MissingExtra, NotFound
 from embedloop.pair_readers import Scores, read_labelled
 
 PLAIN = Scores()
@@ -86,6 +89,23 @@ def test_gzipped_lines_are_read(tmp_path: Path) -> None:
     assert list(read_labelled(file, Scores()).lines) == [{"anchor": "a", "positive": "p"}]
 
 
+def test_columns_of_a_dataset_are_read_from_parquet(tmp_path: Path) -> None:
+    rows = {"anchor": ["a", "b"], "positive": ["p", "q"], "negative": [["n", "m"], None]}
+    parquet.write_table(pyarrow.table(rows), tmp_path / "pairs.parquet")
+    labelled = read_labelled(tmp_path / "pairs.parquet", PLAIN)
+    assert list(labelled.lines) == [
+        {"anchor": "a", "positive": "p", "negatives": ["n", "m"]},
+        {"anchor": "b", "positive": "q"},
+    ]
+
+
+def test_missing_pyarrow_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.parquet").write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtra, match="pip install pyarrow"):
+        read_labelled(tmp_path / "x.parquet", PLAIN)
+
+
 def test_qrels_of_a_beir_folder_are_judgments(tmp_path: Path) -> None:
     (tmp_path / "qrels").mkdir()
     (tmp_path / "corpus.jsonl").write_text('{"_id": "d1", "text": "t"}\n')
@@ -110,6 +130,7 @@ def test_folder_without_qrels_is_refused(tmp_path: Path) -> None:
         ("x.jsonl", "[1]", "x.jsonl:1: must be an object", "path"),
         ("x.jsonl", "{", "x.jsonl:1: not JSON", "path"),
         ("x.txt", "a", "path must be", "path"),
+        ("x.parquet", "PAR1 and no more", "cannot be read as Parquet", "path"),
         ("x.csv", "anchor,positive\na\n", "as many cells", "path"),
         ("x.csv", "anchor,positive\na,\n", "positive must not be empty", "positive"),
         ("x.jsonl", '{"anchor": "a", "positive": 7}', "x.jsonl:1: positive must be a text", "positive"),

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from embedloop.policy import Votes
 from embedloop.records import Judgment, JudgmentSource, Signal, Split, Vote
 from embedloop.text.normalise import query_key
@@ -112,6 +115,41 @@ def test_clicks_decide_between_people_who_disagree_and_the_label_is_one_by_click
     assert (made.counts["conflicts"], made.counts["judged_by_clicks"]) == (1, 1)
 
 
+PEOPLE = st.sampled_from(["ann", "bob", "cyd", "dan", "eve"])
+SIGNALS = st.sampled_from([Signal.UP, Signal.DOWN, Signal.CORRECT, Signal.CLICK, Signal.NONE_RELEVANT])
+VOTES = st.lists(
+    st.builds(
+        vote,
+        PEOPLE,
+        SIGNALS,
+        st.integers(0, 90),
+        st.sampled_from(["dry eye", "Dry Eye?", "nose"]),
+        st.sampled_from(["D1", "D2"]),
+        st.integers(1, 10),
+    ),
+    max_size=30,
+)
+
+
+@given(VOTES, VOTES)
+def test_no_click_makes_unmakes_or_turns_a_label_that_measures(votes: list[Vote], more: list[Vote]) -> None:
+    def measuring(given: list[Vote]) -> set[tuple[str, str, int]]:
+        policy = Votes(max_per_person=4, max_per_session=3)
+        made = aggregate(given, policy, propensity=Propensity(1.0)).judgments
+        return {(query_key(one.query), one.document_id, one.grade) for one in made if not one.by_clicks}
+
+    clicks = [one for one in more if one.signal is Signal.CLICK]
+    assert measuring([*votes, *clicks]) == measuring([one for one in votes if one.signal is not Signal.CLICK])
+
+
+@given(VOTES)
+def test_only_what_somebody_named_is_judged_and_wrong_only_what_somebody_refused(votes: list[Vote]) -> None:
+    named = {(query_key(one.query), one.document_id) for one in votes}
+    refused = {(query_key(one.query), one.document_id) for one in votes if one.signal is Signal.DOWN}
+    for one in aggregate(votes, Votes()).judgments:
+        assert (query_key(one.query), one.document_id) in (named if one.grade else refused)
+
+
 def test_fewer_people_than_asked_make_no_judgment_however_much_they_weigh() -> None:
     policy = Votes(up=10, min_people=2)
     assert aggregate([vote("ann", Signal.UP)], policy).judgments == []
@@ -130,6 +168,12 @@ def test_of_one_person_only_the_newest_signals_count() -> None:
     made = aggregate(votes, Votes(max_per_person=2))
     assert [one.document_id for one in made.judgments] == ["D3", "D4"]
     assert made.counts["over_person_cap"] == 3
+
+
+def test_persons_clicks_never_push_out_their_thumb() -> None:
+    clicks = [vote("ann", Signal.CLICK, minute, document=f"D{minute}") for minute in range(2, 9)]
+    made = aggregate([vote("ann", Signal.UP), *clicks], Votes(max_per_person=1, max_per_session=1))
+    assert [one.document_id for one in made.judgments] == ["D1"]
 
 
 def test_each_visit_has_its_own_cap() -> None:
