@@ -10,7 +10,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from embedloop.catalog import feedback, index_versions
+from embedloop.catalog import index_versions
 from embedloop.encoder import TOKENIZER_FILE, Encoder
 from embedloop.jobs import End, Lease, Outcome
 from embedloop.records import Job, JobState, Judgment, Split
@@ -24,7 +24,7 @@ from training.learning_curve import LearningCurve
 from training.pairs import write_training_set
 from workers.bases import register_base
 from workers.collect import redactor_of
-from workers.judged import Judged, load_judged, passage_vectors, rank_by_words
+from workers.judged import Judged, labels_of, load_judged, passage_vectors, rank_by_words
 from workers.labels import chosen_pairs, read_labels
 from workers.negatives import first_passages
 from workers.parts import Parts
@@ -49,7 +49,7 @@ def headroom(parts: Parts, job: Job, lease: Lease) -> Outcome:
     serving = parts.model(judged.serving.model_id)
     encoder = parts.encoders.get(serving)
     with parts.database.read() as connection:
-        found = feedback.judgments_of(connection, job.corpus, tuple(Split))
+        found = labels_of(connection, job.corpus, tuple(Split))
         passages = index_versions.passages(connection, judged.serving.index_version_id)
     labels = sum(one.grade > 0 and one.split is Split.TRAIN for one in found)
     vectors = passage_vectors(parts, judged, encoder, lease, (0.0, 0.3), stored=True)

@@ -108,7 +108,7 @@ def read_labels(database: Database, corpus: Corpus) -> Labels:
     with database.read() as connection:
         removed = removals.marks(connection, name)
         judged = feedback.judgments_of(connection, name, (Split.TRAIN, Split.DEV))
-        golden = feedback.judgments_of(connection, name, (Split.GOLDEN,))
+        golden, _ = strongest(feedback.judgments_of(connection, name, (Split.GOLDEN,)))
         imported = imported_texts.of_corpus(connection, name)
         measured = measured_queries(connection, corpus)
     kept, conflicts = strongest(one for one in judged if one.document_id not in removed.documents)
