@@ -24,7 +24,7 @@ from embedloop.cli_session import (
 )
 from embedloop.client import Client
 from embedloop.errors import Conflict, DocumentRejected, NearDuplicate, NotFound
-from embedloop.readers import read_documents, read_judgments
+from embedloop.readers import import_name, read_documents, read_judgments
 
 REFUSALS_SHOWN = 20
 EXAMPLES_SHOWN = 3
@@ -61,7 +61,8 @@ def ingest(
             if create:
                 _create_if_absent(client, corpus, base_model, wait)
             stored = _follow("documents", client.bulk_documents(corpus, documents, wait_applied=wait))
-            labels = _follow("judgments", client.bulk_judgments(corpus, read_judgments(path)))
+            sent = client.bulk_judgments(corpus, read_judgments(path), import_name=import_name(path))
+            labels = _follow("judgments", sent)
             refused = stored.wrong + labels.wrong
     if refused:
         raise typer.Exit(1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 import logging
 import secrets
 import time
@@ -17,19 +16,18 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
-from embedloop.catalog import corpora, documents
+from embedloop import splits
+from embedloop.catalog import corpora, documents, labelled_pairs, removals
 from embedloop.catalog import feedback as catalog
 from embedloop.catalog.database import Database, now
+from embedloop.catalog.splits import DOCUMENT
 from embedloop.errors import Conflict, InvalidInput, NotFound
-from embedloop.policy import Splits
-from embedloop.records import Corpus, Feedback, Judgment, Retrieval, Signal, Split
+from embedloop.records import Corpus, Feedback, Judgment, JudgmentSource, Retrieval, Signal, Split
 from embedloop.text.normalise import query_key
 from embedloop.text.redact import redact
 
 log = logging.getLogger(__name__)
 
-SOURCE_IMPORT = "import"
-SOURCE_FEEDBACK = "feedback"
 _MAC_BYTES = 12
 _TAG_CHARS = 8
 _POSITIVE = (Signal.UP, Signal.CORRECT)
@@ -50,15 +48,22 @@ class Aggregated(Protocol):
     @property
     def sources(self) -> Sequence[str]: ...
 
+    @property
+    def by_clicks(self) -> bool: ...
+
 
 @dataclass(frozen=True, slots=True)
 class ImportedJudgment:
-    """One line of an import; without `split` the query is assigned one at first sight."""
+    """One line of an import; without `split` the query is assigned one at first sight.
+
+    `source` names the import and the line, as `lineage.import_source` does.
+    """
 
     query: str
     document_id: str
     grade: int
     split: Split | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,45 +227,42 @@ def take_back(database: Database, feedback_id: str, *, visible: Sequence[str] | 
         catalog.remove(connection, feedback_id)
 
 
-def assign_split(corpus: str, document_id: str, splits: Splits) -> Split:
-    """The split of a new query, by a hash of the corpus and the query's first relevant document.
-
-    All queries about one document land in one split, so that training never sees a golden query's answer.
-
-    >>> assign_split("c", "d", Splits(golden=0.5, dev=0.5)) in (Split.GOLDEN, Split.DEV)
-    True
-    """
-    digest = hashlib.blake2b(json.dumps([corpus, document_id]).encode(), digest_size=8).digest()
-    position = int.from_bytes(digest, "big") / 2**64
-    if position < splits.golden:
-        return Split.GOLDEN
-    return Split.DEV if position < splits.golden + splits.dev else Split.TRAIN
-
-
 def import_judgments(
     database: Database, corpus: Corpus, lines: Sequence[ImportedJudgment]
 ) -> list[Conflict | None]:
     """Stores labels that people already have.
 
-    A query's split is fixed at first sight: by the line that names one, or by its first relevant document.
+    A query's split is fixed at first sight: by the line that names one, or with its first relevant document.
 
     Returns:
-        For each line None if it was stored, or a Conflict when its split contradicts the one fixed earlier.
+        For each line None if it was stored, or a Conflict when its split contradicts the one fixed earlier, or
+        when its document was removed from training.
     """
     redacted = [replace(line, query=redact(line.query).text) for line in lines]
     keys = [query_key(line.query) for line in redacted]
-    proposed: dict[str, tuple[str, Split]] = {}
     # Lines that name a split come first, then relevant documents; the sort keeps the order of lines otherwise.
-    order = sorted(range(len(redacted)), key=lambda i: (redacted[i].split is None, redacted[i].grade == 0))
-    for line, key in ((redacted[i], keys[i]) for i in order):
-        split = line.split or assign_split(corpus.name, line.document_id, corpus.policy.splits)
-        proposed.setdefault(key, (line.query, split))
+    order = sorted(redacted, key=lambda line: (line.split is None, line.grade == 0))
     with database.write() as connection:
-        catalog.fix_splits(connection, corpus.name, proposed)
-        fixed = catalog.splits_of(connection, corpus.name, proposed)
-        outcomes = [_contradiction(line, fixed[key]) for line, key in zip(redacted, keys, strict=True)]
+        removed = removals.marks(connection, corpus.name)
+        seen = [
+            splits.SeenQuery(line.query, splits.Group(DOCUMENT, line.document_id), line.split)
+            for line in order
+            if line.document_id not in removed.documents
+        ]
+        fixed = splits.fix(connection, corpus, seen)
+        outcomes = [
+            removed.refusal(line.document_id) or contradiction(line.split, fixed[key])
+            for line, key in zip(redacted, keys, strict=True)
+        ]
         stored = [
-            Judgment(line.query, line.document_id, line.grade, fixed[key], SOURCE_IMPORT)
+            Judgment(
+                line.query,
+                line.document_id,
+                line.grade,
+                fixed[key],
+                JudgmentSource.IMPORT,
+                (line.source,) if line.source else (),
+            )
             for line, key, refused in zip(redacted, keys, outcomes, strict=True)
             if refused is None
         ]
@@ -269,49 +271,55 @@ def import_judgments(
 
 
 def judge_from_feedback(database: Database, corpus: Corpus, aggregated: Iterable[Aggregated]) -> None:
-    """Makes these the corpus' judgments from feedback; new queries get their split, others keep theirs."""
-    judged = list(aggregated)
-    proposed: dict[str, tuple[str, Split]] = {}
-    for one in sorted(judged, key=lambda one: one.grade == 0):
-        split = assign_split(corpus.name, one.document_id, corpus.policy.splits)
-        proposed.setdefault(query_key(one.query), (one.query, split))
+    """Makes these the corpus' judgments from feedback; new queries get their split, others keep theirs.
+
+    What was made of feedback that is gone by now, taken back or removed with its person, is left out.
+    """
+    made = sorted(aggregated, key=lambda one: one.grade == 0)
     with database.write() as connection:
-        catalog.fix_splits(connection, corpus.name, proposed)
-        fixed = catalog.splits_of(connection, corpus.name, proposed)
+        there = set(catalog.locked(connection, {source for one in made for source in one.sources}))
+        judged = [one for one in made if there.issuperset(one.sources)]
+        seen = [splits.SeenQuery(one.query, splits.Group(DOCUMENT, one.document_id)) for one in judged]
+        fixed = splits.fix(connection, corpus, seen)
         labels = [
             Judgment(
                 query=one.query,
                 document_id=one.document_id,
                 grade=one.grade,
                 split=fixed[query_key(one.query)],
-                source=SOURCE_FEEDBACK,
+                source=JudgmentSource.CLICKS if one.by_clicks else JudgmentSource.FEEDBACK,
                 sources=tuple(one.sources),
             )
             for one in judged
         ]
-        catalog.replace_judgments(connection, corpus.name, SOURCE_FEEDBACK, labels)
+        for source in (JudgmentSource.FEEDBACK, JudgmentSource.CLICKS):
+            from_there = [label for label in labels if label.source == source]
+            catalog.replace_judgments(connection, corpus.name, source, from_there)
 
 
 def count_training_pairs(database: Database, corpus: str) -> int:
-    """How many (query, document) pairs could train at most: positive judgments, and votes not judged yet."""
+    """How many pairs could train at most: positive judgments, votes not judged yet, imported pairs."""
     with database.read() as connection:
+        removed = removals.marks(connection, corpus)
         judged = catalog.judgments_of(connection, corpus, (Split.TRAIN, Split.DEV))
-        votes = [v for v in catalog.votes(connection, corpus) if v.signal in _POSITIVE]
+        votes = [v for v in catalog.votes(connection, corpus) if v.signal in _POSITIVE and removed.allow(v)]
         fixed = catalog.splits_of(connection, corpus, {query_key(v.query) for v in votes})
+        imported = labelled_pairs.count(connection, corpus)
     known = {(query_key(j.query), j.document_id) for j in judged}
     pairs = {(query_key(j.query), j.document_id) for j in judged if j.grade > 0}
     for vote in votes:
         key = query_key(vote.query)
         if fixed.get(key) is not Split.GOLDEN and (key, vote.document_id) not in known:
             pairs.add((key, vote.document_id))
-    return len(pairs)
+    return len(pairs) + imported
 
 
-def _contradiction(line: ImportedJudgment, fixed: Split) -> Conflict | None:
-    if line.split is None or line.split is fixed:
+def contradiction(wanted: Split | None, fixed: Split) -> Conflict | None:
+    """Why a line that wants a split cannot have it; None when it can."""
+    if wanted is None or wanted is fixed:
         return None
     return Conflict(
-        f"the split of this query was fixed as {fixed.value!r} at first sight, got {line.split.value!r}",
+        f"the split of this query was fixed as {fixed.value!r} at first sight, got {wanted.value!r}",
         field="split",
     )
 

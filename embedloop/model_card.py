@@ -19,6 +19,7 @@ def card_of(
     training_set: TrainingSet | None,
     gates: Sequence[Gate],
     run: Mapping[str, Any] | None,
+    sources: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """The card, JSON-ready.
 
@@ -27,6 +28,7 @@ def card_of(
         training_set: What it was trained on; None for an untrained base.
         gates: Every decision on it that the reader may see, the newest first.
         run: What its training left in the model store: configuration and environment; None for nothing.
+        sources: How many distinct sources of each kind its pairs have.
     """
     return {
         "model_version": model.model_id,
@@ -39,7 +41,7 @@ def card_of(
         "backend": model.backend,
         "prompts": {"query": model.query_prompt, "passage": model.passage_prompt},
         "files": len(model.manifest),
-        "data": _data(training_set),
+        "data": _data(training_set, sources or {}),
         "training": _training(model, run),
         "gates": [_gate(gate) for gate in gates],
         "limits": limits_of(model, training_set, gates),
@@ -79,6 +81,7 @@ def to_markdown(card: Mapping[str, Any]) -> str:
             ("training set", data["training_set"]),
             ("sha256", data["sha256"]),
             *sorted(data["counts"].items()),
+            *((f"distinct sources: {kind}", count) for kind, count in sorted(data["sources"].items())),
         ]
         lines += _table(("", ""), rows)
     if card["training"] is not None:
@@ -93,13 +96,14 @@ def to_markdown(card: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *(f"- {_cell(limit)}" for limit in card["limits"]), ""])
 
 
-def _data(training_set: TrainingSet | None) -> dict[str, Any] | None:
+def _data(training_set: TrainingSet | None, sources: Mapping[str, int]) -> dict[str, Any] | None:
     if training_set is None:
         return None
     return {
         "training_set": training_set.training_set_id,
         "sha256": training_set.sha256,
         "counts": dict(training_set.counts),
+        "sources": dict(sources),
         "created_at": training_set.created_at.isoformat(),
     }
 

@@ -84,6 +84,15 @@ class Votes(Frozen):
 
     A judgment is positive from `min_weight` upwards and negative from `-min_weight` downwards. With the default
     weights one thumb is enough and clicks alone need four distinct people: a click is weak evidence.
+
+    - `min_people` must agree, and hold `min_agreement` of the weight that was given either way.
+    - Of one person the newest `max_per_person` signals count, and `max_per_session` of one visit, clicks apart
+      from the others; a visit ends with a silence of `session_gap_seconds`.
+    - A signal older than `max_age_days` does not count; with `half_life_days` its weight halves each time. A
+      lone thumb then counts until it has decayed to `min_weight`: set that to 0.5 to have it for one half-life.
+    - Clicks count once the document was shown `min_impressions` times for the query. With `position_bias:
+      estimate` a click far down weighs more, as people look there less; `off` takes every rank alike. No click
+      weighs more than `max_click_boost` times `click`.
     """
 
     up: Annotated[float, Field(ge=0, le=10)] = 1.0
@@ -91,13 +100,36 @@ class Votes(Frozen):
     click: Annotated[float, Field(ge=0, le=10)] = 0.25
     down: Annotated[float, Field(ge=0, le=10)] = 1.0
     min_weight: Annotated[float, Field(gt=0, le=100)] = 1.0
+    min_people: Annotated[int, Field(ge=1, le=1000)] = 1
+    min_agreement: Annotated[float, Field(ge=0.5, le=1)] = 0.5
+    max_per_person: Annotated[int, Field(ge=1, le=1_000_000)] = 5000
+    max_per_session: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    session_gap_seconds: Annotated[float, Field(ge=1, le=86400)] = 1800.0
+    half_life_days: Annotated[float | None, Field(gt=0, le=36500)] = None
+    max_age_days: Annotated[float | None, Field(gt=0, le=36500)] = None
+    min_impressions: Annotated[int, Field(ge=1, le=10000)] = 1
+    position_bias: Literal["estimate", "off"] = "estimate"
+    max_click_boost: Annotated[float, Field(ge=1, le=10)] = 2.0
 
 
 class Splits(Frozen):
-    """Shares of new queries that go to the golden and dev sets at first sight; the rest trains."""
+    """Shares of new queries that go to the golden and dev sets at first sight; the rest trains.
+
+    Queries about one document go together, and so do near duplicates. Each stratum (the document's value in
+    the metadata field `topic`, its length, the form of the query) gets these shares of its documents. A query
+    that shares at least `similarity` of its runs of three words with a golden or dev query never trains.
+    """
 
     golden: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     dev: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    topic: Annotated[str | None, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")] = None
+    similarity: Annotated[float, Field(ge=0.8, le=1)] = 0.8
+
+
+class Balance(Frozen):
+    """What keeps a few documents from filling a training set: most training pairs of one document."""
+
+    max_pairs_per_document: Annotated[int, Field(ge=1, le=1_000_000)] = 200
 
 
 class Trigger(Frozen):
@@ -223,6 +255,7 @@ class Policy(Frozen):
     index: IndexSettings = IndexSettings()
     votes: Votes = Votes()
     splits: Splits = Splits()
+    balance: Balance = Balance()
     trigger: Trigger = Trigger()
     training: TrainingSettings = TrainingSettings()
     gate: GateSettings = GateSettings()

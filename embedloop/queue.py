@@ -25,6 +25,7 @@ REAP = "embedloop.reap"
 CHECK_TRIGGERS = "embedloop.check_triggers"
 RECONCILE = "embedloop.reconcile"
 SWEEP = "embedloop.sweep"
+SETTLE_REMOVALS = "embedloop.settle_removals"
 
 QUEUES = ("train", "embed", "apply", "default")
 # A wake-up that was lost with its worker holds others back for no longer; the reaper sends the next one.

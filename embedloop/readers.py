@@ -23,7 +23,8 @@ from embedloop.text.cleaned import ContentType
 SPLIT_OF_FILE = {"train": "train", "dev": "dev", "test": "golden", "golden": "golden"}
 _METADATA_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _MAX_GRADE = 3
-_MAX_CSV_CELL = 16_000_000  # csv's own limit, 131,072 characters, is below a long document
+_UNNAMEABLE = re.compile(r"[^A-Za-z0-9._-]+")
+MAX_CSV_CELL = 16_000_000  # csv's own limit, 131,072 characters, is below a long document
 
 
 class DocumentLine(TypedDict):
@@ -94,7 +95,7 @@ def read_judgments(path: Path) -> Iterator[JudgmentLine]:
     queries_file = _jsonl_in(path, "queries")
     if queries_file is None:
         raise InvalidInput(f"{path} has qrels and no queries.jsonl", field="path")
-    queries = {_id(line, where): _string(line, "text", where) for where, line in _objects(queries_file)}
+    queries = {_id(line, where): _string(line, "text", where) for where, line in objects(queries_file)}
     for file in files:
         yield from _qrels(file, queries)
 
@@ -106,7 +107,7 @@ def read_questions(file: Path) -> list[QuestionLine]:
         InvalidInput: The file cannot be read, or a line is wrong; the message names file and line.
     """
     questions: list[QuestionLine] = []
-    for where, line in _objects(file):
+    for where, line in objects(file):
         answers = line.get("answers")
         if not isinstance(answers, list) or not answers or not all(isinstance(one, str) for one in answers):
             raise InvalidInput(f"{where}: answers must be a list of texts, got {answers!r}", field="answers")
@@ -117,13 +118,22 @@ def read_questions(file: Path) -> list[QuestionLine]:
     return questions
 
 
+def import_name(path: Path) -> str:
+    """What an import of this file or folder is called in the lineage of its labels.
+
+    >>> import_name(Path("labels/our faq (2).csv"))
+    'our-faq-2-.csv'
+    """
+    return _UNNAMEABLE.sub("-", path.resolve().name).strip("-.")[:100] or "import"
+
+
 def _jsonl_in(folder: Path, stem: str) -> Path | None:
     candidates = (folder / f"{stem}.jsonl", folder / f"{stem}.jsonl.gz")
     return next((file for file in candidates if file.is_file()), None)
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[TextIO]:
+def opened(file: Path) -> Iterator[TextIO]:
     """Open a text file, gzipped or not, and say which one it was when it cannot be read."""
     opener: Callable[..., Any] = gzip.open if file.suffix == ".gz" else open
     try:
@@ -135,9 +145,9 @@ def _opened(file: Path) -> Iterator[TextIO]:
         raise InvalidInput(f"{file} cannot be read: {error}", field="path") from error
 
 
-def _objects(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def objects(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each line's place (`corpus.jsonl:3`) and object."""
-    with _opened(file) as stream:
+    with opened(file) as stream:
         for number, line in enumerate(stream, 1):
             if not line.strip():
                 continue
@@ -152,7 +162,7 @@ def _objects(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _jsonl_documents(file: Path) -> Iterator[DocumentLine]:
-    for where, line in _objects(file):
+    for where, line in objects(file):
         document_id = _id(line, where)
         if line.get("op") == "delete":
             yield {"id": document_id, "op": "delete"}
@@ -198,8 +208,8 @@ def _string(line: dict[str, Any], key: str, where: str) -> str:
 
 
 def _csv_documents(file: Path) -> Iterator[DocumentLine]:
-    csv.field_size_limit(_MAX_CSV_CELL)
-    with _opened(file) as stream:
+    csv.field_size_limit(MAX_CSV_CELL)
+    with opened(file) as stream:
         rows = csv.DictReader(stream, strict=True)
         columns = _csv_columns(file, rows)
         try:
@@ -256,7 +266,7 @@ def _file_document(file: Path, document_id: str) -> DocumentLine:
 
 
 def _whole(file: Path) -> str:
-    with _opened(file) as stream:
+    with opened(file) as stream:
         return stream.read()
 
 
@@ -286,7 +296,7 @@ def _qrels(file: Path, queries: dict[str, str]) -> Iterator[JudgmentLine]:
     if split is None:
         known = ", ".join(f"{stem}.tsv" for stem in SPLIT_OF_FILE)
         raise InvalidInput(f"qrels files must be named {known}, got {file}", field="path")
-    with _opened(file) as stream:
+    with opened(file) as stream:
         for number, line in enumerate(stream, 1):
             cells = line.rstrip("\r\n").split("\t")
             if number == 1 or cells == [""]:  # the first line is the header

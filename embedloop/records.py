@@ -38,6 +38,14 @@ class Split(StrEnum):
     GOLDEN = "golden"
 
 
+class JudgmentSource(StrEnum):
+    """Who said so: an import, people's thumbs and corrections, or nothing but their clicks."""
+
+    IMPORT = "import"
+    FEEDBACK = "feedback"
+    CLICKS = "clicks"
+
+
 class JobKind(StrEnum):
     CYCLE = "cycle"
     FINETUNE = "finetune"
@@ -273,6 +281,7 @@ class Vote:
     person: str
     rank: int | None
     at: datetime
+    retrieval_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,10 +297,22 @@ class Judgment:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelledText:
+    """An imported label on a text that is no document: relevant to the anchor, or a hard negative of it."""
+
+    anchor: str
+    text: str
+    relevant: bool
+    source: str
+    split: Split = Split.TRAIN
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingPair:
     """Anchor, positive and any number of hard negatives (texts), with the lineage that they came from.
 
     Documents with the same `cluster` are near duplicates of each other; empty means that none is known.
+    `negative_ids` names the documents of the negatives, as far as these are documents.
     """
 
     anchor: str
@@ -302,11 +323,15 @@ class TrainingPair:
     split: Split
     lineage: Sequence[str]
     cluster: str = ""
+    negative_ids: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """A frozen, hashed snapshot of pairs with its splits; the pairs are a file in the model store."""
+    """A frozen, hashed snapshot of pairs with its splits; the pairs are a file in the model store.
+
+    `report` tells how it came about: the votes that were counted and left out, and what the pairs cover.
+    """
 
     training_set_id: str
     corpus: str
@@ -314,6 +339,24 @@ class TrainingSet:
     counts: Mapping[str, int]
     path: str
     created_at: datetime
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A person's or a document's data taken out of all future training; `removed` counts what was deleted.
+
+    `corpus` is None for a person who was removed from every corpus. `settled_at` is None until a later look has
+    taken what was still on its way when it was asked for, and what a process that died had left.
+    """
+
+    removal_id: str
+    kind: str
+    corpus: str | None
+    removed: Mapping[str, int]
+    created_at: datetime
+    updated_at: datetime
+    settled_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

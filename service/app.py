@@ -35,7 +35,7 @@ from service.keyfiles import ensure_admin_key, secret_key
 from service.metrics import MeasuredRequests, Metrics
 from service.openapi import DESCRIPTION, TAGS, Api, operation_id
 from service.problems import add_handlers
-from service.routes import bulk, embeddings, feedback, health, jobs, models, search
+from service.routes import bulk, embeddings, feedback, health, jobs, labels, lineage, models, search
 from service.routes import corpora as corpus_routes
 from service.routes import documents as document_routes
 from service.routes import index_versions as version_routes
@@ -90,12 +90,14 @@ def create_app(settings: Settings) -> FastAPI:
     # Streamed routes first: `documents:bulk` is no document.
     for part in (
         bulk,
+        labels,
         corpus_routes,
         document_routes,
         search,
         feedback,
         jobs,
         models,
+        lineage,
         version_routes,
         embeddings,
     ):

@@ -52,6 +52,7 @@ MODEL_CARD: dict[str, Any] = {
         "training_set": "ts-9b2f7d1c",
         "sha256": "9f86d081884c7d65" * 4,
         "counts": {"train": 4000, "dev": 500},
+        "sources": {"feedback": 4711, "document": 2301, "negative": 3120},
         "created_at": "2026-05-04T08:02:11.104118+00:00",
     },
     "training": {"steps": 63, "seconds": 239.0, "stopped_by": "steps"},
@@ -148,3 +149,31 @@ READINESS: dict[str, Any] = {
     },
 }
 MOVED: dict[str, Any] = {"corpus": "support", "serving": "iv-9b2f7d1c", "previous": "iv-2f7d1c9b"}
+LINEAGE: dict[str, Any] = {
+    "counts": {"pairs": 812, "train": 730, "dev": 82},
+    "sources": {"feedback": 1204, "import": 31, "document": 410, "negative": 377},
+    "report": {
+        "votes": {"votes": 1322, "counted": 1251, "repeated": 64, "about_no_document": 7, "conflicts": 12},
+        "position_bias": {"exponent": 0.41, "learnt_from": 380},
+    },
+}
+TRACED: dict[str, Any] = {
+    "id": "9c1e8b0f54a3e801c9b2f7d4e6a1b3c5",
+    "training_set": "ts-9b2f7d1c",
+    "model_versions": ["m-7d1c9b2f"],
+    "query": "painful big toe",
+    "document_id": "gout",
+    "split": "train",
+    "sources": {"document": ["gout"], "negative": ["flu"], "feedback": ["f-0197d2c4a1b24f6d"]},
+}
+REMOVAL: dict[str, Any] = {
+    "id": "rm-4f6d0c9e8b7a6f5e4d3c2b1a",
+    "kind": "person",
+    "corpus": None,
+    "removed": {"feedback": 31, "retrievals": 54, "judgments": 12, "queries": 9},
+    "training_sets": ["ts-9b2f7d1c"],
+    "model_versions": ["m-7d1c9b2f"],
+    "created_at": "2026-05-04T08:12:31.204118+00:00",
+    "updated_at": "2026-05-04T08:12:31.204118+00:00",
+    "settled_at": "2026-05-04T08:18:02.117204+00:00",
+}

@@ -17,7 +17,7 @@ from embedloop.errors import EmbedloopError
 from service.output import Out
 from service.outputs import Problem
 from service.problems import MEDIA_TYPE, problem, status_of
-from service.schemas import ID_PATTERN, NAME_PATTERN, DocumentLine, JudgmentIn
+from service.schemas import ID_PATTERN, NAME_PATTERN, DocumentLine, JudgmentIn, PairIn
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -40,6 +40,7 @@ TAGS = [
     {"name": "jobs", "description": "Long work: training cycles, evaluations, new index versions."},
     {"name": "models", "description": "Model versions with their metrics."},
     {"name": "index versions", "description": "What serves a corpus, and the swap to another."},
+    {"name": "lineage", "description": "What models were trained on, and how it is taken out of training."},
     {"name": "embeddings", "description": "Vectors in the shape of OpenAI's API."},
     {"name": "health", "description": "Alive, ready, measured; without a key."},
 ]
@@ -54,6 +55,7 @@ _PATH_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "feedback_id": {"description": "As it was answered.", "pattern": ID_PATTERN, "example": "f-0197d2c4"},
     "job_id": {"description": "As it was answered.", "pattern": ID_PATTERN, "example": "j-01f0c8b0f54a3e80"},
     "index_version": {"description": "Id of one.", "pattern": ID_PATTERN, "example": "iv-9b2f7d1c"},
+    "removal_id": {"description": "As it was answered.", "pattern": ID_PATTERN, "example": "rm-4f6d0c9e"},
     "model_id": {"description": "Of a model version.", "pattern": ID_PATTERN, "example": "m-7d1c9b2f"},
 }
 _REFUSALS: Mapping[int, tuple[str, EmbedloopError]] = {
@@ -204,6 +206,7 @@ def _line_and_answer_schemas() -> dict[str, Any]:
     kinds: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [
         (DocumentLine, "validation"),
         (JudgmentIn, "validation"),
+        (PairIn, "validation"),
     ]
     kinds += [(kind, "serialization") for kind in _outputs(Out)]
     _, defined = models_json_schema(kinds, ref_template="#/components/schemas/{model}")

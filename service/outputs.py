@@ -226,6 +226,7 @@ class CardData(Out):
     training_set: str
     sha256: str
     counts: Annotated[dict[str, int], Field(description="Pairs by split, and by where they are from.")]
+    sources: Annotated[dict[str, int], Field(description="Distinct sources by kind, as in `training-pairs`.")]
     created_at: datetime
 
 

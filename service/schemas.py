@@ -24,6 +24,7 @@ from embedloop.text.cleaned import ContentType
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 ID_PATTERN = r"^[!-~]{1,128}$"
+IMPORT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 # What the validators below refuse, told in the schema as well.
 _TEXT = r"^[^\x00]*$"
 _TEXT_NOT_BLANK = r"^[^\x00]*[^\s\x00][^\x00]*$"
@@ -245,6 +246,76 @@ CriticalQueries = Annotated[
     list[QueryText],
     Field(max_length=200, description="Compared before the promotion, beside `policy.critical_queries`."),
 ]
+PairText = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=32_000),
+    AfterValidator(_without_nul),
+    Field(json_schema_extra={"pattern": _TEXT_NOT_BLANK}),
+]
+ImportName = Annotated[str, Field(pattern=IMPORT_PATTERN)]
+
+
+class PairIn(Body):
+    """One line of `pairs:bulk`: a text that answers the anchor, texts that do not, or both."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "anchor": "how do I reset it?",
+                    "positive": "Hold the button for ten seconds.",
+                    "negatives": ["The button is red."],
+                }
+            ],
+            "anyOf": [
+                {"required": ["positive"], "properties": {"positive": {"type": "string"}}},
+                {"required": ["negatives"], "properties": {"negatives": {"minItems": 1}}},
+            ],
+        }
+    )
+
+    anchor: QueryText
+    positive: PairText | None = None
+    negatives: Annotated[list[PairText], Field(max_length=32)] = []
+    split: Annotated[
+        Literal["train", "dev"] | None,
+        Field(description="The golden set is measured on documents: label those with `judgments:bulk`."),
+    ] = None
+
+
+class RemovalIn(Body):
+    """Whose data is taken out of all future training: a person's, or a document's."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"person": "anna"}, {"corpus": "support", "document_id": "gout"}],
+            "oneOf": [
+                {
+                    "required": ["person"],
+                    "properties": {"person": {"type": "string"}, "document_id": {"type": "null"}},
+                },
+                {
+                    "required": ["corpus", "document_id"],
+                    "properties": {
+                        "corpus": {"type": "string"},
+                        "document_id": {"type": "string"},
+                        "person": {"type": "null"},
+                        "key_id": {"type": "null"},
+                    },
+                },
+            ],
+        }
+    )
+
+    person: Annotated[
+        Annotated[str, _text(min_length=1, max_length=128), AfterValidator(_without_nul)] | None,
+        Field(description="The session that the person searches under."),
+    ] = None
+    key_id: Annotated[Id | None, Field(description="Only where the session came with this key.")] = None
+    corpus: Annotated[
+        CorpusName | None, Field(description="Of the document; of a person, all corpora without it.")
+    ] = None
+    document_id: DocumentId | None = None
 
 
 class CycleParams(Body):

@@ -6,15 +6,17 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from embedloop.errors import InvalidInput, TooLarge
 from embedloop.filters import MAX_DEPTH, And, Compare, Filter, Not, Or
 from embedloop.records import NewDocument
 from service.problems import invalid_input
+
+M = TypeVar("M", bound=BaseModel)
 
 MAX_ID_CHARS = 256
 MAX_TITLE_CHARS = 2_000
@@ -26,6 +28,14 @@ MAX_METADATA_BYTES = 60_000
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _INT64 = range(-(2**63), 2**63)
 _BRANCHES: Mapping[str, type[And] | type[Or] | type[Not]] = {"and": And, "or": Or, "not": Not}
+
+
+def validated(model: type[M], value: Mapping[str, Any]) -> M:
+    """A line of a bulk body as its schema has it. Raises InvalidInput that names the field."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise invalid_input(error.errors()) from error
 
 
 def checked_document_id(value: object, field: str = "document_id") -> str:

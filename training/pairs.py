@@ -6,13 +6,16 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from embedloop.errors import TrainingFailed
-from embedloop.records import Judgment, Split, TrainingPair
-from embedloop.text.normalise import query_key
+from embedloop.records import Judgment, LabelledText, Split, TrainingPair
+from embedloop.text.normalise import query_key, text_key
+
+# Of a query, and of a document.
+_Key = tuple[str, str]
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +38,8 @@ def build_pairs(
     """Makes one pair of each relevant (query, document) that may be learnt from.
 
     Golden judgments, grade 0 and documents without a text are left out, and logged as counts. Judgments that
-    share query key and document become one pair with the lineage of all.
+    share query key and document become one pair with the lineage of all, and with that of the grades 0 that
+    made one of its negatives.
 
     Args:
         judgments: Labels with their split.
@@ -48,19 +52,22 @@ def build_pairs(
     """
     by_key = {query_key(query): ids for query, ids in negatives.items()}
     left_out: Counter[str] = Counter()
-    chosen: dict[tuple[str, str], list[Judgment]] = {}
+    chosen: dict[_Key, list[Judgment]] = {}
+    refused: dict[_Key, list[Judgment]] = {}
     for judgment in judgments:
+        key = (query_key(judgment.query), judgment.document_id)
         if judgment.split is Split.GOLDEN:
             left_out["golden"] += 1
         elif judgment.grade < 1:
             left_out["not_relevant"] += 1
+            refused.setdefault(key, []).append(judgment)
         elif judgment.document_id not in texts:
             left_out["no_text"] += 1
         else:
-            chosen.setdefault((query_key(judgment.query), judgment.document_id), []).append(judgment)
+            chosen.setdefault(key, []).append(judgment)
     log.info("%d pairs; left out: %s", len(chosen), dict(left_out))
     return [
-        _pair(key, document_id, group, texts, by_key.get(key, ()), clusters or {})
+        _pair(key, document_id, group, refused, texts, by_key.get(key, ()), clusters or {})
         for (key, document_id), group in sorted(chosen.items())
     ]
 
@@ -69,42 +76,82 @@ def _pair(
     key: str,
     document_id: str,
     group: Sequence[Judgment],
+    refused: Mapping[_Key, Sequence[Judgment]],
     texts: Mapping[str, str],
     negatives: Sequence[str],
     clusters: Mapping[str, str],
 ) -> TrainingPair:
     first, positive, cluster = group[0], texts[document_id], clusters.get(document_id, "")
-    apart = [one for one in negatives if not cluster or clusters.get(one) != cluster]
-    wrong = [texts[one] for one in apart if one in texts and texts[one] != positive]
+    wrong: dict[str, str] = {}
+    if first.split is Split.TRAIN:
+        for one in negatives:
+            apart = not cluster or clusters.get(one) != cluster
+            if apart and one in texts and texts[one] != positive:
+                wrong.setdefault(texts[one], one)
+    said = [*group, *(judgment for one in wrong.values() for judgment in refused.get((key, one), ()))]
     return TrainingPair(
         anchor=first.query,
         positive=positive,
-        negatives=tuple(dict.fromkeys(wrong)) if first.split is Split.TRAIN else (),
+        negatives=tuple(wrong),
         anchor_key=key,
         document_id=document_id,
         split=first.split,
-        lineage=tuple(dict.fromkeys(source for one in group for source in _sources(one, key))),
+        lineage=tuple(dict.fromkeys(source for one in said for source in _sources(one, key))),
         cluster=cluster,
+        negative_ids=tuple(wrong.values()),
     )
+
+
+def labelled_pairs(
+    labelled: Sequence[LabelledText], clusters: Mapping[str, str] | None = None
+) -> list[TrainingPair]:
+    """Makes one pair of each imported text that is relevant; the others of its anchor are its negatives.
+
+    Args:
+        labelled: Imported texts with their split.
+        clusters: As in `build_pairs`, by what `text_id` says.
+
+    Returns:
+        Pairs ordered by anchor key and text; `document_id` is what `text_id` says of the positive.
+    """
+    wrong: dict[str, list[LabelledText]] = {}
+    for one in labelled:
+        if not one.relevant:
+            wrong.setdefault(query_key(one.anchor), []).append(one)
+    pairs = [
+        _labelled_pair(one, wrong.get(query_key(one.anchor), ()), clusters or {})
+        for one in labelled
+        if one.relevant
+    ]
+    return sorted(pairs, key=lambda pair: (pair.anchor_key, pair.document_id))
+
+
+def _labelled_pair(
+    positive: LabelledText, wrong: Sequence[LabelledText], clusters: Mapping[str, str]
+) -> TrainingPair:
+    cluster = clusters.get(text_id(positive.text), "")
+    apart = [one for one in wrong if not cluster or clusters.get(text_id(one.text)) != cluster]
+    negatives = apart if positive.split is Split.TRAIN else []
+    return TrainingPair(
+        anchor=positive.anchor,
+        positive=positive.text,
+        negatives=tuple(one.text for one in negatives),
+        anchor_key=query_key(positive.anchor),
+        document_id=text_id(positive.text),
+        split=positive.split,
+        lineage=tuple(dict.fromkeys((positive.source, *(one.source for one in negatives)))),
+        cluster=cluster,
+        negative_ids=tuple(text_id(one.text) for one in negatives),
+    )
+
+
+def text_id(text: str) -> str:
+    """What a text that is no document goes by where a document has its id."""
+    return f"text:{text_key(text)}"
 
 
 def _sources(judgment: Judgment, key: str) -> Sequence[str]:
     return judgment.sources or (f"{judgment.source}:{key}:{judgment.document_id}",)
-
-
-def check_leakage(pairs: Sequence[TrainingPair], golden_queries: Collection[str]) -> None:
-    """Makes sure that nothing the gate or dev measures is trained on.
-
-    Raises:
-        TrainingFailed: An anchor is a golden query, or a query is in both train and dev.
-    """
-    golden = {query_key(query) for query in golden_queries}
-    splits: dict[str, Split] = {}
-    for pair in pairs:
-        if pair.split is Split.GOLDEN or pair.anchor_key in golden:
-            raise TrainingFailed(f"a golden query must never train a model, got {pair.anchor!r}")
-        if splits.setdefault(pair.anchor_key, pair.split) is not pair.split:
-            raise TrainingFailed(f"a query must be in train or in dev, got {pair.anchor!r} in both")
 
 
 def write_training_set(pairs: Sequence[TrainingPair], folder: Path) -> FrozenSet:
@@ -146,7 +193,8 @@ def read_training_set(path: Path) -> list[TrainingPair]:
         try:
             raw = json.loads(line)
             raw["split"] = Split(raw["split"])
-            raw["negatives"], raw["lineage"] = tuple(raw["negatives"]), tuple(raw["lineage"])
+            for name in ("negatives", "lineage", "negative_ids"):
+                raw[name] = tuple(raw.get(name, ()))
             pairs.append(TrainingPair(**raw))
         except (ValueError, KeyError, TypeError) as error:
             raise TrainingFailed(f"line {number} of {path} is not a training pair: {error}") from error

@@ -72,6 +72,11 @@ app.conf.update(
             "schedule": 10 * settings.beat_seconds,
             "options": {"queue": "default", "expires": 20 * settings.beat_seconds},
         },
+        "settle-removals": {
+            "task": queue.SETTLE_REMOVALS,
+            "schedule": 10 * settings.beat_seconds,
+            "options": {"queue": "default", "expires": 20 * settings.beat_seconds},
+        },
         "sweep": {
             "task": queue.SWEEP,
             "schedule": settings.sweep_seconds,
@@ -145,6 +150,11 @@ def check_triggers() -> None:
 @app.task(name=queue.RECONCILE)
 def reconcile() -> None:
     upkeep.reconcile(parts())
+
+
+@app.task(name=queue.SETTLE_REMOVALS)
+def settle_removals() -> None:
+    upkeep.settle_removals(parts())
 
 
 @app.task(name=queue.SWEEP)

@@ -7,22 +7,21 @@ import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection
 
-from embedloop import feedback as feedback_rules
-from embedloop.catalog import corpora, feedback, index_versions, models
+from embedloop.catalog import corpora, index_versions, models
 from embedloop.catalog.database import now
 from embedloop.errors import NotReady
 from embedloop.jobs import Advance, End, Lease, Outcome
+from embedloop.lineage import SourceKind, kind_of
 from embedloop.records import Corpus, IndexVersion, Job, JobState, Judgment, Split, TrainingPair, TrainingSet
 from embedloop.text.names import presidio_names
-from embedloop.text.normalise import query_key
 from embedloop.text.redact import NameFinder, redact
-from training.judgments import aggregate
 from training.mining import MinedNegatives
-from training.pairs import build_pairs, check_leakage, write_training_set
-from training.transfer import LINEAGE, transfer_pairs
+from training.pairs import write_training_set
+from workers.labels import chosen_pairs, document_kinds, judge, keep_lineage, read_labels
 from workers.negatives import first_passages, mine
 from workers.parts import Parts
 
@@ -33,26 +32,24 @@ def collect(parts: Parts, job: Job, lease: Lease) -> Outcome:
     with parts.database.read() as connection:
         corpus = corpora.get(connection, job.corpus)
         serving = _serving(connection, corpus)
-        votes = feedback.votes(connection, corpus.name)
-    feedback_rules.judge_from_feedback(parts.database, corpus, aggregate(votes, corpus.policy.votes))
+    counted = judge(parts.database, corpus, begun)
     lease.progress(0.2)
-    with parts.database.read() as connection:
-        judged = feedback.judgments_of(connection, corpus.name, (Split.TRAIN, Split.DEV))
-        golden = feedback.judgments_of(connection, corpus.name, (Split.GOLDEN,))
-    positives = [j for j in judged if j.grade > 0]
+    labels = read_labels(parts.database, corpus)
     minimum = corpus.policy.trigger.min_pairs
-    if len(positives) < minimum:
-        reason = f"{len(positives)} training pairs, at least {minimum} are needed"
+    if labels.positives < minimum:
+        reason = f"{labels.positives} training pairs, at least {minimum} are needed"
         return End(JobState.REJECTED, {"code": "too_little_feedback", "reason": reason})
-    mined = mine(parts, corpus, serving, judged, lease)
+    mined = mine(parts, corpus, serving, labels.judged, lease)
     lease.progress(0.7)
-    texts = _texts(parts, corpus, serving, judged, mined.negatives)
-    golden_keys = {query_key(j.query) for j in golden}
-    own = build_pairs(judged, texts, mined.negatives)
+    texts = _texts(parts, corpus, serving, labels.judged, mined.negatives)
+    own = labels.pairs(texts, mined.negatives, corpus.policy.splits.similarity)
     redacted = redactor_of(parts, corpus)
-    pairs = [redacted(pair) for pair in (*own, *_transferred(corpus, own, golden_keys))]
-    check_leakage(pairs, golden_keys)
-    frozen = _freeze(parts, corpus, pairs, mined)
+    others = _transferred(corpus, own, labels.measured.keys(Split.GOLDEN))
+    pairs, left_out = chosen_pairs([redacted(pair) for pair in (*own, *others)], corpus.policy, labels)
+    kinds = document_kinds(parts.database, corpus)
+    report = {**counted.report, **labels.report(pairs, kinds), "left_out": left_out}
+    frozen = _freeze(parts, corpus, pairs, mined, report)
+    keep_lineage(parts.database, frozen.training_set_id, pairs, counted.persons, lease.check)
     with parts.database.write() as connection:
         models.add_training_set(connection, frozen)
         corpora.set_feedback_watermark(connection, corpus.name, begun)
@@ -71,6 +68,9 @@ def _transferred(
     training = corpus.policy.training
     if training.transfer is None:
         return []
+    # Its general pairs come with ir_measures, which only the trainer needs.
+    from training.transfer import transfer_pairs
+
     return transfer_pairs(training.transfer, own, golden_keys, training.seed)
 
 
@@ -105,7 +105,13 @@ def _redacted(pair: TrainingPair, names: NameFinder | None) -> TrainingPair:
     )
 
 
-def _freeze(parts: Parts, corpus: Corpus, pairs: Sequence[TrainingPair], mined: MinedNegatives) -> TrainingSet:
+def _freeze(
+    parts: Parts,
+    corpus: Corpus,
+    pairs: Sequence[TrainingPair],
+    mined: MinedNegatives,
+    report: Mapping[str, Any],
+) -> TrainingSet:
     with tempfile.TemporaryDirectory() as scratch:
         frozen = write_training_set(pairs, Path(scratch))
         identity = f"ts-{hashlib.sha256((corpus.name + frozen.sha256).encode()).hexdigest()[:20]}"
@@ -116,10 +122,11 @@ def _freeze(parts: Parts, corpus: Corpus, pairs: Sequence[TrainingPair], mined: 
             sha256=frozen.sha256,
             counts={
                 **frozen.counts,
-                "transfer": sum(one.lineage[0].startswith(f"{LINEAGE}:") for one in pairs),
+                "transfer": sum(kind_of(one.lineage[0]) is SourceKind.TRANSFER for one in pairs),
                 **{f"negatives_{origin}": count for origin, count in sorted(mined.taken.items())},
                 **{f"dropped_{rule}": count for rule, count in sorted(mined.dropped.items())},
             },
             path=frozen.path.name,
             created_at=now(),
+            report=report,
         )

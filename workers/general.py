@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from embedloop.catalog import corpora, documents, feedback, index_versions
+from embedloop.catalog import corpora, documents, index_versions
 from embedloop.encoder import Encoder
 from embedloop.records import Corpus, Split
 from embedloop.text.normalise import query_key
@@ -12,6 +12,7 @@ from training.evaluation import Scores
 from training.gate import gate_pool
 from training.general import GeneralSet, packaged_general_set
 from training.general_score import score_general
+from workers.judged import labels_of
 from workers.negatives import first_passages
 from workers.parts import Parts
 
@@ -46,7 +47,7 @@ def _golden_of(
     """Queries, texts of documents, and grades of some of a corpus' golden set."""
     with parts.database.read() as connection:
         serving = index_versions.get(connection, corpus.serving or "")
-        judged = feedback.judgments_of(connection, corpus.name, (Split.GOLDEN,))
+        judged = labels_of(connection, corpus.name, (Split.GOLDEN,))
         relevant = [one for one in judged if one.grade > 0]
         live = documents.live_ids(connection, corpus.name) if relevant else []
     keys = sorted({query_key(one.query) for one in relevant})[:MOST_QUERIES]

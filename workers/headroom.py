@@ -10,7 +10,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from embedloop.catalog import feedback, index_versions
+from embedloop.catalog import index_versions
 from embedloop.encoder import TOKENIZER_FILE, Encoder
 from embedloop.jobs import End, Lease, Outcome
 from embedloop.records import Job, JobState, Judgment, Split
@@ -21,10 +21,11 @@ from training.finetune import FinetuneConfig
 from training.headroom import ORACLE_DEPTH, Signs, advise, oracle_order, relative
 from training.label_probe import METRIC, Space, probe_labels
 from training.learning_curve import LearningCurve
-from training.pairs import build_pairs, write_training_set
+from training.pairs import write_training_set
 from workers.bases import register_base
 from workers.collect import redactor_of
-from workers.judged import Judged, load_judged, passage_vectors, rank_by_words
+from workers.judged import Judged, labels_of, load_judged, passage_vectors, rank_by_words
+from workers.labels import chosen_pairs, read_labels
 from workers.negatives import first_passages
 from workers.parts import Parts
 from workers.train import run_child
@@ -48,7 +49,7 @@ def headroom(parts: Parts, job: Job, lease: Lease) -> Outcome:
     serving = parts.model(judged.serving.model_id)
     encoder = parts.encoders.get(serving)
     with parts.database.read() as connection:
-        found = feedback.judgments_of(connection, job.corpus, tuple(Split))
+        found = labels_of(connection, job.corpus, tuple(Split))
         passages = index_versions.passages(connection, judged.serving.index_version_id)
     labels = sum(one.grade > 0 and one.split is Split.TRAIN for one in found)
     vectors = passage_vectors(parts, judged, encoder, lease, (0.0, 0.3), stored=True)
@@ -72,7 +73,7 @@ def headroom(parts: Parts, job: Job, lease: Lease) -> Outcome:
         passages=passages,
     )
     advice = advise(signs)
-    cost = _cost(parts, job, judged, found, encoder, passages, lease)
+    cost = _cost(parts, job, judged, encoder, passages, lease)
     return End(
         JobState.SUCCEEDED,
         {
@@ -137,7 +138,6 @@ def _cost(
     parts: Parts,
     job: Job,
     judged: Judged,
-    found: Sequence[Judgment],
     encoder: Encoder,
     passages: int,
     lease: Lease,
@@ -152,20 +152,20 @@ def _cost(
     return {
         "passages_per_second": rate,
         "reembed_seconds": passages / rate,
-        "training": _training(parts, job, judged, found, lease),
+        "training": _training(parts, job, judged, lease),
     }
 
 
-def _training(
-    parts: Parts, job: Job, judged: Judged, found: Sequence[Judgment], lease: Lease
-) -> dict[str, Any] | None:
+def _training(parts: Parts, job: Job, judged: Judged, lease: Lease) -> dict[str, Any] | None:
     """A real fine-tune that is ended early; its model is thrown away. None with too few labels to train."""
     policy = judged.corpus.policy
-    labels = [one for one in found if one.split is Split.TRAIN]
-    wanted = sorted({one.document_id for one in labels if one.grade > 0})
+    labels = read_labels(parts.database, judged.corpus)
+    wanted = sorted({one.document_id for one in labels.judged if one.grade > 0})
     texts = first_passages(parts, judged.corpus, judged.serving, wanted, lease)
     redacted = redactor_of(parts, judged.corpus)
-    pairs = [redacted(pair) for pair in build_pairs(labels, texts, {})]
+    own = labels.pairs(texts, {}, policy.splits.similarity)
+    offered = [redacted(pair) for pair in own if pair.split is Split.TRAIN]
+    pairs, _ = chosen_pairs(offered, policy, labels)
     if len(pairs) < policy.trigger.min_pairs:
         return None
     base = register_base(parts, policy)

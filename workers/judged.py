@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from sqlalchemy import Connection
 
 from embedloop.catalog import corpora, documents, feedback, index_versions
 from embedloop.corpus import passages_of
@@ -21,6 +22,7 @@ from embedloop.text.chunking import embedding_text
 from embedloop.text.normalise import query_key
 from training.evaluation import METRICS, Scores, rank_by_cosine, score_run
 from training.gate import Cost, gate_pool
+from training.judgments import strongest
 from training.lexical import Bm25
 from training.slices import Slices, make_slices, topics_of
 from workers.parts import Parts
@@ -80,6 +82,11 @@ class Judged:
         return {passage.document_id: topics_of(passage.metadata, field) for passage in self.passages}
 
 
+def labels_of(connection: Connection, corpus: str, splits: Collection[Split]) -> list[Judgment]:
+    """The judgments of some splits; of those that disagree on a document what was said most plainly."""
+    return strongest(feedback.judgments_of(connection, corpus, splits))[0]
+
+
 def load_judged(
     parts: Parts, name: str, splits: Collection[Split], *, most_queries: int | None = None
 ) -> Judged:
@@ -94,7 +101,7 @@ def load_judged(
         if corpus.serving is None:
             raise NotReady(f"corpus {name!r} has no serving index version yet", field="corpus")
         serving = index_versions.get(connection, corpus.serving)
-        found = _sampled(feedback.judgments_of(connection, name, splits), most_queries)
+        found = _sampled(labels_of(connection, name, splits), most_queries)
         relevant = {one.document_id for one in found if one.grade > 0}
         pool = gate_pool(relevant, documents.live_ids(connection, name), corpus.policy.gate.pool_size, seed=13)
         stored = documents.get_many(connection, name, pool)

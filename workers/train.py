@@ -23,9 +23,11 @@ from embedloop.text.chunking import embedding_text
 from training.finetune import FinetuneConfig
 from training.general import write_general_sets
 from training.outcome import PICTURE_FILE, RECORD_FILE
+from training.pairs import read_training_set
 from training.ranks import command
 from workers.bases import register_base, register_folder
 from workers.general import general_sets
+from workers.labels import check_may_train
 from workers.parts import Parts
 
 log = logging.getLogger(__name__)
@@ -43,6 +45,8 @@ def train(parts: Parts, job: Job, lease: Lease) -> Outcome:
         corpus = corpora.get(connection, job.corpus)
         training_set = models.training_set(connection, job.checkpoint["training_set"])
         sample = documents.sample(connection, corpus.name, PARITY_TEXTS)
+    frozen = parts.store.fetch(training_set.training_set_id) / training_set.path
+    check_may_train(parts.database, corpus, training_set.training_set_id, read_training_set(frozen))
     texts = [embedding_text(d.title, d.text) for d in sample]
     base = register_base(parts, corpus.policy)
     work = parts.settings.data_dir / "work" / job.job_id
@@ -50,7 +54,7 @@ def train(parts: Parts, job: Job, lease: Lease) -> Outcome:
     config = FinetuneConfig(
         base=verified_folder(parts.store, base),
         out=run,
-        training_set=parts.store.fetch(training_set.training_set_id) / training_set.path,
+        training_set=frozen,
         settings=corpus.policy.training,
         query_prompt=base.query_prompt,
         passage_prompt=base.passage_prompt,

@@ -1,4 +1,4 @@
-"""What runs by the clock: the reaper, the feedback trigger, the reconciler with garbage collection."""
+"""What runs by the clock: the reaper, the feedback trigger, the reconciler with garbage, late removals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 import embedloop.feedback as feedback_rules
-from embedloop import garbage, promotion, reembed
+from embedloop import garbage, promotion, reembed, removal
 from embedloop import jobs as job_rules
 from embedloop.catalog import corpora, documents, feedback, index_versions, jobs, promotions
 from embedloop.catalog.database import now
@@ -68,6 +68,13 @@ def reconcile(parts: Parts) -> None:
         garbage.drop_due(parts.database, parts.index)
     except EmbedloopError as error:
         log.warning("garbage waits for the next time: %s", error)
+
+
+def settle_removals(parts: Parts) -> None:
+    """Completes removals of people's and documents' data, also those whose process died."""
+    settled = removal.settle(parts.database)
+    if settled:
+        log.info("settled the removals %s", settled)
 
 
 def sweep(parts: Parts) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
@@ -113,6 +114,20 @@ def get_many(connection: Connection, corpus: str, document_ids: Sequence[str]) -
         )
         for row in connection.execute(statement).mappings():
             found[row["document_id"]] = _document(row)
+    return found
+
+
+def lengths_and_metadata(
+    connection: Connection, corpus: str, document_ids: Sequence[str]
+) -> dict[str, tuple[int, Mapping[str, Any]]]:
+    """Id -> characters of the text, and metadata, of the live documents among the ids."""
+    columns = (documents.c.document_id, func.length(documents.c.text).label("length"), documents.c.metadata)
+    found: dict[str, tuple[int, Mapping[str, Any]]] = {}
+    for part in _parts(document_ids):
+        statement = select(*columns).where(
+            documents.c.corpus == corpus, documents.c.document_id.in_(part), documents.c.live
+        )
+        found |= {id: (length, metadata) for id, length, metadata in connection.execute(statement)}
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, and_, delete, exists, func, selec
 from embedloop.catalog.database import now
 from embedloop.catalog.dialect import insert_or_ignore, insert_or_update
 from embedloop.catalog.tables import documents, feedback, judgments, queries, retrievals
-from embedloop.records import Feedback, Judgment, Retrieval, Shown, Signal, Split, Vote
+from embedloop.records import Feedback, Judgment, JudgmentSource, Retrieval, Shown, Signal, Split, Vote
 from embedloop.text.normalise import query_key
 
 KEYS_PER_STATEMENT = 500
@@ -91,6 +91,18 @@ def get(connection: Connection, feedback_id: str) -> Feedback | None:
     return None if row is None else _feedback(row)
 
 
+def locked(connection: Connection, feedback_ids: Collection[str]) -> list[str]:
+    """Those that are there, in order of id; they stay as they are to the end of the transaction."""
+    found: list[str] = []
+    wanted = sorted(feedback_ids)
+    for start in range(0, len(wanted), KEYS_PER_STATEMENT):
+        part = feedback.c.feedback_id.in_(wanted[start : start + KEYS_PER_STATEMENT])
+        # In one order, or two transactions wait for each other.
+        statement = select(feedback.c.feedback_id).where(part).order_by(feedback.c.feedback_id)
+        found += connection.execute(statement.with_for_update()).scalars()
+    return found
+
+
 def remove(connection: Connection, feedback_id: str) -> None:
     connection.execute(delete(feedback).where(feedback.c.feedback_id == feedback_id))
 
@@ -138,6 +150,21 @@ def votes(connection: Connection, corpus: str) -> list[Vote]:
     return [_vote(row) for row in connection.execute(statement).mappings()]
 
 
+def newest_answers(
+    connection: Connection, corpus: str, newest: int
+) -> Iterator[tuple[str, str, Sequence[tuple[int, str]]]]:
+    """The newest answers first: (retrieval id, query, [(rank, document id)]), read as they are needed."""
+    statement = (
+        select(retrievals.c.retrieval_id, retrievals.c.query, retrievals.c.shown)
+        .where(retrievals.c.corpus == corpus)
+        .order_by(retrievals.c.at.desc())
+        .limit(newest)
+        .execution_options(yield_per=KEYS_PER_STATEMENT)
+    )
+    for row in connection.execute(statement):
+        yield row.retrieval_id, row.query, [(entry[0], entry[1]) for entry in row.shown]
+
+
 def splits_of(connection: Connection, corpus: str, keys: Collection[str]) -> dict[str, Split]:
     """The splits fixed for these query keys."""
     found: dict[str, Split] = {}
@@ -183,7 +210,13 @@ def replace_judgments(connection: Connection, corpus: str, source: str, judged: 
 
 
 def judgments_of(connection: Connection, corpus: str, splits: Collection[Split]) -> list[Judgment]:
-    """Judgments on live documents, in a fixed order."""
+    """Judgments on live documents, in a fixed order.
+
+    A golden query is never judged by clicks alone: what the gate measures is what people said.
+    """
+    measured_by_clicks = (queries.c.split == Split.GOLDEN.value) & (
+        judgments.c.source == JudgmentSource.CLICKS.value
+    )
     statement = (
         select(judgments, queries.c.query, queries.c.split)
         .join(
@@ -198,7 +231,11 @@ def judgments_of(connection: Connection, corpus: str, splits: Collection[Split])
                 documents.c.live,
             ),
         )
-        .where(judgments.c.corpus == corpus, queries.c.split.in_([s.value for s in splits]))
+        .where(
+            judgments.c.corpus == corpus,
+            queries.c.split.in_([s.value for s in splits]),
+            ~measured_by_clicks,
+        )
         .order_by(judgments.c.query_key, judgments.c.document_id, judgments.c.source)
     )
     return [_judgment(row) for row in connection.execute(statement).mappings()]
@@ -242,6 +279,7 @@ def _vote(row: RowMapping) -> Vote:
         person=row["person"],
         rank=min(ranks) if ranks else None,
         at=row["at"],
+        retrieval_id=row["retrieval_id"],
     )
 
 

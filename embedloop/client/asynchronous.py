@@ -96,6 +96,10 @@ class AsyncClient:
     models = _Method(calls.models)
     model = _Method(calls.model)
     model_card = _Method(calls.model_card)
+    training_pairs = _Method(calls.training_pairs)
+    forget = _Method(calls.forget)
+    removals = _Method(calls.removals)
+    removal = _Method(calls.removal)
     index_versions = _Method(calls.index_versions)
     difference = _Method(calls.difference)
     promote = _Method(calls.promote)
@@ -119,11 +123,25 @@ class AsyncClient:
                 yield line
         yield answers.summary()
 
-    async def bulk_judgments(self, corpus: str, judgments: Iterable[Mapping[str, Any]]) -> AsyncIterator[Json]:
+    async def bulk_judgments(
+        self, corpus: str, judgments: Iterable[Mapping[str, Any]], *, import_name: str | None = None
+    ) -> AsyncIterator[Json]:
         """See `Client.bulk_judgments`."""
         answers = bulk.Answers()
         for lines in bulk.batches(judgments):
-            for line in answers.take(await self.send(calls.judgments_batch(corpus, lines))):
+            call = calls.judgments_batch(corpus, lines, import_name=import_name, first_line=answers.next_line)
+            for line in answers.take(await self.send(call)):
+                yield line
+        yield answers.summary()
+
+    async def bulk_pairs(
+        self, corpus: str, pairs: Iterable[Mapping[str, Any]], *, import_name: str | None = None
+    ) -> AsyncIterator[Json]:
+        """See `Client.bulk_pairs`."""
+        answers = bulk.Answers()
+        for lines in bulk.batches(pairs):
+            call = calls.pairs_batch(corpus, lines, import_name=import_name, first_line=answers.next_line)
+            for line in answers.take(await self.send(call)):
                 yield line
         yield answers.summary()
 

@@ -100,6 +100,10 @@ class Client:
     models = _Method(calls.models)
     model = _Method(calls.model)
     model_card = _Method(calls.model_card)
+    training_pairs = _Method(calls.training_pairs)
+    forget = _Method(calls.forget)
+    removals = _Method(calls.removals)
+    removal = _Method(calls.removal)
     index_versions = _Method(calls.index_versions)
     difference = _Method(calls.difference)
     promote = _Method(calls.promote)
@@ -133,15 +137,36 @@ class Client:
             yield from answers.take(self.send(call))
         yield answers.summary()
 
-    def bulk_judgments(self, corpus: str, judgments: Iterable[Mapping[str, Any]]) -> Iterator[Json]:
+    def bulk_judgments(
+        self, corpus: str, judgments: Iterable[Mapping[str, Any]], *, import_name: str | None = None
+    ) -> Iterator[Json]:
         """Store many judgments `{query, document_id, grade, split?}`.
+
+        `import_name` names the import in the lineage of each label, with the number of its line.
 
         Yields:
             `{line, status, error?}` for each, numbered from 1, and `{summary: {...}}` at the end.
         """
         answers = bulk.Answers()
         for lines in bulk.batches(judgments):
-            yield from answers.take(self.send(calls.judgments_batch(corpus, lines)))
+            call = calls.judgments_batch(corpus, lines, import_name=import_name, first_line=answers.next_line)
+            yield from answers.take(self.send(call))
+        yield answers.summary()
+
+    def bulk_pairs(
+        self, corpus: str, pairs: Iterable[Mapping[str, Any]], *, import_name: str | None = None
+    ) -> Iterator[Json]:
+        """Store many pairs or triplets of texts, no documents: `{anchor, positive?, negatives?, split?}`.
+
+        `import_name` names the import in the lineage of each pair, with the number of its line.
+
+        Yields:
+            `{line, status, error?}` for each, numbered from 1, and `{summary: {...}}` at the end.
+        """
+        answers = bulk.Answers()
+        for lines in bulk.batches(pairs):
+            call = calls.pairs_batch(corpus, lines, import_name=import_name, first_line=answers.next_line)
+            yield from answers.take(self.send(call))
         yield answers.summary()
 
     def job_events(self, job_id: str) -> Iterator[Json]:

@@ -53,6 +53,11 @@ class Answers:
         self._applied: bool | None = None
         self._dry_run: bool | None = None
 
+    @property
+    def next_line(self) -> int:
+        """The number of the line that comes next, from 1."""
+        return self._counts["lines"] + 1
+
     def take(self, answer: list[Json]) -> list[Json]:
         """Renumber the lines of one request's answer.
 

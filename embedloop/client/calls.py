@@ -109,10 +109,18 @@ def documents_batch(
     )
 
 
-def judgments_batch(corpus: str, lines: bytes) -> Call[list[Json]]:
+def judgments_batch(
+    corpus: str, lines: bytes, *, import_name: str | None = None, first_line: int = 1
+) -> Call[list[Json]]:
     """Send NDJSON judgments; the answer's lines, of which the last is the summary."""
-    path = f"{_corpus(corpus)}/judgments:bulk"
-    return Call("POST", path, _ndjson, body=lines, headers=_NDJSON, repeatable=True)
+    return _labels(f"{_corpus(corpus)}/judgments:bulk", lines, import_name, first_line)
+
+
+def pairs_batch(
+    corpus: str, lines: bytes, *, import_name: str | None = None, first_line: int = 1
+) -> Call[list[Json]]:
+    """Send NDJSON pairs; the answer's lines, of which the last is the summary."""
+    return _labels(f"{_corpus(corpus)}/pairs:bulk", lines, import_name, first_line)
 
 
 def search(
@@ -232,6 +240,60 @@ def model_card(model_id: str) -> Call[Json]:
     return _get(f"/v1/models/{segment(model_id, 'model_id')}/card")
 
 
+def training_pairs(
+    corpus: str,
+    *,
+    query: str | None = None,
+    document_id: str | None = None,
+    source: str | None = None,
+    training_set: str | None = None,
+    model_version: str | None = None,
+    after: str | None = None,
+    limit: int | None = None,
+) -> Call[list[Json]]:
+    """Trace training pairs to their sources, or a source to the model versions that saw it."""
+    wanted = _given(
+        query=query,
+        document_id=document_id,
+        source=source,
+        training_set=training_set,
+        model_version=model_version,
+        after=after,
+        limit=limit,
+    )
+    return _items(f"{_corpus(corpus)}/training-pairs", {name: str(value) for name, value in wanted.items()})
+
+
+def forget(
+    *,
+    person: str | None = None,
+    key_id: str | None = None,
+    document_id: str | None = None,
+    corpus: str | None = None,
+) -> Call[Json]:
+    """Take a person's or a document's data out of all future training; needs an admin key.
+
+    Args:
+        person: The session that they search under.
+        key_id: Only where the session came with this key.
+        document_id: A document instead, of `corpus`.
+        corpus: Of a person, all corpora without it.
+    """
+    body = _given(person=person, key_id=key_id, document_id=document_id, corpus=corpus)
+    headers = _JSON
+    return Call("POST", "/v1/removals", _json, body=encoded(body), headers=headers, repeatable=True)
+
+
+def removals() -> Call[list[Json]]:
+    """List what was taken out of training, the newest first."""
+    return _items("/v1/removals")
+
+
+def removal(removal_id: str) -> Call[Json]:
+    """Read one removal with the model versions that saw the data."""
+    return _get(f"/v1/removals/{segment(removal_id, 'removal_id')}")
+
+
 def index_versions(corpus: str) -> Call[list[Json]]:
     """List a corpus' index versions with their state and lag."""
     return _items(f"{_corpus(corpus)}/index-versions")
@@ -288,6 +350,11 @@ def _items(path: str, query: Mapping[str, str] | None = None) -> Call[list[Json]
         return list(json.loads(answer)["items"])
 
     return Call("GET", path, parse, query=query or {}, repeatable=True)
+
+
+def _labels(path: str, lines: bytes, import_name: str | None, first_line: int) -> Call[list[Json]]:
+    query = {} if import_name is None else {"import": import_name, "first_line": str(first_line)}
+    return Call("POST", path, _ndjson, query=query, body=lines, headers=_NDJSON, repeatable=True)
 
 
 def _post(path: str, body: Mapping[str, Any]) -> Call[Json]:

@@ -44,7 +44,7 @@ def clean(
         InvalidInput: a mail without headers.
         MissingExtra: a library of the extra `ingest` is not installed.
 
-    >>> clean("# Gout\\n\\nGout is painful. [![build](a.svg)](ci)", ContentType.MARKDOWN).text
+    >>> clean("# Gout\\n\\n[![build](a.svg)](ci)\\n\\nGout is painful.", ContentType.MARKDOWN).text
     'Gout is painful.'
     """
     rejection = rejection_of_source(raw)

@@ -73,7 +73,5 @@ def _blank_sketch() -> Any:
     try:
         from datasketch import MinHash
     except ImportError as error:
-        raise MissingExtra(
-            "finding near duplicates needs datasketch: pip install 'embedloop[ingest]'"
-        ) from error
+        raise MissingExtra("finding near duplicates needs datasketch: pip install 'embedloop[core]'") from error
     return MinHash(num_perm=BANDS * ROWS, seed=SEED)

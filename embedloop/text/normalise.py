@@ -36,6 +36,16 @@ def query_key(text: str) -> str:
     return hashlib.blake2b(key, digest_size=8).hexdigest()
 
 
+def text_key(text: str) -> str:
+    """Name a text of any length, blanks and case apart; 32 hexadecimal digits.
+
+    >>> text_key("Gout  is painful.") == text_key("gout is\\npainful.")
+    True
+    """
+    folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return hashlib.blake2b(folded.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
 def clean_text(text: str) -> str:
     """Bring text to one form: NFC, `\\n` line ends, no control characters, no blanks at line or text ends.
 

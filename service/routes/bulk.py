@@ -1,4 +1,4 @@
-"""Bulk uploads of documents and judgments, NDJSON both ways."""
+"""Bulk uploads of documents, NDJSON both ways."""
 
 from __future__ import annotations
 
@@ -9,26 +9,21 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from embedloop.catalog import corpora
 from embedloop.corpus import Written
 from embedloop.errors import DocumentRejected, EmbedloopError, InvalidInput, NotFound
-from embedloop.feedback import ImportedJudgment, import_judgments
 from embedloop.ingestion import Prepared
 from service.answers import account_out
 from service.ingesting import Outcome, Upload
 from service.ndjson import Line, NdjsonAnswer
 from service.openapi import line_body, lines, refusals
-from service.outputs_documents import DocumentAnswer, DocumentSummary, JudgmentAnswer, JudgmentSummary
-from service.problems import invalid_input
+from service.outputs_documents import DocumentAnswer, DocumentSummary
 from service.routing import Running, StreamedRoute, Writer, keyed_router
-from service.schemas import DocumentIn, DocumentLine, JudgmentIn
+from service.schemas import DocumentIn, DocumentLine
 from service.state import Service
-from service.validation import checked_document_id
+from service.validation import checked_document_id, validated
 from service.waiting import until_applied
-from service.writing import require_corpus
 
 log = logging.getLogger(__name__)
 
@@ -110,45 +105,6 @@ async def put_documents(
     return NdjsonAnswer(request, handle, summarise, max_line_bytes=4 * service.settings.max_document_chars)
 
 
-@router.post(
-    "/corpora/{corpus}/judgments:bulk",
-    status_code=200,
-    response_class=NdjsonAnswer,
-    operation_id="bulk_judgments",
-    summary="Store labels in bulk",
-    openapi_extra=line_body(
-        JudgmentIn, [{"query": "painful big toe", "document_id": "gout", "grade": 3, "split": "golden"}]
-    ),
-    responses=lines(
-        "One answer to each line, in their order, while the body still comes; then a summary.",
-        JudgmentAnswer,
-        JudgmentSummary,
-        example=[{"line": 1, "status": "stored"}, {"summary": {"lines": 1, "stored": 1, "refused": 0}}],
-    )
-    | refusals(403, 404),
-)
-async def put_judgments(
-    corpus: str,
-    request: Request,
-    caller: Writer,
-    service: Running,
-) -> Response:
-    """Stores labels line by line; a split that contradicts the one fixed at first sight is refused."""
-    caller.require_corpus(corpus)
-    await run_in_threadpool(require_corpus, service, corpus)
-    counts: Counter[str] = Counter(lines=0, stored=0, refused=0)
-
-    async def handle(lines: Sequence[Line]) -> list[Answer]:
-        answers = await run_in_threadpool(_store_judgments, service, corpus, lines)
-        _count(counts, answers)
-        return answers
-
-    async def summarise() -> Answer:
-        return dict(counts)
-
-    return NdjsonAnswer(request, handle, summarise, max_line_bytes=4 * service.settings.max_document_chars)
-
-
 class _Documents:
     """One upload line by line: what was counted so far, and its last write."""
 
@@ -190,7 +146,7 @@ class _Documents:
 
     def _prepared(self, value: Mapping[str, Any]) -> Prepared:
         document_id = checked_document_id(value.get("id"), "id")
-        body = _validated(DocumentIn, {k: v for k, v in value.items() if k not in ("id", "op")})
+        body = validated(DocumentIn, {k: v for k, v in value.items() if k not in ("id", "op")})
         return self._upload.prepared(document_id, body)
 
     def _put(self, puts: list[tuple[Line, Prepared]], answers: dict[int, Answer]) -> None:
@@ -232,28 +188,6 @@ class _Documents:
         return told | {"seq": written.seq}
 
 
-def _store_judgments(service: Service, corpus: str, lines: Sequence[Line]) -> list[Answer]:
-    answers: dict[int, Answer] = {}
-    valid: list[tuple[Line, ImportedJudgment]] = []
-    for line in lines:
-        try:
-            if line.error is not None or line.value is None:
-                raise line.error or InvalidInput("a line must be an object")
-            body = _validated(JudgmentIn, line.value)
-            document_id = checked_document_id(body.document_id)
-            valid.append((line, ImportedJudgment(body.query, document_id, body.grade, body.split)))
-        except EmbedloopError as error:
-            answers[line.number] = line.refused(error)
-    if valid:
-        with service.database.read() as connection:
-            record = corpora.get(connection, corpus)
-        outcomes = import_judgments(service.database, record, [judgment for _, judgment in valid])
-        for (line, _), refused in zip(valid, outcomes, strict=True):
-            stored = {"line": line.number, "status": "stored"}
-            answers[line.number] = stored if refused is None else line.refused(refused)
-    return [answers[line.number] for line in lines]
-
-
 async def _applied(service: Service, corpus: str, last: Written | None) -> bool:
     if last is None:
         return True
@@ -263,13 +197,6 @@ async def _applied(service: Service, corpus: str, last: Written | None) -> bool:
         log.warning("a bulk upload to %s was stored and not seen applied: %s", corpus, error)
         return False
     return True
-
-
-def _validated(model: Any, value: Mapping[str, Any]) -> Any:
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        raise invalid_input(error.errors()) from error
 
 
 def _count(counts: Counter[str], answers: Sequence[Answer]) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
+from sqlalchemy import Connection
 
-from embedloop.catalog import corpora, models
+from embedloop.catalog import corpora, lineage, models
 from embedloop.errors import NotFound
+from embedloop.lineage import SourceKind
 from embedloop.model_card import card_of, to_markdown
 from embedloop.records import ModelVersion
 from embedloop.registry import run_record
 from service.answers import model_out
 from service.auth import Caller
 from service.openapi import answers, refusals
-from service.outputs import ModelCard, ModelList, ModelOut
+from service.outputs import ModelCard, ModelList
+from service.outputs_lineage import ModelDetail
 from service.routing import Reader, Running, keyed_router
 from service.schemas import NAME_PATTERN
 
@@ -42,15 +45,30 @@ def list_models(
 @router.get(
     "/models/{model_id}",
     summary="Read a model version",
-    responses=answers("The model version.", ModelOut) | refusals(404),
+    responses=answers("The model version.", ModelDetail) | refusals(404),
 )
 def get_model(model_id: str, caller: Reader, service: Running) -> dict[str, Any]:
-    """One model version with its manifest and metrics."""
+    """One model version with its manifest and metrics, and what it was trained on."""
     with service.database.read() as connection:
         model = models.find(connection, model_id)
-    if model is None or not _visible(model, caller):
-        raise NotFound(f"there is no model version {model_id!r}", field="model_id")
-    return model_out(model)
+        if model is None or not _visible(model, caller):
+            raise NotFound(f"there is no model version {model_id!r}", field="model_id")
+        return model_out(model) | {"lineage": _lineage(connection, model.training_set_id)}
+
+
+def _lineage(connection: Connection, training_set_id: str | None) -> dict[str, Any]:
+    if training_set_id is None:
+        return {"counts": {}, "sources": {}, "report": {}}
+    frozen = models.training_set(connection, training_set_id)
+    sources = _sources(connection, training_set_id)
+    return {"counts": dict(frozen.counts), "sources": sources, "report": dict(frozen.report)}
+
+
+def _sources(connection: Connection, training_set_id: str) -> dict[str, int]:
+    sources = lineage.counts(connection, training_set_id)
+    # Of persons not even their number: who may read models may not know who asked.
+    sources.pop(SourceKind.PERSON, None)
+    return sources
 
 
 @router.get(
@@ -75,9 +93,10 @@ def get_model_card(
             raise NotFound(f"there is no model version {model_id!r}", field="model_id")
         trained = model.training_set_id
         training_set = None if trained is None else models.training_set(connection, trained)
+        sources = {} if trained is None else _sources(connection, trained)
         gates = models.gates_of(connection, model_id)
     seen = [gate for gate in gates if caller.corpora is None or gate.corpus in caller.corpora]
-    card = card_of(model, training_set, seen, run_record(service.store, model_id))
+    card = card_of(model, training_set, seen, run_record(service.store, model_id), sources)
     return card if format == "json" else Response(to_markdown(card), media_type="text/markdown")
 
 

@@ -82,6 +82,7 @@ def visitor(http: httpx.Client, client: Client, base_model: str) -> Visitor:
         headers={"Content-Type": NDJSON},
     )
     assert visitor.submit("evaluate", headers={"Idempotency-Key": "told-once"})["state"] == "succeeded"
+    _label_and_remove(visitor)
     _move(visitor)
     _decide(visitor)
     visitor.call("DELETE /v1/corpora/{corpus}")
@@ -127,6 +128,28 @@ def _ask(visitor: Visitor) -> None:
     visitor.call("GET /v1/models", params={"corpus": CORPUS})
     visitor.call("GET /v1/models/{model_id}", {"model_id": found["model_version"]})
     visitor.call("GET /v1/models/{model_id}/card", {"model_id": found["model_version"]})
+
+
+def _label_and_remove(visitor: Visitor) -> None:
+    lines = [
+        {"anchor": "flu", "negatives": ["a cold"]},
+        {"anchor": "reset it", "positive": "hold"},
+        {"anchor": "x"},
+    ]
+    visitor.call(
+        "POST /v1/corpora/{corpus}/pairs:bulk",
+        content="\n".join(json.dumps(line) for line in lines),
+        headers={"Content-Type": NDJSON},
+        params={"import": "told", "first_line": "7"},
+    )
+    visitor.call("GET /v1/corpora/{corpus}/training-pairs", params={"query": "flu"})
+    visitor.call("GET /v1/corpora/{corpus}/training-pairs", params={"limit": "0"})
+    removal = visitor.call("POST /v1/removals", json={"person": "s", "corpus": CORPUS}).json()
+    visitor.call("POST /v1/removals", json={"corpus": CORPUS, "document_id": "d18"})
+    visitor.call("POST /v1/removals", json={})
+    visitor.call("GET /v1/removals")
+    visitor.call("GET /v1/removals/{removal_id}", {"removal_id": removal["id"]})
+    visitor.call("GET /v1/removals/{removal_id}", {"removal_id": "rm-none"})
 
 
 def _move(visitor: Visitor) -> None:

@@ -124,6 +124,11 @@ class FakeService:
             ("DELETE", documents, self._delete),
             ("POST", "/v1/corpora/{corpus}/documents:bulk", self._bulk_documents),
             ("POST", "/v1/corpora/{corpus}/judgments:bulk", self._bulk_judgments),
+            ("POST", "/v1/corpora/{corpus}/pairs:bulk", self._bulk_pairs),
+            ("GET", "/v1/corpora/{corpus}/training-pairs", lambda request: {"items": [TRACED]}),
+            ("POST", "/v1/removals", lambda request: JSONResponse(REMOVAL, 201)),
+            ("GET", "/v1/removals", lambda request: {"items": [REMOVAL]}),
+            ("GET", "/v1/removals/{removal_id}", lambda request: REMOVAL),
             ("POST", "/v1/corpora/{corpus}/search", self._search),
             ("POST", "/v1/corpora/{corpus}/promote", self._promoted),
             ("POST", "/v1/corpora/{corpus}/rollback", self._promoted),
@@ -214,6 +219,14 @@ class FakeService:
 
         return self._ndjson(answer, dict)
 
+    def _bulk_pairs(self, request: Request) -> Response:
+        def answer(number: int, line: dict[str, Any]) -> dict[str, Any]:
+            error = {"code": "conflict", "message": "this query is golden", "field": "anchor"}
+            refused = {"status": "refused", "error": error}
+            return {"line": number, **(refused if line["anchor"] == "golden" else {"status": "stored"})}
+
+        return self._ndjson(answer, dict)
+
     def _ndjson(
         self, answer: Callable[[int, dict[str, Any]], dict[str, Any]], more: Callable[[], dict[str, Any]]
     ) -> Response:
@@ -280,6 +293,24 @@ class FakeService:
         return {"object": "list", "data": rows[::-1], "model": wanted["model"], "usage": {}}
 
 
+TRACED = {
+    "id": "p1",
+    "training_set": "ts1",
+    "model_versions": ["m1"],
+    "query": "big toe",
+    "document_id": "d1",
+    "split": "train",
+    "sources": {"document": ["d1"], "feedback": ["f-1"]},
+}
+REMOVAL = {
+    "id": "rm-1",
+    "kind": "person",
+    "corpus": None,
+    "removed": {"feedback": 2},
+    "training_sets": ["ts1"],
+    "model_versions": ["m1"],
+    **{"created_at": "2026-05-04", "updated_at": "2026-05-04", "settled_at": None},
+}
 MODEL = {
     "id": "m1",
     "base": "all-MiniLM-L6-v2",

@@ -15,6 +15,7 @@ from tests.unit.embedloop.fake_service import KEY, REASON, FakeService
 COMMANDS = [
     *("up", "demo", "keys", "doctor", "ingest", "search", "feedback", "models", "promote", "rollback"),
     *("reindex", "train", "cycle", "evaluate", "headroom", "difference", "jobs"),
+    *("import", "trace", "forget", "removals"),
 ]
 Run = Callable[..., Result]
 
@@ -108,6 +109,7 @@ def test_ingest_stores_documents_and_judgments_and_names_refused_lines(
     assert "judgments: 1 stored" in result.stdout
     assert service.seen[0].query == "wait=applied"
     assert service.seen[1].json == {"query": "gout", "document_id": "d1", "grade": 1, "split": "golden"}
+    assert service.seen[1].query.startswith("import=set&first_line=")
 
 
 def test_ingest_creates_a_corpus_that_is_not_there_and_waits_for_its_index(

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import pytest
 
 from embedloop import feedback
-from embedloop.catalog import corpora
+from embedloop.catalog import corpora, splits
 from embedloop.catalog import feedback as catalog
 from embedloop.catalog.database import Database, now
 from embedloop.corpus import put_documents
 from embedloop.errors import Conflict, InvalidInput, NotFound
 from embedloop.feedback import GivenFeedback, ImportedJudgment
-from embedloop.policy import Policy, Splits
+from embedloop.policy import Policy
 from embedloop.records import Corpus, NewDocument, Retrieval, Shown, Signal, Split
 from embedloop.text.normalise import query_key
 
@@ -26,7 +26,8 @@ class Label:
     query: str
     document_id: str
     grade: int
-    sources: tuple[str, ...] = ("f-1",)
+    sources: tuple[str, ...]
+    by_clicks: bool = False
 
 
 @pytest.fixture
@@ -156,14 +157,6 @@ def test_feedback_is_taken_back_once(database: Database, corpus: Corpus) -> None
         feedback.take_back(database, given.feedback_id, visible=None)
 
 
-def test_split_shares_are_kept_and_do_not_change() -> None:
-    splits = Splits(golden=0.2, dev=0.1)
-    assigned = [feedback.assign_split("c", f"d{i}", splits) for i in range(4000)]
-    assert assigned == [feedback.assign_split("c", f"d{i}", splits) for i in range(4000)]
-    assert assigned.count(Split.GOLDEN) / 4000 == pytest.approx(0.2, abs=0.03)
-    assert assigned.count(Split.DEV) / 4000 == pytest.approx(0.1, abs=0.03)
-
-
 def test_import_that_contradicts_a_split_is_refused_and_the_rest_is_stored(
     database: Database, corpus: Corpus
 ) -> None:
@@ -189,21 +182,35 @@ def test_query_without_split_is_assigned_by_its_first_relevant_document(
     assert feedback.import_judgments(database, corpus, lines) == [None, None]
     with database.read() as connection:
         fixed = catalog.splits_of(connection, "c", [query_key("nose")])
-    assert fixed == {query_key("nose"): feedback.assign_split("c", "d2", corpus.policy.splits)}
+        groups = splits.groups(connection, "c", [("document", "d0"), ("document", "d2")])
+    assert groups == {("document", "d2"): fixed[query_key("nose")]}
 
 
 def test_judging_from_feedback_keeps_splits_and_forgets_votes_taken_back(
     database: Database, corpus: Corpus
 ) -> None:
     feedback.import_judgments(database, corpus, [ImportedJudgment("nose", "d0", 1, Split.GOLDEN)])
-    feedback.judge_from_feedback(database, corpus, [Label("nose", "d1", 1), Label("eye", "d2", 1)])
-    feedback.judge_from_feedback(database, corpus, [Label("nose", "d1", 1)])
+    source = (give(database, log(database), Signal.UP, document_id="d1").feedback_id,)
+    nose, eye = Label("nose", "d1", 1, source), Label("eye", "d2", 1, source)
+    feedback.judge_from_feedback(database, corpus, [nose, eye])
+    feedback.judge_from_feedback(database, corpus, [nose])
     with database.read() as connection:
         stored = catalog.judgments_of(connection, "c", tuple(Split))
     assert {(j.document_id, j.source, j.split) for j in stored} == {
         ("d0", "import", Split.GOLDEN),
         ("d1", "feedback", Split.GOLDEN),
     }
+
+
+def test_label_whose_feedback_went_while_it_was_made_is_not_stored(database: Database, corpus: Corpus) -> None:
+    ids = [give(database, log(database), Signal.UP, document_id="d1").feedback_id for _ in range(2)]
+    made = [Label("nose", "d1", 1, tuple(ids)), Label("eye", "d2", 1, (ids[1],))]
+    feedback.take_back(database, ids[0], visible=None)
+    feedback.judge_from_feedback(database, corpus, made)
+    with database.read() as connection:
+        stored = catalog.judgments_of(connection, "c", tuple(Split))
+        assert catalog.splits_of(connection, "c", [query_key("nose")]) == {}
+    assert [one.query for one in stored] == ["eye"]
 
 
 def test_training_pairs_count_judged_and_voted_documents_once_and_no_golden_ones(

@@ -44,8 +44,10 @@ def gate(passed: bool = True, **metrics: Any) -> Gate:
 
 
 def test_a_card_tells_lineage_training_and_every_gate() -> None:
-    card = card_of(MODEL, TRAINED_ON, [gate(), gate(False)], RUN)
+    card = card_of(MODEL, TRAINED_ON, [gate(), gate(False)], RUN, {"feedback": 4711})
     assert card["data"]["counts"] == {"train": 4000, "dev": 400}
+    assert card["data"]["sources"] == {"feedback": 4711}
+    assert "distinct sources: feedback | 4711" in to_markdown(card)
     assert card["training"]["settings"] == {"epochs": 1.0}
     assert card["training"]["environment"]["packages"] == {"torch": "2.13"}
     assert card["training"]["steps"] == 63

@@ -12,7 +12,7 @@ import jsonschema_rs
 import pytest
 
 from embedloop.settings import Settings
-from service import outputs, outputs_documents
+from service import outputs, outputs_documents, outputs_lineage
 from service.app import create_app
 from service.problems import MEDIA_TYPE, STATUS
 
@@ -127,7 +127,7 @@ def test_every_reference_leads_somewhere() -> None:
 def test_every_answer_of_the_modules_is_told_of() -> None:
     kinds = {
         name
-        for name, kind in (vars(outputs) | vars(outputs_documents)).items()
+        for name, kind in (vars(outputs) | vars(outputs_documents) | vars(outputs_lineage)).items()
         if isinstance(kind, type) and issubclass(kind, outputs.Out) and kind is not outputs.Out
     }
     assert kinds <= set(DOCUMENT["components"]["schemas"])

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from embedloop.errors import TrainingFailed
-from embedloop.records import Judgment, Split
+from embedloop.records import Judgment, LabelledText, Split
 from embedloop.text.normalise import query_key
-from training.pairs import build_pairs, check_leakage, read_training_set, write_training_set
+from training.pairs import build_pairs, labelled_pairs, read_training_set, text_id, write_training_set
 
 TEXTS = {"D1": "Xerophthalmia\nDry eyes.", "D2": "Gout\nA painful joint.", "D3": "Fever\nHot."}
 
@@ -37,6 +37,7 @@ def test_negatives_are_texts_without_the_positive_and_only_for_training() -> Non
     judgments = [judgment("dry eye", "D1"), judgment("swollen toe", "D2", Split.DEV)]
     by_anchor = {pair.anchor: pair for pair in build_pairs(judgments, TEXTS, negatives)}
     assert by_anchor["dry eye"].negatives == (TEXTS["D2"], TEXTS["D3"])
+    assert by_anchor["dry eye"].negative_ids == ("D2", "D3")
     assert by_anchor["swollen toe"].negatives == ()
 
 
@@ -46,6 +47,17 @@ def test_each_pair_names_its_sources() -> None:
         "D1": ("f1", "f2"),
         "D2": (f"import:{query_key('c')}:D2",),
     }
+
+
+def test_pair_names_who_refused_its_negatives() -> None:
+    judgments = [
+        judgment("dry eye", "D1", sources=("f1",)),
+        judgment("dry eye", "D2", grade=0, sources=("f2",)),
+        judgment("dry eye", "D3", grade=0, sources=("f3",)),
+        judgment("swollen toe", "D2", grade=0, sources=("f4",)),
+    ]
+    (pair,) = build_pairs(judgments, TEXTS, {"dry eye": ["D2"]})
+    assert (pair.negative_ids, pair.lineage) == (("D2",), ("f1", "f2"))
 
 
 def test_two_wordings_of_one_key_become_one_pair_with_both_lineages() -> None:
@@ -88,17 +100,29 @@ def test_missing_training_set_is_refused(tmp_path: Path) -> None:
         read_training_set(tmp_path / "nothing.jsonl")
 
 
-def test_golden_query_among_the_anchors_is_leakage() -> None:
-    pairs = build_pairs([judgment("dry eye", "D1")], TEXTS, {})
-    check_leakage(pairs, ["something else"])
-    with pytest.raises(TrainingFailed, match="golden"):
-        check_leakage(pairs, ["Dry EYE?"])
+def labelled(anchor: str, text: str, relevant: bool, line: int, split: Split = Split.TRAIN) -> LabelledText:
+    return LabelledText(anchor, text, relevant, f"import:faq:{line}", split)
 
 
-def test_query_in_train_and_dev_is_leakage() -> None:
-    pairs = build_pairs([judgment("dry eye", "D1"), judgment("Dry eye", "D2", Split.DEV)], TEXTS, {})
-    with pytest.raises(TrainingFailed, match="both"):
-        check_leakage(pairs, [])
+def test_imported_texts_pair_with_the_wrong_ones_of_their_anchor() -> None:
+    (pair,) = labelled_pairs(
+        [labelled("Reset it?", "Hold the button.", True, 1), labelled("reset it", "Buy a new one.", False, 2)]
+    )
+    assert (pair.anchor, pair.positive, pair.negatives) == (
+        "Reset it?",
+        "Hold the button.",
+        ("Buy a new one.",),
+    )
+    assert pair.lineage == ("import:faq:1", "import:faq:2")
+    assert (pair.document_id, pair.negative_ids) == (
+        text_id("Hold the button."),
+        (text_id("Buy a new one."),),
+    )
+
+
+def test_imported_dev_pair_has_no_negatives() -> None:
+    texts = [labelled("q", "right", True, 1, Split.DEV), labelled("q", "wrong", False, 2, Split.DEV)]
+    assert labelled_pairs(texts)[0].negatives == ()
 
 
 def test_near_duplicates_share_a_cluster_and_are_no_negatives_of_each_other() -> None:
@@ -106,3 +130,11 @@ def test_near_duplicates_share_a_cluster_and_are_no_negatives_of_each_other() ->
     (pair,) = build_pairs([judgment("q", "D1")], TEXTS, {"q": ["D2", "D3"]}, clusters)
     assert pair.cluster == "c"
     assert pair.negatives == (TEXTS["D3"],)
+
+
+def test_imported_near_duplicates_are_no_negatives_of_each_other() -> None:
+    right, alike, wrong = "Hold the button.", "Hold the button!!", "Buy a new one."
+    alike_ids = {text_id(right): "c", text_id(alike): "c"}
+    texts = [labelled("q", right, True, 1), labelled("q", alike, False, 2), labelled("q", wrong, False, 3)]
+    (pair,) = labelled_pairs(texts, alike_ids)
+    assert (pair.cluster, pair.negatives) == ("c", (wrong,))

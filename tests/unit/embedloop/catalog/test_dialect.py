@@ -121,7 +121,7 @@ def test_every_document_id_on_postgresql_declares_the_order_of_bytes(postgresql_
         if column["name"].endswith("document_id")
     }
     database.dispose()
-    assert len(collations) == 9
+    assert len(collations) == 10
     assert set(collations.values()) == {"C"}
 
 

@@ -6,18 +6,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, inspect, update
+from sqlalchemy import Engine, inspect, select, update
 
-from embedloop.catalog import corpora, documents, jobs
+from embedloop.catalog import corpora, documents, feedback, jobs, splits
 from embedloop.catalog.database import Database
 from embedloop.catalog.migrate import check, downgrade, upgrade
 from embedloop.catalog.tables import jobs as jobs_table
+from embedloop.catalog.tables import judgments as judgments_table
 from embedloop.catalog.tables import metadata
 from embedloop.errors import Unavailable
 from embedloop.jobs import submit
 from embedloop.orders import Order, give
 from embedloop.policy import Policy
-from embedloop.records import JobKind, JobState
+from embedloop.records import JobKind, JobState, Judgment, Split
+from embedloop.text.normalise import query_key
 
 
 def tables(engine: Engine) -> set[str]:
@@ -84,6 +86,31 @@ def test_a_paused_job_goes_on_under_a_schema_that_knows_no_pause(database: Datab
     check(database_url)
     with database.write() as connection:
         give(connection, job.job_id, Order.PAUSE)
+
+
+def test_splits_that_a_catalog_had_before_bind_what_is_asked_about_the_same_documents(
+    database: Database, database_url: str
+) -> None:
+    with database.write() as connection:
+        corpora.add(connection, "papers", Policy())
+        for query, split in (("nose", Split.TRAIN), ("Epistaxis?", Split.GOLDEN), ("eye", Split.DEV)):
+            feedback.fix_splits(connection, "papers", {query_key(query): (query, split)})
+        sources = {"nose": ("d0", "feedback"), "Epistaxis?": ("d0", "feedback"), "eye": ("d1", "import")}
+        judged = [
+            Judgment(query, document_id, 1, Split.TRAIN, source, ("f-1",))
+            for query, (document_id, source) in sources.items()
+        ]
+        judged.append(Judgment("nose", "d2", 1, Split.TRAIN, "clicks", ("f-2",)))
+        feedback.store_judgments(connection, "papers", judged)
+    downgrade(database_url, "0007")
+    with database.read() as connection:
+        kept = connection.execute(select(judgments_table.c.source).order_by(judgments_table.c.source))
+        assert list(kept.scalars()) == ["feedback", "feedback", "import"]
+    upgrade(database_url)
+    check(database_url)
+    with database.read() as connection:
+        groups = splits.groups(connection, "papers", [("document", f"d{n}") for n in range(3)])
+    assert groups == {("document", "d0"): Split.GOLDEN}
 
 
 def test_a_job_that_waits_for_approval_does_not_promote_under_a_schema_that_knows_no_approval(

@@ -48,5 +48,5 @@ def test_similarity_is_symmetric_and_one_for_the_same(one: str, other: str) -> N
 def test_missing_datasketch_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     duplicates._blank_sketch.cache_clear()
     monkeypatch.setitem(sys.modules, "datasketch", None)
-    with pytest.raises(MissingExtra, match=r"embedloop\[ingest\]"):
+    with pytest.raises(MissingExtra, match=r"embedloop\[core\]"):
         band_keys(shingles("gout is painful"))
