@@ -1,4 +1,4 @@
-"""A training that ends with the clock: how far it is, and its learning rate there."""
+"""How far a training is that ends with the clock."""
 
 from __future__ import annotations
 
@@ -23,14 +23,3 @@ class Clock:
         if self.budget_seconds <= 0:
             return 1.0
         return min(1.0, (self.now() - self.begin) / self.budget_seconds)
-
-
-def rate_share(progress: float, warmup_ratio: float) -> float:
-    """Share of the full learning rate: linear warm-up, then linear decay to zero, as the library's by steps.
-
-    >>> [rate_share(at, 0.1) for at in (0.05, 0.1, 0.55, 1.0)]
-    [0.5, 1.0, 0.5, 0.0]
-    """
-    if progress < warmup_ratio:
-        return progress / warmup_ratio
-    return 1.0 if warmup_ratio == 1.0 else (1.0 - progress) / (1.0 - warmup_ratio)

@@ -10,7 +10,8 @@ from sentence_transformers import SentenceTransformerTrainer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import TrainerCallback
 
-from benchmarks.clock import Clock, rate_share
+from benchmarks.clock import Clock
+from training.schedule import rate_share
 
 # Left of the wall time for writing the model.
 _SAVING_SECONDS = 1.0
@@ -37,7 +38,8 @@ def clocked(wall_seconds: float, warmup_ratio: float) -> type[SentenceTransforme
 
         def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
             self.lr_scheduler = LambdaLR(
-                optimizer or self.optimizer, lambda _: rate_share(clock.progress(), warmup_ratio)
+                optimizer or self.optimizer,
+                lambda _: rate_share(clock.progress(), steps=1.0, warmup=warmup_ratio),
             )
             return self.lr_scheduler
 

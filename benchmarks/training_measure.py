@@ -49,7 +49,7 @@ class Bench:
         self._scores[BM25] = score_words(ranking)
         say(f"{name}: ours, {training_recipes.pair_counts(ranking)} pairs")
         ours = training_recipes.ours(
-            self._base, ranking, encoded, self._general, self._settings(), self._folder / OURS
+            self._base, ranking, encoded, self._general, self._settings(name), self._folder / OURS
         )
         self._look(OURS, ours.model, ranking)
         say(f"{name}: plain recipe, for {ours.seconds:.0f} s")
@@ -60,9 +60,9 @@ class Bench:
         self._models.close()
         return self._told(ranking, {OURS: ours, PLAIN: plain})
 
-    def _settings(self) -> TrainingSettings:
-        budget = {"time_budget_seconds": self._plan.time_budget_seconds, "max_steps": self._plan.max_steps}
-        return RECIPE.model_copy(update=budget)
+    def _settings(self, name: str) -> TrainingSettings:
+        budget = self._plan.sizes[name].seconds
+        return RECIPE.model_copy(update={"time_budget_seconds": budget, "max_steps": self._plan.max_steps})
 
     def _look(self, system: str, folder: Path, ranking: RankingSet) -> Encoded:
         """Scores a model on the test queries and on the general set."""

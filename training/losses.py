@@ -41,9 +41,11 @@ def make_loss(settings: TrainingSettings, model: SentenceTransformer) -> torch.n
     loss: torch.nn.Module
     match settings.loss:
         case "mnrl":
-            loss = MultipleNegativesRankingLoss(model)
+            loss = MultipleNegativesRankingLoss(model, **_directions(settings))
         case "cached_mnrl":
-            loss = CachedMultipleNegativesRankingLoss(model, mini_batch_size=settings.mini_batch_size)
+            loss = CachedMultipleNegativesRankingLoss(
+                model, mini_batch_size=settings.mini_batch_size, **_directions(settings)
+            )
         case "triplet":
             loss = TripletLoss(
                 model, distance_metric=TripletDistanceMetric.COSINE, triplet_margin=TRIPLET_MARGIN
@@ -55,6 +57,13 @@ def make_loss(settings: TrainingSettings, model: SentenceTransformer) -> torch.n
         case "cosent":
             loss = CoSENTLoss(model)
     return loss
+
+
+def _directions(settings: TrainingSettings) -> dict[str, Any]:
+    """From query to documents, and back from each positive to the queries where the policy wants both."""
+    if not settings.symmetric:
+        return {}
+    return {"directions": ("query_to_doc", "doc_to_query"), "partition_mode": "per_direction"}
 
 
 def negatives_wanted(settings: TrainingSettings) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from training import (
     merging,
     rag,
     ranks,
+    schedule,
     slices,
 )
 
@@ -30,6 +31,7 @@ MODULES = [
     merging,
     rag,
     ranks,
+    schedule,
     slices,
 ]
 
