@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -42,7 +41,7 @@ def run(options: argparse.Namespace, plan: TrainingPlan, folder: Path) -> None:
     Raises:
         InvalidInput: A set is not there; those that are have been measured.
     """
-    _choose_device(options.device)
+    _check_device(options.device)
     settings = settings_of(plan, options.device)
     known = taken_over(folder / "training.json", settings) if options.resume else {}
     report = Report("training", folder, settings, training_picture.draw)
@@ -130,14 +129,9 @@ def _names(text: str) -> list[str]:
     return names
 
 
-def _choose_device(device: str) -> None:
-    """Before torch looks for GPUs, here and in the children.
-
-    Raises:
-        InvalidInput: There is no GPU.
-    """
+def _check_device(device: str) -> None:
+    """Raises InvalidInput where a GPU is asked for and there is none."""
     if device == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
         return
     import torch
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.machine import ROOT
 from embedloop.errors import TrainingFailed
 from training.finetune import FinetuneConfig
 from training.ranks import command
 
+Device = Literal["cpu", "gpu"]
 
-def finetune(config: FinetuneConfig) -> dict[str, Any]:
-    """Runs `python -m training` to its end; returns its result.
+
+def finetune(config: FinetuneConfig, device: Device = "cpu") -> dict[str, Any]:
+    """Runs `python -m training` to its end; returns its result. On `cpu` it sees no GPU.
 
     Raises:
         TrainingFailed: It ended without a model.
@@ -28,6 +31,7 @@ def finetune(config: FinetuneConfig) -> dict[str, Any]:
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
+        env={**os.environ, **({"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {})},
     ) as process:
         # Its stdin stays open to the end: the child takes an end of it for the death of its parent.
         events = [json.loads(line) for line in process.stdout or ()]

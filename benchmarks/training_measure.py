@@ -11,7 +11,8 @@ from typing import Any
 from benchmarks import training_recipes
 from benchmarks.plan import SEED, TrainingPlan
 from benchmarks.progress import say
-from benchmarks.training_models import Device, Encoded, Models, general_scores, score_model, score_words
+from benchmarks.training_child import Device
+from benchmarks.training_models import Encoded, Models, general_scores, score_model, score_words
 from benchmarks.training_recipes import PlainRecipe, Trained
 from benchmarks.training_scores import BASE, BM25, OURS, PLAIN, general_table, table_of
 from benchmarks.training_sets import DEV, SPLIT_BY, SPLITS, TEST, TRAIN, RankingSet
@@ -49,7 +50,13 @@ class Bench:
         self._scores[BM25] = score_words(ranking)
         say(f"{name}: ours, {training_recipes.pair_counts(ranking)} pairs")
         ours = training_recipes.ours(
-            self._base, ranking, encoded, self._general, self._settings(name), self._folder / OURS
+            self._base,
+            ranking,
+            encoded,
+            self._general,
+            self._settings(name),
+            self._device,
+            self._folder / OURS,
         )
         self._look(OURS, ours.model, ranking)
         say(f"{name}: plain recipe, for {ours.seconds:.0f} s")

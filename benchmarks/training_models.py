@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from benchmarks.training_child import Device
 from benchmarks.training_sets import TEST, RankingSet
 from embedloop.catalog.database import Database
 from embedloop.catalog.migrate import upgrade
@@ -20,8 +20,6 @@ from training.export import check_parity, export_onnx
 from training.general import METRIC, GeneralSet
 from training.general_score import score_general
 from training.lexical import Bm25
-
-Device = Literal["cpu", "gpu"]
 
 METRICS = ("precision@5", "hit@5", "ndcg@10")
 _DEPTH = 10

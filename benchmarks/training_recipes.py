@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import child, training_child
-from benchmarks.training_models import Device, Encoded
+from benchmarks.training_child import Device
+from benchmarks.training_models import Encoded
 from benchmarks.training_sets import DEV, TEST, TRAIN, RankingSet
 from embedloop.policy import GateSettings, TrainingSettings
 from embedloop.records import Judgment, Split, TrainingPair
@@ -45,6 +46,7 @@ def ours(
     encoded: Encoded,
     general: GeneralSet,
     settings: TrainingSettings,
+    device: Device,
     folder: Path,
 ) -> Trained:
     """Mining, training, choice of the checkpoint and of the mixture, as a `finetune` job does them.
@@ -56,6 +58,7 @@ def ours(
             count.
         general: On which little must be forgotten.
         settings: The recipe.
+        device: What trains.
         folder: Of the run's files.
 
     Raises:
@@ -78,7 +81,8 @@ def ours(
             passage_prompt="",
             general=folder / "general.json",
             max_general_drop=GateSettings().max_general_drop,
-        )
+        ),
+        device,
     )
     seconds = time.perf_counter() - begin
     told = ("steps", "planned_steps", "stopped_by", "best_step", "dev", "sweep", "notes")
