@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from benchmarks import command, machine, training, training_page, training_picture
-from benchmarks.clock import Clock
 from benchmarks.plan import TrainingPlan
 from benchmarks.training_models import METRICS
 from benchmarks.training_scores import OURS, SYSTEMS, aims, general_table, table_of
@@ -173,13 +172,3 @@ def test_unknown_set_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         training.main(["--sets", "hpo,nothing"])
     assert "must be some of hpo, medquad" in capsys.readouterr().err
-
-
-def test_clock_tells_the_share_of_the_budget_and_never_more_than_all() -> None:
-    times = iter([100.0, 102.5, 120.0])
-    clock = Clock(10.0, now=lambda: next(times))
-    assert [clock.progress(), clock.progress()] == [0.25, 1.0]
-
-
-def test_clock_without_time_is_at_its_end() -> None:
-    assert Clock(-1.0).progress() == 1.0
