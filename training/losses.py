@@ -20,7 +20,6 @@ from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
     ContrastiveLoss,
     CoSENTLoss,
-    MultipleNegativesRankingLoss,
     SiameseDistanceMetric,
     TripletDistanceMetric,
     TripletLoss,
@@ -28,10 +27,12 @@ from sentence_transformers.sentence_transformer.losses import (
 
 from embedloop.policy import Loss, TrainingSettings
 from training.batches import Row, columns_of
+from training.ranking_loss import SharedDocumentsRankingLoss
 
 # Cosine distances: the library's default of 5 is for vectors that are not normalised.
 TRIPLET_MARGIN = 0.2
 CONTRASTIVE_MARGIN = 0.5
+_BOTH = ("query_to_doc", "doc_to_query")
 
 Table = Mapping[str, Sequence[Any]]
 
@@ -41,10 +42,12 @@ def make_loss(settings: TrainingSettings, model: SentenceTransformer) -> torch.n
     loss: torch.nn.Module
     match settings.loss:
         case "mnrl":
-            loss = MultipleNegativesRankingLoss(model, **_directions(settings))
+            loss = SharedDocumentsRankingLoss(model, symmetric=settings.symmetric)
         case "cached_mnrl":
+            # From each document back to the queries too, as the other one does it.
+            both: dict[str, Any] = {"directions": _BOTH, "partition_mode": "per_direction"}
             loss = CachedMultipleNegativesRankingLoss(
-                model, mini_batch_size=settings.mini_batch_size, **_directions(settings)
+                model, mini_batch_size=settings.mini_batch_size, **(both if settings.symmetric else {})
             )
         case "triplet":
             loss = TripletLoss(
@@ -59,11 +62,9 @@ def make_loss(settings: TrainingSettings, model: SentenceTransformer) -> torch.n
     return loss
 
 
-def _directions(settings: TrainingSettings) -> dict[str, Any]:
-    """From query to documents, and back from each positive to the queries where the policy wants both."""
-    if not settings.symmetric:
-        return {}
-    return {"directions": ("query_to_doc", "doc_to_query"), "partition_mode": "per_direction"}
+def shares_documents(loss: Loss) -> bool:
+    """Whether rows of one batch may have the same positive."""
+    return loss == "mnrl"
 
 
 def negatives_wanted(settings: TrainingSettings) -> tuple[int, int]:

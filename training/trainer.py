@@ -25,7 +25,7 @@ from training import ranks
 from training.batches import PlannedBatchSampler, Row, make_rows, plan_batches
 from training.hardware import Hardware
 from training.lengths import token_lengths
-from training.losses import Table, make_loss, negatives_wanted, table_of
+from training.losses import Table, make_loss, negatives_wanted, shares_documents, table_of
 from training.prompts import Prompts
 from training.schedule import budget_share, epochs_for, rate_share
 from training.watch import Watch
@@ -81,7 +81,8 @@ def planned(
     fewest, most = negatives_wanted(settings)
     rows = make_rows(train, most, settings.seed, at_least=fewest)
     lengths = token_lengths(model, rows, prompts.query, prompts.passage)
-    batches = plan_batches(rows, settings.batch_size, settings.seed, lengths)
+    share = shares_documents(settings.loss)
+    batches = plan_batches(rows, settings.batch_size, settings.seed, lengths, share=share)
     table, lines = table_of(settings.loss, rows, batches)
     # Each process takes one batch a step, so that none waits for another at the end.
     lines += lines[: -len(lines) % ranks.count()]
