@@ -138,9 +138,9 @@ class TrainingSettings(Frozen):
     With `symmetric`, `mnrl` and `cached_mnrl` also tell each document's query from the other queries. `epochs`
     None goes through few pairs more often than through many. `dropout` replaces the base model's own; None
     keeps that. `merge_alphas` are the shares of the tuned weights that are tried beside the tuned model itself;
-    none means that nothing is merged. `precision: auto` is mixed precision where a GPU has it and fp32 elsewhere.
-    `max_tokens` cuts texts in training only. Where `time_budget_seconds` ends a training before its last step,
-    the learning rate has fallen to zero by then.
+    none means that nothing is merged. `precision: auto` is mixed precision where a GPU has it and fp32
+    elsewhere. `max_tokens` cuts texts in training only. Where `time_budget_seconds` ends a training before its
+    last step, the learning rate has fallen to zero by then.
     """
 
     loss: Loss = "mnrl"

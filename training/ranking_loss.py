@@ -16,11 +16,11 @@ _SCALE = 20.0
 class SharedDocumentsRankingLoss(torch.nn.Module):
     """`MultipleNegativesRankingLoss` that embeds each document of a batch once, whoever asks for it.
 
-    Where several rows have the same positive, the library's loss embeds it anew for each of them and takes every
-    copy but one for a wrong answer. Here it is one candidate. Without such rows both are the same.
+    Where several rows have the same positive, the library's loss embeds it anew for each of them and takes
+    every copy but one for a wrong answer. Here it is one candidate. Without such rows both are the same.
 
-    In the other direction, from documents back to queries, all queries of a document are right (the outer sum of
-    Khosla et al. 2020, "Supervised contrastive learning").
+    In the other direction, from documents back to queries, all queries of a document are right (as in Khosla et
+    al. 2020, "Supervised contrastive learning", with the sum outside of the logarithm).
 
     Args:
         model: What is trained.

@@ -13,7 +13,9 @@ from embedloop.errors import InvalidInput
 Lines = Sequence[tuple[str, str]]
 
 
-def write_set(folder: Path, queries: Mapping[str, str], qrels: Mapping[str, Lines], documents: int = 12) -> Path:
+def write_set(
+    folder: Path, queries: Mapping[str, str], qrels: Mapping[str, Lines], documents: int = 12
+) -> Path:
     """A BEIR folder `scifact` of documents d0, d1, ..., with (query id, document id) judgments by split."""
     target = folder / "scifact"
     (target / "qrels").mkdir(parents=True)
@@ -65,7 +67,7 @@ def test_fewer_queries_need_fewer_documents(folder: Path) -> None:
 
 
 def test_set_that_is_not_there_is_told_with_its_folder(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="medquad is not there: .*medquad must be a BEIR folder"):
+    with pytest.raises(InvalidInput, match=r"medquad is not there: .*medquad must be a BEIR folder"):
         load("medquad", tmp_path, SetSizes())
 
 

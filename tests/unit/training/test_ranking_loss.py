@@ -43,7 +43,8 @@ def test_shared_document_is_one_candidate_and_no_wrong_answer_to_its_own_queries
     symmetric: bool, model: SentenceTransformer
 ) -> None:
     queries, documents = (
-        torch.tensor(model.encode(texts, normalize_embeddings=True)) for texts in (ANCHORS, ["a of the body", "b", "disease"])
+        torch.tensor(model.encode(texts, normalize_embeddings=True))
+        for texts in (ANCHORS, ["a of the body", "b", "disease"])
     )
     scores = 20 * queries @ documents.T
     there = -torch.log_softmax(scores, dim=1)[range(4), [0, 1, 0, 2]].mean()
