@@ -16,13 +16,14 @@ from benchmarks.training_models import Encoded, Models, general_scores, score_mo
 from benchmarks.training_recipes import PlainRecipe, Trained
 from benchmarks.training_scores import BASE, BM25, OURS, PLAIN, general_table, table_of
 from benchmarks.training_sets import DEV, SPLIT_BY, SPLITS, TEST, TRAIN, RankingSet
-from embedloop.policy import DEFAULT_BASE_MODEL, Mining, TrainingSettings
+from embedloop.policy import DEFAULT_BASE_MODEL, TrainingSettings
 from embedloop.registry import resolve_base
 from training.evaluation import Scores
 from training.general import GeneralSet, packaged_general_set
 
-# The defaults, and what a user who has the time would switch on: words look for hard negatives too.
-RECIPE = TrainingSettings(mining=Mining(sources=("index", "bm25")), seed=SEED)
+# The defaults, for a budget that hardly lasts for one epoch: a mined negative costs as much as a pair, and batches
+# made of mined neighbours, which cost nothing, brought 0.001 nDCG@10 on dev queries of the ontology.
+RECIPE = TrainingSettings(hard_negatives=0, evaluations=2, seed=SEED)
 
 
 NAMED = {TRAIN: "train", DEV: "dev", TEST: "test"}

@@ -148,7 +148,7 @@ class TrainingSettings(Frozen):
     symmetric: bool = True
     epochs: Annotated[float, Field(gt=0, le=10)] | None = None
     batch_size: Annotated[int, Field(ge=2, le=1024)] = 64
-    learning_rate: Annotated[float, Field(gt=0, le=1e-2)] = 1e-4
+    learning_rate: Annotated[float, Field(gt=0, le=1e-2)] = 2e-4
     warmup_ratio: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     max_tokens: Annotated[int, Field(ge=8, le=512)] = 64
     dropout: Annotated[float | None, Field(ge=0, le=0.5)] = 0.0
