@@ -16,7 +16,7 @@ KILLS ?= 200
 MILVUS ?= lite
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-faults check format plain-service bench bench-swap bench-scale soak clean
+.PHONY: help setup demo test test-unit test-faults check format plain-service bench bench-training bench-swap bench-scale soak clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -63,11 +63,14 @@ $(PLAIN)/.installed: benchmarks/requirements-plain.txt | setup
 	$(BIN)/pip install --quiet --no-deps --target $(PLAIN) -r benchmarks/requirements-plain.txt
 	touch $@
 
-bench: setup plain-service  ## measure search, re-embedding, training and cleaning; writes benchmarks/results/
+bench: setup plain-service  ## measure search, re-embedding, training speed and cleaning; writes benchmarks/results/
 	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.reembed
-	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.training_speed
 	$(BIN)/python -m benchmarks.cleaning
+
+bench-training: setup  ## what training brings on five data sets beside the plain recipe, BM25 and the base; writes benchmarks/results/
+	$(BIN)/python -m benchmarks.training
 
 bench-swap: setup  ## 40 swaps under load on two replicas, every answer checked; writes benchmarks/results/
 	$(BIN)/python -m benchmarks.swap

@@ -7,11 +7,21 @@ import os
 import time
 from typing import Any
 
+import psutil
+
 from benchmarks import child
+from benchmarks.clock import Clock
+
+# Left of the wall time for writing the model.
+_SAVING_SECONDS = 1.0
 
 
 def main(config: dict[str, Any]) -> dict[str, Any]:
-    """Trains on (anchor, positive) pairs and saves the model; the seconds are those of `train()`."""
+    """Trains on (anchor, positive) pairs and saves the model; the seconds are those of `train()`.
+
+    With `wall_seconds` it trains for so long, counted from the start of this process, whatever `epochs` says.
+    `max_tokens` None keeps the window of the model; `device` is `cpu` unless told.
+    """
     import torch
     from datasets import Dataset
     from sentence_transformers import (
@@ -22,12 +32,19 @@ def main(config: dict[str, Any]) -> dict[str, Any]:
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
     from transformers.utils.logging import disable_progress_bar
 
+    from benchmarks.clocked_trainer import clocked
+
     disable_progress_bar()
-    model = SentenceTransformer(config["base"], device="cpu", local_files_only=True)
-    model.max_seq_length = config["max_tokens"]
+    device = config.get("device", "cpu")
+    model = SentenceTransformer(config["base"], device=device, local_files_only=True)
+    model.max_seq_length = config["max_tokens"] or model.max_seq_length
     pairs = config["pairs"]
-    steps = math.ceil(config["epochs"] * math.ceil(len(pairs) / config["batch_size"]))
-    trainer = SentenceTransformerTrainer(
+    steps_per_epoch = math.ceil(len(pairs) / config["batch_size"])
+    steps = math.ceil(config["epochs"] * steps_per_epoch)
+    kind: Any = SentenceTransformerTrainer
+    if "wall_seconds" in config:
+        kind = clocked(Clock(config["wall_seconds"] - _age_seconds() - _SAVING_SECONDS), config["warmup_ratio"])
+    trainer = kind(
         model=model,
         args=SentenceTransformerTrainingArguments(
             output_dir=config["out"],
@@ -39,7 +56,8 @@ def main(config: dict[str, Any]) -> dict[str, Any]:
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
-            use_cpu=True,
+            use_cpu=device == "cpu",
+            bf16=device != "cpu",
             dataloader_pin_memory=False,
         ),
         train_dataset=Dataset.from_dict(
@@ -55,9 +73,15 @@ def main(config: dict[str, Any]) -> dict[str, Any]:
     return {
         "model": folder,
         "steps": trainer.state.global_step,
+        "epochs": round(trainer.state.global_step / steps_per_epoch, 2),
         "seconds": round(seconds, 2),
         "threads": torch.get_num_threads(),
     }
+
+
+def _age_seconds() -> float:
+    """What this process has taken so far, its imports included."""
+    return time.time() - psutil.Process().create_time()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 SEED = 13
 TOP_K = 10
@@ -75,8 +76,8 @@ class ReembedPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingPlan:
-    """Sizes of the training benchmark.
+class TrainingSpeedPlan:
+    """Sizes of the training speed benchmark.
 
     Attributes:
         terms: Documents that pairs and queries come from.
@@ -93,9 +94,66 @@ class TrainingPlan:
     repeats: int = 2
 
     @classmethod
-    def quick(cls) -> TrainingPlan:
+    def quick(cls) -> TrainingSpeedPlan:
         """Sizes at which everything runs once, and no figure means anything."""
         return cls(terms=600, pairs=128, held_out=40, pool=200, repeats=1)
+
+
+@dataclass(frozen=True, slots=True)
+class SetSizes:
+    """How much of a data set is taken; None takes all.
+
+    Attributes:
+        passages: All judged documents of the chosen queries, and random others up to so many.
+        train: Most training queries.
+        dev: Most dev queries.
+        test: Most test queries.
+        seconds: Time budget of our training on it; mining and merging do not count.
+    """
+
+    passages: int | None = None
+    train: int | None = None
+    dev: int | None = None
+    test: int | None = None
+    seconds: float = 3600.0
+
+
+def _sizes() -> dict[str, SetSizes]:
+    # A passage of 200 words takes as long as ten terms: of the sets of passages, what two cores encode thrice.
+    return {
+        "hpo": SetSizes(passages=6000, seconds=190),
+        "medquad": SetSizes(passages=2000, train=700, dev=100, test=300, seconds=90),
+        "legal_contracts": SetSizes(passages=2000, seconds=90),
+        "scifact": SetSizes(passages=2000, seconds=90),
+        "hinglish_top": SetSizes(seconds=160),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """Sizes of the training benchmark.
+
+    Attributes:
+        sizes: Set -> how much of it is taken.
+        general_queries: Of the general set; None takes all.
+        max_steps: Most steps of our training; None leaves it to the recipe.
+    """
+
+    sizes: Mapping[str, SetSizes] = field(default_factory=_sizes)
+    general_queries: int | None = None
+    max_steps: int | None = None
+
+    @classmethod
+    def quick(cls) -> TrainingPlan:
+        """Sizes at which everything runs once, and no figure means anything."""
+        small = SetSizes(passages=120, train=48, dev=10, test=20)
+        sizes = dict.fromkeys(_sizes(), small) | {"hpo": replace(small, passages=400)}
+        return cls(sizes, general_queries=20, max_steps=2)
+
+    @classmethod
+    def whole(cls) -> TrainingPlan:
+        """Every passage and query of every set: for a GPU, or a night."""
+        return cls(dict.fromkeys(_sizes(), SetSizes()))
 
 
 @dataclass(frozen=True, slots=True)

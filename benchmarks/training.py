@@ -1,201 +1,152 @@
-"""`python -m benchmarks.training`: the training child process beside the library's trainer with its defaults.
+"""`python -m benchmarks.training`: does training bring more than the plain recipe, on unseen queries?
 
-Writes `training.json` and `training.png`.
+On each data set BM25, the base model, the plain recipe of sentence-transformers and ours. Writes
+`training.json` after each set, at the end `training.png` and the table in `docs/training-results.md`.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import random
-import resource
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-from benchmarks import child, command, training_picture
-from benchmarks.figures import ratio
-from benchmarks.machine import ROOT
+from benchmarks import command, machine, training_page, training_picture, training_sets
 from benchmarks.plan import SEED, TrainingPlan
 from benchmarks.progress import say, show
 from benchmarks.report import Report
-from embedloop.demo.ontology import Case, Vocabulary
-from embedloop.errors import TrainingFailed
-from embedloop.policy import DEFAULT_BASE_MODEL, TrainingSettings
-from embedloop.records import Split, TrainingPair
-from embedloop.registry import resolve_base
-from embedloop.text.chunking import embedding_text
-from embedloop.text.normalise import query_key
-from training.finetune import FinetuneConfig
-from training.pairs import write_training_set
+from benchmarks.training_measure import RECIPE, Bench
+from benchmarks.training_recipes import PlainRecipe
+from benchmarks.training_scores import SYSTEMS, aims
+from embedloop.errors import InvalidInput
+from embedloop.policy import DEFAULT_BASE_MODEL
 
-KINDS = ("ours", "bare")
+DATA = machine.ROOT.parent / "shared" / "data"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the benchmark; returns the exit code."""
-    options = command.parser("training", __doc__).parse_args(arguments)
-    plan = TrainingPlan.quick() if options.quick else TrainingPlan()
-    if options.terms:
-        plan = replace(plan, terms=options.terms)
-    return command.run(lambda: run(plan, command.folder_of(options)))
+    options = _options(arguments)
+    plan = TrainingPlan.quick() if options.quick else TrainingPlan.whole() if options.whole else TrainingPlan()
+    return command.run(lambda: run(options, plan, command.folder_of(options)))
 
 
-def run(plan: TrainingPlan, folder: Path) -> None:
-    """Measures both kinds and writes the report."""
-    vocabulary = command.vocabulary(plan.terms)
-    settings = command.settings_of(vocabulary) | {"plan": asdict(plan)}
-    report = Report("training", folder, settings, training_picture.draw)
-    for name, section in measure(vocabulary, plan).items():
-        report.keep(name, section)
-    report.finish()
-    _show(report.content)
-
-
-def measure(vocabulary: Vocabulary, plan: TrainingPlan) -> dict[str, Any]:
-    """Both kinds in turn, each repeat with another seed and the order reversed, so that neither profits.
-
-    Neither validates: the training set has no dev split, so both do nothing but train on the same pairs. Ours
-    writes its checkpoints, the other none. No term is in both the training pairs and the held-out queries.
-    """
-    base = resolve_base(DEFAULT_BASE_MODEL)
-    pairs = _pairs(vocabulary, plan.pairs)
-    held_out = vocabulary.test[: plan.held_out]
-    pool = _pool(vocabulary, held_out, plan.pool)
-    runs: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
-    say(f"quality of the base model, {len(held_out)} queries among {len(pool)} terms")
-    base_score = _score(base, held_out, pool)
-    for repeat in range(plan.repeats):
-        settings = TrainingSettings(hard_negatives=0, seed=SEED + repeat)
-        for kind in KINDS if repeat % 2 == 0 else reversed(KINDS):
-            say(f"training, {kind}, {len(pairs)} pairs, seed {settings.seed}")
-            with tempfile.TemporaryDirectory(prefix="embedloop-bench-") as folder:
-                train = _ours if kind == "ours" else _bare
-                begin, cpu = time.perf_counter(), _cpu_seconds_of_children()
-                run = train(base, pairs, settings, Path(folder))
-                run["process_seconds"] = round(time.perf_counter() - begin, 2)
-                run["process_cpu_seconds"] = round(_cpu_seconds_of_children() - cpu, 2)
-                run["ndcg@10"] = round(_score(Path(run.pop("model")), held_out, pool), 4)
-            runs[kind].append(run)
-    found: dict[str, Any] = {
-        "pairs": len(pairs),
-        "held_out_queries": len(held_out),
-        "pool": len(pool),
-        "recipe": TrainingSettings(hard_negatives=0, seed=SEED).model_dump(mode="json"),
-        "base_ndcg@10": round(base_score, 4),
-        **{kind: _summary(runs[kind], len(pairs)) for kind in KINDS},
-    }
-    ours, bare = found["ours"], found["bare"]
-    found["ratios"] = {
-        "pairs_per_second": ratio(ours["pairs_per_second"], bare["pairs_per_second"]),
-        "pairs_per_second_whole_process": ratio(
-            ours["pairs_per_second_whole_process"], bare["pairs_per_second_whole_process"]
-        ),
-        "cpu_of_ours_to_bare": ratio(ours["cpu_ms_per_pair"], bare["cpu_ms_per_pair"]),
-    }
-    return found
-
-
-def _ours(
-    base: Path, pairs: Sequence[TrainingPair], settings: TrainingSettings, folder: Path
-) -> dict[str, Any]:
-    """The child process of a `finetune` job, as the worker starts it.
+def run(options: argparse.Namespace, plan: TrainingPlan, folder: Path) -> None:
+    """Measures one set after the other and writes the report.
 
     Raises:
-        TrainingFailed: It ended without a model.
+        InvalidInput: A set is not there; those that are have been measured.
     """
-    frozen = write_training_set(pairs, folder / "set")
-    config = FinetuneConfig(base, folder / "out", frozen.path, settings, query_prompt="", passage_prompt="")
-    config_file = folder / "config.json"
-    config_file.write_text(json.dumps(config.to_json()))
-    command = [sys.executable, "-m", "training", str(config_file)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ) as process:
-        # Its stdin stays open to the end: the child takes an end of it for the death of its parent.
-        events = [json.loads(line) for line in process.stdout or ()]
-    if not events or events[-1]["event"] != "done":
-        raise TrainingFailed(f"the training process must end with a model, it ended with {events[-1:]}")
-    result = events[-1]["result"]
-    return {name: result[name] for name in ("model", "steps", "seconds")} | {"seed": settings.seed}
+    _check_device(options.device)
+    settings = settings_of(plan, options.device)
+    known = taken_over(folder / "training.json", settings) if options.resume else {}
+    report = Report("training", folder, settings, training_picture.draw)
+    sets: dict[str, Any] = {}
+    missing: list[str] = []
+    for name in options.sets:
+        if name in known:
+            say(f"{name}: taken over from the report")
+            sets[name] = known[name]
+            continue
+        try:
+            ranking = training_sets.load(name, options.data, plan.sizes[name])
+        except InvalidInput as error:
+            say(error.message)
+            missing.append(name)
+            continue
+        with tempfile.TemporaryDirectory(prefix="embedloop-bench-") as scratch:
+            sets[name] = Bench(plan, options.device, Path(scratch)).measure(ranking) | {
+                "measured": machine.moment()
+            }
+        report.keep("sets", sets)
+        report.keep("aims", aims(sets))
+    if sets:
+        report.keep("sets", sets)
+        report.keep("aims", aims(sets))
+        report.finish()
+        training_page.write(report.content, folder)
+        _show(report.content)
+    if missing:
+        raise InvalidInput(f"not measured: {', '.join(missing)}; --data names their folder", field="data")
 
 
-def _bare(
-    base: Path, pairs: Sequence[TrainingPair], settings: TrainingSettings, folder: Path
-) -> dict[str, Any]:
-    config = {
-        **settings.model_dump(mode="json"),
-        "base": str(base),
-        "out": str(folder),
-        "pairs": [[pair.anchor, pair.positive] for pair in pairs],
-    }
-    return child.measure("benchmarks.bare_trainer", config) | {"seed": settings.seed}
-
-
-def _cpu_seconds_of_children() -> float:
-    """CPU time of all children that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def _pairs(vocabulary: Vocabulary, count: int) -> list[TrainingPair]:
-    texts = _texts(vocabulary)
-    return [
-        TrainingPair(
-            anchor=case.query,
-            positive=texts[case.term_id],
-            negatives=(),
-            anchor_key=query_key(case.query),
-            document_id=case.term_id,
-            split=Split.TRAIN,
-            lineage=(f"benchmark:{case.term_id}",),
-        )
-        for case in vocabulary.train[:count]
-    ]
-
-
-def _pool(vocabulary: Vocabulary, held_out: Sequence[Case], size: int) -> dict[str, str]:
-    """The right terms of the held-out queries, filled up with others at random: id -> text."""
-    texts = _texts(vocabulary)
-    chosen = {case.term_id for case in held_out}
-    others = sorted(texts.keys() - chosen)
-    fill = random.Random(SEED).sample(others, min(len(others), max(0, size - len(chosen))))
-    return {term_id: texts[term_id] for term_id in sorted(chosen | set(fill))}
-
-
-def _texts(vocabulary: Vocabulary) -> dict[str, str]:
-    return {term.term_id: embedding_text(term.name, term.definition) for term in vocabulary.terms}
-
-
-def _score(model: Path, held_out: Sequence[Case], pool: dict[str, str]) -> float:
-    """nDCG@10 of a model, 0..1, greater is better."""
-    config = {"model": str(model), "cases": [[c.query, c.term_id] for c in held_out], "pool": pool}
-    return float(child.measure("benchmarks.quality", config)["ndcg@10"])
-
-
-def _summary(runs: Sequence[dict[str, Any]], pairs: int) -> dict[str, Any]:
-    total = pairs * len(runs)
+def settings_of(plan: TrainingPlan, device: str) -> dict[str, Any]:
+    """What decides the figures, beside the commit."""
     return {
-        "runs": list(runs),
-        "pairs_per_second": round(total / sum(run["seconds"] for run in runs), 2),
-        "pairs_per_second_whole_process": round(total / sum(run["process_seconds"] for run in runs), 2),
-        "cpu_ms_per_pair": round(1000 * sum(run["process_cpu_seconds"] for run in runs) / total, 2),
-        "ndcg@10": round(fmean(run["ndcg@10"] for run in runs), 4),
+        "base_model": DEFAULT_BASE_MODEL,
+        "device": device,
+        "seed": SEED,
+        "plan": json.loads(json.dumps(asdict(plan))),
+        "ours": RECIPE.model_dump(mode="json"),
+        "plain": asdict(PlainRecipe()),
     }
 
 
-def _show(section: dict[str, Any]) -> None:
-    rows: list[list[object]] = [["base model", None, None, None, section["base_ndcg@10"]]]
-    names = ("pairs_per_second", "pairs_per_second_whole_process", "cpu_ms_per_pair", "ndcg@10")
-    rows += [[kind, *(section[kind][name] for name in names)] for kind in KINDS]
-    rows.append(["ours / bare", *section["ratios"].values(), None])
-    columns = ["trainer", "pairs/s", "pairs/s, whole process", "CPU ms a pair", "nDCG@10"]
-    show(f"Training, {section['pairs']} pairs", columns, rows)
+def taken_over(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The sets that an earlier run measured with the same settings, from the commit that is checked out now."""
+    now = machine.moment()
+    if not path.is_file() or now["dirty"] or not now["commit"]:
+        return {}
+    before = json.loads(path.read_text(encoding="utf-8"))
+    if before["settings"] != settings:
+        return {}
+    return {
+        name: one
+        for name, one in before.get("sets", {}).items()
+        if one["measured"]["commit"] == now["commit"] and not one["measured"]["dirty"]
+    }
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="a smoke test; its figures mean nothing")
+    size.add_argument("--whole", action="store_true", help="every passage and query of every set")
+    parser.add_argument(
+        "--out", help=f"folder of the report (default {command.RESULTS}, with --quick a temporary one)"
+    )
+    parser.add_argument("--data", type=Path, default=DATA, help=f"folder of BEIR folders (default {DATA})")
+    names = ",".join(training_sets.NAMES)
+    parser.add_argument("--sets", type=_names, default=list(training_sets.NAMES), help=f"of {names}")
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="what trains and encodes")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="take over the sets that this commit has measured with these settings",
+    )
+    return parser.parse_args(arguments)
+
+
+def _names(text: str) -> list[str]:
+    names = [name for name in text.split(",") if name]
+    unknown = [name for name in names if name not in training_sets.NAMES]
+    if unknown or not names:
+        raise argparse.ArgumentTypeError(f"must be some of {', '.join(training_sets.NAMES)}, got {text!r}")
+    return names
+
+
+def _check_device(device: str) -> None:
+    """Raises InvalidInput where a GPU is asked for and there is none."""
+    if device == "cpu":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise InvalidInput("device must be cpu where there is no GPU, got gpu", field="device")
+
+
+def _show(report: Mapping[str, Any]) -> None:
+    rows: list[list[object]] = []
+    for name, one in report["sets"].items():
+        for system in SYSTEMS:
+            metrics = one["test"]["systems"][system]
+            rows.append([f"{name}, {system}", *(metrics[metric]["mean"] for metric in metrics)])
+    show("Training, on test queries", ["system", "precision@5", "hit@5", "nDCG@10"], rows)
+    show("Aims", ["", "value", "aim", "met"], training_page.verdict_rows(report))
 
 
 if __name__ == "__main__":

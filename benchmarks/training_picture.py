@@ -1,4 +1,4 @@
-"""The picture of `training.json`: speed and what it brings."""
+"""The picture of `training.json`: every system on every set with its interval, and what was forgotten."""
 
 from __future__ import annotations
 
@@ -6,24 +6,59 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.picture import BARE, OURS, PALE, bars, figure_of, finish, heading
+from benchmarks.picture import BARE, INK, OURS, PLAIN, figure_of, finish, heading
+from benchmarks.training_scores import SYSTEMS
+
+NAMES = {"bm25": "BM25", "base": "base model", "plain": "plain recipe", "ours": "Embedloop"}
+SHADES = {"bm25": BARE, "base": INK, "plain": PLAIN, "ours": OURS}
+METRICS = {"ndcg@10": "nDCG@10", "hit@5": "hit@5", "precision@5": "precision@5"}
 
 
 def draw(report: Mapping[str, Any], path: Path) -> None:
     """Draws the whole report."""
-    figure, panels = figure_of(1, 3, height=4.2)
-    names = {"bare": "bare trainer", "ours": "Embedloop"}
-    shades = {"bare": BARE, "ours": OURS}
-    for axes, figure_name, title, unit in (
-        (panels[0, 0], "pairs_per_second", "Training loop", "pairs/s"),
-        (panels[0, 1], "cpu_ms_per_pair", "CPU time of the whole process", "ms a pair"),
-    ):
-        drawn = [(names[kind], report[kind][figure_name], shades[kind]) for kind in names]
-        bars(axes, drawn, unit=unit, form="{:.3g}")
+    sets = report["sets"]
+    figure, panels = figure_of(1, 4, height=2.2 + 0.75 * len(sets))
+    for axes, (metric, title) in zip(panels[0], METRICS.items(), strict=False):
+        found = {
+            name: {system: one["test"]["systems"][system][metric] for system in SYSTEMS}
+            for name, one in sets.items()
+        }
+        _dots(axes, found)
         heading(axes, title)
-    scores = [("base model", report["base_ndcg@10"], PALE)]
-    scores += [(names[kind], report[kind]["ndcg@10"], shades[kind]) for kind in names]
-    bars(panels[0, 2], scores, unit="nDCG@10", form="{:.3f}")
-    heading(panels[0, 2], "Held-out queries")
-    title = f"Training: {report['pairs']:,} pairs, {report['settings']['base_model']}"
-    finish(figure, title, report, path)
+    changes = {
+        name: {system: one["general"][system]["change"] for system in ("plain", "ours")}
+        for name, one in sets.items()
+    }
+    last = panels[0, 3]
+    _dots(last, changes)
+    last.axvline(0.0, color=INK, linewidth=0.8)
+    last.axvline(-0.01, color=INK, linewidth=0.8, linestyle=":")
+    heading(last, "General set, change of nDCG@10")
+    for axes in panels[0, 1:]:
+        axes.set_yticklabels([])
+    panels[0, 0].legend(fontsize=8, loc="lower left", frameon=False)
+    base = report["settings"]["base_model"]
+    finish(figure, f"Training on {len(sets)} data sets: {base}, test queries, 95% intervals", report, path)
+
+
+def _dots(axes: Any, found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+    """One row a set; in it one dot a system, the first above."""
+    for row, by_system in enumerate(found.values()):
+        for place, (system, one) in enumerate(by_system.items()):
+            y = row + 0.17 * (place - (len(by_system) - 1) / 2)
+            reach = [[one["mean"] - one["low"]], [one["high"] - one["mean"]]]
+            label = NAMES[system] if row == 0 else None
+            axes.errorbar(
+                one["mean"],
+                y,
+                xerr=reach,
+                fmt="o",
+                markersize=4,
+                linewidth=1.2,
+                color=SHADES[system],
+                label=label,
+            )
+    axes.set_yticks(range(len(found)), list(found))
+    axes.set_ylim(len(found) - 0.5, -0.5)
+    axes.grid(axis="x", color="#e4e7eb", linewidth=0.6)
+    axes.set_axisbelow(True)

@@ -167,16 +167,20 @@ class Mining(Frozen):
 class TrainingSettings(Frozen):
     """The recipe of a fine-tune; docs/training.md says when to use what.
 
-    `dropout` replaces the base model's own; None keeps that. `merge_alphas` are the shares of the tuned weights
-    that are tried beside the tuned model itself; none means that nothing is merged. `precision: auto` is mixed
-    precision where a GPU has it and fp32 elsewhere. `max_tokens` cuts texts in training only.
+    With `symmetric`, `mnrl` and `cached_mnrl` also tell each document's query from the other queries. `epochs`
+    None goes through few pairs more often than through many. `dropout` replaces the base model's own; None
+    keeps that. `merge_alphas` are the shares of the tuned weights that are tried beside the tuned model itself;
+    none means that nothing is merged. `precision: auto` is mixed precision where a GPU has it and fp32
+    elsewhere. `max_tokens` cuts texts in training only. Where `time_budget_seconds` ends a training before its
+    last step, the learning rate has fallen to zero by then.
     """
 
     loss: Loss = "mnrl"
     mini_batch_size: Annotated[int, Field(ge=1, le=1024)] = 32
-    epochs: Annotated[float, Field(gt=0, le=10)] = 1.0
+    symmetric: bool = True
+    epochs: Annotated[float, Field(gt=0, le=10)] | None = None
     batch_size: Annotated[int, Field(ge=2, le=1024)] = 64
-    learning_rate: Annotated[float, Field(gt=0, le=1e-2)] = 1e-4
+    learning_rate: Annotated[float, Field(gt=0, le=1e-2)] = 2e-4
     warmup_ratio: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     max_tokens: Annotated[int, Field(ge=8, le=512)] = 64
     dropout: Annotated[float | None, Field(ge=0, le=0.5)] = 0.0

@@ -95,8 +95,13 @@ class _Batch:
     documents: set[str] = field(default_factory=set)
     answers: set[str] = field(default_factory=set)
     clusters: set[str] = field(default_factory=set)
+    positives: set[str] = field(default_factory=set)
+    negatives: set[str] = field(default_factory=set)
+    other_answers: set[str] = field(default_factory=set)
 
-    def takes(self, row: Row) -> bool:
+    def takes(self, row: Row, share: bool) -> bool:
+        if share and row.positive in self.positives:
+            return self._takes_sharing(row)
         return (
             row.key not in self.keys
             and row.cluster not in self.clusters
@@ -104,17 +109,35 @@ class _Batch:
             and self.documents.isdisjoint(row.answers)
         )
 
+    def _takes_sharing(self, row: Row) -> bool:
+        """Whether nothing but the positive that both have is an answer to the row and a document of another."""
+        return (
+            row.key not in self.keys
+            and row.positive not in self.negatives
+            and row.positive not in self.other_answers
+            and self.answers.isdisjoint(row.negatives)
+            and row.answers & self.documents == {row.positive}
+        )
+
     def add(self, index: int, row: Row) -> None:
         self.rows.append(index)
         self.keys.add(row.key)
         self.documents.update(row.documents)
+        self.positives.add(row.positive)
+        self.negatives.update(row.negatives)
         self.answers.update(row.answers)
+        self.other_answers.update(row.answers - {row.positive})
         if row.cluster:
             self.clusters.add(row.cluster)
 
 
 def plan_batches(
-    rows: Sequence[Row], batch_size: int, seed: int, lengths: Sequence[tuple[int, int]] | None = None
+    rows: Sequence[Row],
+    batch_size: int,
+    seed: int,
+    lengths: Sequence[tuple[int, int]] | None = None,
+    *,
+    share: bool = False,
 ) -> list[list[int]]:
     """Packs rows of similar length into batches without false negatives.
 
@@ -122,11 +145,14 @@ def plan_batches(
     negative is a known answer to another row's anchor. Rows are taken in order of length and go into the first
     open batch that takes them. A row that would be alone and has no negatives teaches nothing and is left out.
 
+    With `share`, rows of the same positive come together, for a loss that knows them as one document.
+
     Args:
         rows: What `make_rows` made.
         batch_size: Most rows per batch.
         seed: Orders rows of the same length, and the batches.
         lengths: Of each row's anchor and of its longest document, in tokens; by default in characters.
+        share: Whether rows of one batch may have the same positive.
 
     Returns:
         Batches of indices into `rows`, in random order.
@@ -135,24 +161,36 @@ def plan_batches(
     sizes = lengths or [(len(row.anchor), max(map(len, row.documents))) for row in rows]
     full: list[list[int]] = []
     unfilled: list[_Batch] = []
-    for index in _by_length(sizes, batch_size, generator):
-        batch = next((one for one in unfilled if one.takes(rows[index])), None)
+    order = list(range(len(rows)))
+    generator.shuffle(order)
+    order = _by_document(rows, sizes, order) if share else _by_length(sizes, order, batch_size)
+    for index in order:
+        batch = next((one for one in unfilled if one.takes(rows[index], share)), None)
         if batch is None:
             unfilled.append(batch := _Batch())
         batch.add(index, rows[index])
         if len(batch.rows) == batch_size:
             unfilled.remove(batch)
             full.append(batch.rows)
-    batches = full + [one.rows for one in unfilled if len(one.rows) > 1 or rows[one.rows[0]].negatives]
+    batches = full + [one.rows for one in unfilled if len(one.documents) > 1]
     generator.shuffle(batches)
     return batches
 
 
-def _by_length(sizes: Sequence[tuple[int, int]], batch_size: int, generator: random.Random) -> list[int]:
+def _by_document(rows: Sequence[Row], sizes: Sequence[tuple[int, int]], order: Sequence[int]) -> list[int]:
+    """By document length; rows of one document stay together."""
+    longest: dict[str, int] = {}
+    place: dict[str, int] = {}
+    for at, index in enumerate(order):
+        positive = rows[index].positive
+        longest[positive] = max(sizes[index][1], longest.get(positive, 0))
+        place.setdefault(positive, at)
+    return sorted(order, key=lambda index: (longest[rows[index].positive], place[rows[index].positive]))
+
+
+def _by_length(sizes: Sequence[tuple[int, int]], order: Sequence[int], batch_size: int) -> list[int]:
     """By document length; within a few batches by anchor length, which is padded too."""
-    order = list(range(len(sizes)))
-    generator.shuffle(order)
-    order.sort(key=lambda index: sizes[index][1])
+    order = sorted(order, key=lambda index: sizes[index][1])
     window = _WINDOW * batch_size
     parts = (order[start : start + window] for start in range(0, len(order), window))
     return [index for part in parts for index in sorted(part, key=lambda index: sizes[index][0])]

@@ -20,7 +20,6 @@ from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
     ContrastiveLoss,
     CoSENTLoss,
-    MultipleNegativesRankingLoss,
     SiameseDistanceMetric,
     TripletDistanceMetric,
     TripletLoss,
@@ -28,10 +27,12 @@ from sentence_transformers.sentence_transformer.losses import (
 
 from embedloop.policy import Loss, TrainingSettings
 from training.batches import Row, columns_of
+from training.ranking_loss import SharedDocumentsRankingLoss
 
 # Cosine distances: the library's default of 5 is for vectors that are not normalised.
 TRIPLET_MARGIN = 0.2
 CONTRASTIVE_MARGIN = 0.5
+_BOTH = ("query_to_doc", "doc_to_query")
 
 Table = Mapping[str, Sequence[Any]]
 
@@ -41,9 +42,13 @@ def make_loss(settings: TrainingSettings, model: SentenceTransformer) -> torch.n
     loss: torch.nn.Module
     match settings.loss:
         case "mnrl":
-            loss = MultipleNegativesRankingLoss(model)
+            loss = SharedDocumentsRankingLoss(model, symmetric=settings.symmetric)
         case "cached_mnrl":
-            loss = CachedMultipleNegativesRankingLoss(model, mini_batch_size=settings.mini_batch_size)
+            # From each document back to the queries too, as the other one does it.
+            both: dict[str, Any] = {"directions": _BOTH, "partition_mode": "per_direction"}
+            loss = CachedMultipleNegativesRankingLoss(
+                model, mini_batch_size=settings.mini_batch_size, **(both if settings.symmetric else {})
+            )
         case "triplet":
             loss = TripletLoss(
                 model, distance_metric=TripletDistanceMetric.COSINE, triplet_margin=TRIPLET_MARGIN
@@ -55,6 +60,11 @@ def make_loss(settings: TrainingSettings, model: SentenceTransformer) -> torch.n
         case "cosent":
             loss = CoSENTLoss(model)
     return loss
+
+
+def shares_documents(loss: Loss) -> bool:
+    """Whether rows of one batch may have the same positive."""
+    return loss == "mnrl"
 
 
 def negatives_wanted(settings: TrainingSettings) -> tuple[int, int]:

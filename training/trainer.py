@@ -16,7 +16,8 @@ from sentence_transformers import (
     SentenceTransformerTrainer,
     SentenceTransformerTrainingArguments,
 )
-from transformers import PrinterCallback, TrainerCallback
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import PrinterCallback
 
 from embedloop.policy import TrainingSettings
 from embedloop.records import TrainingPair
@@ -24,14 +25,34 @@ from training import ranks
 from training.batches import PlannedBatchSampler, Row, make_rows, plan_batches
 from training.hardware import Hardware
 from training.lengths import token_lengths
-from training.losses import Table, make_loss, negatives_wanted, table_of
+from training.losses import Table, make_loss, negatives_wanted, shares_documents, table_of
 from training.prompts import Prompts
+from training.schedule import budget_share, epochs_for, rate_share
+from training.watch import Watch
 
 _LOSS_POINTS = 50
 
 
 class _Trainer(SentenceTransformerTrainer):
-    """The library's trainer, less the model card that it would look up and write at every checkpoint."""
+    """The library's trainer, less the model card that it would look up and write at every checkpoint.
+
+    Its learning rate falls by the steps, and faster where the time budget ends before them.
+    """
+
+    def __init__(self, watch: Watch, time_budget_seconds: float, **parts: Any) -> None:
+        self._watch = watch
+        self._time_budget_seconds = time_budget_seconds
+        super().__init__(callbacks=[watch], **parts)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
+        def share(step: int) -> float:
+            planned = rate_share(step, num_training_steps, self.args.get_warmup_steps(num_training_steps))
+            # One clock for all processes: with rates of their own their weights would part.
+            seconds = ranks.from_first(lambda: self._watch.curve.seconds)
+            return min(planned, budget_share(seconds, self._time_budget_seconds))
+
+        self.lr_scheduler = LambdaLR(optimizer or self.optimizer, share)
+        return self.lr_scheduler
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         return
@@ -60,7 +81,8 @@ def planned(
     fewest, most = negatives_wanted(settings)
     rows = make_rows(train, most, settings.seed, at_least=fewest)
     lengths = token_lengths(model, rows, prompts.query, prompts.passage)
-    batches = plan_batches(rows, settings.batch_size, settings.seed, lengths)
+    share = shares_documents(settings.loss)
+    batches = plan_batches(rows, settings.batch_size, settings.seed, lengths, share=share)
     table, lines = table_of(settings.loss, rows, batches)
     # Each process takes one batch a step, so that none waits for another at the end.
     lines += lines[: -len(lines) % ranks.count()]
@@ -75,15 +97,16 @@ def trainer_of(
     *,
     folder: Path,
     hardware: Hardware,
-    watch: TrainerCallback,
+    watch: Watch,
 ) -> SentenceTransformerTrainer:
     """A trainer that is ready to train; its checkpoints go to `folder`, when `watch` asks for them."""
     trainer = _Trainer(
+        watch,
+        settings.time_budget_seconds,
         model=model,
-        args=_arguments(settings, folder, plan.sampler, hardware),
+        args=_arguments(settings, folder, plan, hardware),
         train_dataset=_dataset(plan.table, prompts),
         loss=make_loss(settings, model),
-        callbacks=[watch],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -122,9 +145,10 @@ def _dataset(table: Table, prompts: Prompts) -> Dataset:
 
 
 def _arguments(
-    settings: TrainingSettings, folder: Path, sampler: PlannedBatchSampler, hardware: Hardware
+    settings: TrainingSettings, folder: Path, plan: Plan, hardware: Hardware
 ) -> SentenceTransformerTrainingArguments:
-    steps = max(1, math.ceil(settings.epochs * len(sampler) / ranks.count()))
+    epochs = settings.epochs or epochs_for(len(plan.rows))
+    steps = max(1, math.ceil(epochs * len(plan.sampler) / ranks.count()))
     if settings.max_steps is not None:
         steps = min(steps, settings.max_steps)
     return SentenceTransformerTrainingArguments(
@@ -133,8 +157,7 @@ def _arguments(
         per_device_train_batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         warmup_steps=math.ceil(settings.warmup_ratio * steps),
-        lr_scheduler_type="linear",
-        batch_sampler=lambda dataset, **kwargs: sampler,
+        batch_sampler=lambda dataset, **kwargs: plan.sampler,
         seed=settings.seed,
         data_seed=settings.seed,
         eval_strategy="no",

@@ -40,9 +40,36 @@ def test_no_batch_holds_a_false_negative_or_a_duplicate(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_every_row_is_in_exactly_one_batch(seed: int) -> None:
+def test_rows_that_share_a_batch_share_no_answer_but_their_positive(seed: int) -> None:
     rows = make_rows(crowded_pairs(seed), hard_negatives=2, seed=seed)
-    planned = [index for batch in plan_batches(rows, 8, seed) for index in batch]
+    shared = 0
+    for batch in plan_batches(rows, batch_size=8, seed=seed, share=True):
+        for left, right in combinations((rows[index] for index in batch), 2):
+            common = {left.positive} if left.positive == right.positive else set()
+            shared += len(common)
+            assert left.key != right.key
+            assert left.answers & set(right.documents) <= common
+            assert right.answers & set(left.documents) <= common
+            assert common.isdisjoint({*left.negatives, *right.negatives})
+    assert shared > 10
+
+
+def test_rows_of_one_document_come_together() -> None:
+    rows = make_rows([pair(f"k{n}", f"text {n % 40:02}") for n in range(160)], 0, 0)
+    batches = plan_batches(rows, 16, 0, share=True)
+    assert [len({rows[index].positive for index in batch}) for batch in batches] == [4] * 10
+
+
+def test_batch_of_one_document_alone_teaches_nothing_and_is_left_out() -> None:
+    rows = make_rows([pair("a", "A"), pair("b", "A")], 0, 0)
+    assert plan_batches(rows, 8, 0, share=True) == []
+
+
+@pytest.mark.parametrize("share", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_every_row_is_in_exactly_one_batch(seed: int, share: bool) -> None:
+    rows = make_rows(crowded_pairs(seed), hard_negatives=2, seed=seed)
+    planned = [index for batch in plan_batches(rows, 8, seed, share=share) for index in batch]
     assert sorted(planned) == list(range(len(rows)))
 
 

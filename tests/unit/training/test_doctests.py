@@ -17,6 +17,7 @@ from training import (
     propensity,
     rag,
     ranks,
+    schedule,
     slices,
 )
 
@@ -32,6 +33,7 @@ MODULES = [
     propensity,
     rag,
     ranks,
+    schedule,
     slices,
 ]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from tests.unit.training.conftest import TOPICS, document, run, synonym_pairs, t
 from training.evaluation import rank_by_cosine
 from training.finetune import FinetuneConfig, Progress, finetune
 from training.pairs import write_training_set
+from training.watch import Watch
 
 MakeConfig = Callable[..., FinetuneConfig]
 
@@ -43,6 +45,20 @@ def hits(folder: Path) -> float:
     )
     ranked = rank_by_cosine(queries, passages, texts, 1)
     return float(np.mean([row[0] == pair.positive for row, pair in zip(ranked, held_out, strict=True)]))
+
+
+def rates_of(config: FinetuneConfig, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The learning rate after each step of a fine-tune."""
+    rates: list[float] = []
+
+    def noted(watch: Watch, args: Any, state: Any, control: Any, **parts: Any) -> None:
+        rates.append(parts["lr_scheduler"].get_last_lr()[0])
+        ended(watch, args, state, control, **parts)
+
+    ended = Watch.on_step_end
+    monkeypatch.setattr(Watch, "on_step_end", noted)
+    run(config)
+    return rates
 
 
 def test_synonyms_are_learnt(make_config: MakeConfig) -> None:
@@ -115,6 +131,25 @@ def test_time_budget_ends_training_with_a_validated_model(make_config: MakeConfi
     assert (result.stopped_by, result.steps) == ("time_budget", 1)
     assert [step for step, _ in result.dev] == [0, 1]
     assert (result.model / "model.safetensors").is_file()
+
+
+def test_rate_falls_by_the_steps_where_the_time_is_enough(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = rates_of(make_config(epochs=2, warmup_ratio=0.0), monkeypatch)
+    assert rates == pytest.approx([5e-3 * (1 - step / len(rates)) for step in range(1, len(rates) + 1)])
+
+
+def test_rate_has_fallen_to_nearly_zero_when_the_time_is_over(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter(range(1000))
+    monkeypatch.setattr("training.watch.time.monotonic", lambda: float(next(seconds)))
+    config = make_config(epochs=10, warmup_ratio=0.0, evaluations=1, time_budget_seconds=20)
+    rates = rates_of(config, monkeypatch)
+    assert len(rates) < 30
+    assert rates[-1] < 0.2 * rates[0]
+    assert rates == sorted(rates, reverse=True)
 
 
 def test_max_steps_plans_no_more_than_that(make_config: MakeConfig) -> None:

@@ -46,6 +46,21 @@ def test_cached_loss_gives_the_gradients_of_the_plain_one(tiny_base: Path) -> No
         torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("loss", ["mnrl", "cached_mnrl"])
+def test_symmetric_loss_also_tells_a_documents_query_from_the_others(loss: Loss, tiny_base: Path) -> None:
+    model = load_model(tiny_base).eval()
+    columns = [["what is a", "help with b", "today c"], ["a of the body", "b", "c"]]
+
+    def value(left: list[str], right: list[str], *, symmetric: bool) -> torch.Tensor:
+        measured = make_loss(TrainingSettings(loss=loss, symmetric=symmetric, mini_batch_size=2), model)
+        with torch.no_grad():
+            return measured([model.preprocess(left), model.preprocess(right)], torch.tensor([]))
+
+    there = value(*columns, symmetric=False)
+    back = value(*reversed(columns), symmetric=False)
+    torch.testing.assert_close(value(*columns, symmetric=True), (there + back) / 2)
+
+
 def test_labelled_losses_read_a_line_for_each_document_and_keep_a_row_in_one_batch() -> None:
     rows = make_rows([pair("a", "A", ("x",)), pair("b", "B", ("y",))], 1, 0)
     table, batches = table_of("contrastive", rows, [[1], [0]])
