@@ -5,7 +5,7 @@ TORCH := torch==2.13.0
 # An index with CPU builds of torch, used only where the default one would bring CUDA.
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 STAMP := $(VENV)/.installed
-# Each starts servers of its own.
+# Each starts servers of its own. Files are taken in their order: the longest stand in e2e and faults, not at the end.
 TEST_PROCESSES ?= 2
 # The plain service of the benchmarks wants an older pymilvus, so its packages lie apart.
 PLAIN := $(VENV)/plain-service
@@ -38,7 +38,7 @@ demo: setup  ## the whole loop on a medical ontology, about 10 minutes on 2 core
 	$(BIN)/embedloop demo --report report.html
 
 test: setup  ## all tests, against real servers started by the tests, in two processes
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-unit: setup  ## the tests that need no server
 	$(BIN)/python -m pytest tests/unit

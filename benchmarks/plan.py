@@ -61,6 +61,7 @@ class ReembedPlan:
         idle_seconds: How long the stack rests before it is looked at.
         rate: Searches a second while a job runs.
         before_seconds: How long the same searches run before it.
+        abstracts: Documents of the second corpus, whose passages are long.
     """
 
     terms: int = 6000
@@ -68,11 +69,12 @@ class ReembedPlan:
     idle_seconds: float = 10.0
     rate: float = 5.0
     before_seconds: float = 40.0
+    abstracts: int = 1000
 
     @classmethod
     def quick(cls) -> ReembedPlan:
         """Sizes at which everything runs once, and no figure means anything."""
-        return cls(terms=300, first_terms=100, idle_seconds=2.0, before_seconds=4.0)
+        return cls(terms=300, first_terms=100, idle_seconds=2.0, before_seconds=4.0, abstracts=40)
 
 
 @dataclass(frozen=True, slots=True)

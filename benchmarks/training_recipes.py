@@ -17,9 +17,10 @@ from embedloop.policy import GateSettings, TrainingSettings
 from embedloop.records import Judgment, Split, TrainingPair
 from training.finetune import FinetuneConfig
 from training.general import GeneralSet, write_general_sets
+from training.leakage import Measured, check_leakage
 from training.lexical import Bm25
 from training.mining import MinedNegatives, mine_hard_negatives
-from training.pairs import build_pairs, check_leakage, write_training_set
+from training.pairs import build_pairs, write_training_set
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ def ours(
     mined = _mined(ranking, encoded, settings)
     mining_seconds = time.perf_counter() - begin
     pairs = _pairs(ranking, mined)
-    check_leakage(pairs, [ranking.queries[key] for key in ranking.qrels[TEST]])
+    tested = [ranking.queries[key] for key in ranking.qrels[TEST]]
+    check_leakage(pairs, Measured(golden=tested, dev=(), similarity=1.0))
     frozen = write_training_set(pairs, folder / "set")
     write_general_sets([general], folder / "general.json")
     result = training_child.finetune(
