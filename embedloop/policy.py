@@ -145,6 +145,9 @@ class GateSettings(Frozen):
     On the general set the candidate may lose at most `max_general_drop` nDCG@10 against its untrained base.
     `general` says what that set is: `packaged` queries built from WordNet, those and the golden sets of the
     service's `other_corpora`, or `none`.
+    With fewer than `min_queries` golden queries a candidate is refused. `without_labels: held_out` measures it
+    then on pairs from the structure of documents that train nothing (a share of `splits.golden`), and the job
+    waits for a person's approval: such pairs are weak evidence.
     """
 
     metric: GateMetric = "ndcg@10"
@@ -159,6 +162,7 @@ class GateSettings(Frozen):
     slice_field: MetadataField | None = None
     max_query_ms: Annotated[float | None, Field(gt=0, le=60_000)] = None
     max_model_mb: Annotated[float | None, Field(gt=0, le=1_000_000)] = None
+    without_labels: Literal["refuse", "held_out"] = "refuse"
 
 
 CriticalQuery = Annotated[str, Field(min_length=1, max_length=4000, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]

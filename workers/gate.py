@@ -1,38 +1,62 @@
-"""Stage `gate`: the candidate beside the serving model, on the golden set over one pool of documents."""
+"""Stage `gate`: the candidate beside the serving model, on the golden set over one pool of documents.
+
+Where there are too few golden queries and the policy allows it, on structure that was held out."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from embedloop.catalog import models
+from embedloop.catalog import index_versions, models
 from embedloop.catalog.database import now
 from embedloop.jobs import Advance, End, Lease, Outcome
-from embedloop.records import Corpus, Gate, Job, JobState, ModelVersion, Split
+from embedloop.records import HELD_OUT, Corpus, Evidence, Gate, Job, JobState, ModelVersion, Split
 from training.evaluation import Scores
 from training.gate import GateDecision, General, decide
+from training.slices import Slices
+from workers.gather import enough_golden
 from workers.general import general_sets, measure_general
-from workers.judged import Judged, cost_of, load_judged, passage_vectors, rank, score
+from workers.held_out import held_out_of
+from workers.judged import Judged, cost_of, labels_of, load_judged, passage_vectors, rank, score
+from workers.ordered import corpus_of
 from workers.parts import Parts
 
 RANKED = 10
 
 
+@dataclass(frozen=True)
+class _Compared:
+    """Both models on the same queries, and on what kind of evidence."""
+
+    serving: Scores
+    candidate: Scores
+    queries: Sequence[str]
+    slices: Slices
+    evidence: Evidence
+
+
 def gate(parts: Parts, job: Job, lease: Lease) -> Outcome:
     """Decides whether the candidate may serve; the decision is kept whatever it is."""
-    golden = load_judged(parts, job.corpus, (Split.GOLDEN,))
+    with parts.database.read() as connection:
+        corpus = corpus_of(connection, job)
+        judged = labels_of(connection, corpus.name, (Split.GOLDEN,))
+        version = index_versions.get(connection, corpus.serving or "")
     candidate = parts.model(job.checkpoint["model_version"])
-    serving = parts.model(golden.serving.model_id)
-    serving_scores = _measure(parts, golden, serving, lease, (0.0, 0.4))
-    candidate_scores = _measure(parts, golden, candidate, lease, (0.4, 0.8))
-    policy = golden.corpus.policy.gate
+    serving = parts.model(version.model_id)
+    policy = corpus.policy.gate
+    if policy.without_labels == "held_out" and not enough_golden(judged, corpus.policy):
+        compared = _on_structure(parts, corpus, job, serving, candidate, lease)
+    else:
+        compared = _on_golden(parts, job, serving, candidate, lease)
     decision = decide(
         policy,
-        serving_scores,
-        candidate_scores,
-        _general(parts, golden.corpus, candidate, lease),
-        golden.slices(policy.slice_field),
-        cost_of(parts, candidate, parts.encoders.get(candidate), golden.queries),
+        compared.serving,
+        compared.candidate,
+        _general(parts, corpus, candidate, lease),
+        compared.slices,
+        cost_of(parts, candidate, parts.encoders.get(candidate), compared.queries),
+        evidence=compared.evidence,
     )
     verdict = {
         "verdict": "passed" if decision.passed else "failed",
@@ -43,6 +67,32 @@ def gate(parts: Parts, job: Job, lease: Lease) -> Outcome:
     if not decision.passed:
         return End(JobState.REJECTED, {**job.checkpoint, "gate": verdict, "promoted": False})
     return Advance({"gate": verdict})
+
+
+def _on_golden(
+    parts: Parts, job: Job, serving: ModelVersion, candidate: ModelVersion, lease: Lease
+) -> _Compared:
+    golden = load_judged(parts, job.corpus, (Split.GOLDEN,))
+    return _Compared(
+        _measure(parts, golden, serving, lease, (0.0, 0.4)),
+        _measure(parts, golden, candidate, lease, (0.4, 0.8)),
+        golden.queries,
+        golden.slices(golden.corpus.policy.gate.slice_field),
+        "golden",
+    )
+
+
+def _on_structure(
+    parts: Parts, corpus: Corpus, job: Job, serving: ModelVersion, candidate: ModelVersion, lease: Lease
+) -> _Compared:
+    held_out = held_out_of(parts, corpus, job, lease)
+    return _Compared(
+        held_out.measure(parts.encoders.get(serving), lease, (0.0, 0.4)),
+        held_out.measure(parts.encoders.get(candidate), lease, (0.4, 0.8)),
+        held_out.queries,
+        held_out.slices,
+        HELD_OUT,
+    )
 
 
 def _measure(

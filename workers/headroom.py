@@ -23,11 +23,11 @@ from training.label_probe import METRIC, Space, probe_labels
 from training.learning_curve import LearningCurve
 from training.pairs import write_training_set
 from workers.bases import register_base
-from workers.collect import redactor_of
 from workers.judged import Judged, labels_of, load_judged, passage_vectors, rank_by_words
 from workers.labels import chosen_pairs, read_labels
 from workers.negatives import first_passages
 from workers.parts import Parts
+from workers.redaction import clear_of, redacted
 from workers.train import run_child
 
 # Of each split; what more labels bring is what the curve extrapolates.
@@ -162,9 +162,9 @@ def _training(parts: Parts, job: Job, judged: Judged, lease: Lease) -> dict[str,
     labels = read_labels(parts.database, judged.corpus)
     wanted = sorted({one.document_id for one in labels.judged if one.grade > 0})
     texts = first_passages(parts, judged.corpus, judged.serving, wanted, lease)
-    redacted = redactor_of(parts, judged.corpus)
+    clear = clear_of(parts, judged.corpus)
     own = labels.pairs(texts, {}, policy.splits.similarity)
-    offered = [redacted(pair) for pair in own if pair.split is Split.TRAIN]
+    offered = [redacted(pair, clear) for pair in own if pair.split is Split.TRAIN]
     pairs, _ = chosen_pairs(offered, policy, labels)
     if len(pairs) < policy.trigger.min_pairs:
         return None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from embedloop.frozen import Frozen
+from embedloop.recipe.sources import Generated, GlossaryPath, PairSource, Structure
 
 Loss = Literal["mnrl", "cached_mnrl", "triplet", "contrastive", "cosent"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -46,6 +47,10 @@ class TrainingSettings(Frozen):
     none means that nothing is merged. `precision: auto` is mixed precision where a GPU has it and fp32
     elsewhere. `max_tokens` cuts texts in training only. Where `time_budget_seconds` ends a training before its
     last step, the learning rate has fallen to zero by then.
+
+    `sources` says where pairs come from: `judgments` (feedback and imports), the `structure` of the documents,
+    a `glossary` (the absolute path of a JSONL or CSV file on the server with `term`, `definition` and, if there
+    are any, `synonyms`), or queries that a language model writes (`generated`).
     """
 
     loss: Loss = "mnrl"
@@ -77,3 +82,18 @@ class TrainingSettings(Frozen):
     patience: Annotated[int, Field(ge=1, le=100)] = 2
     threads: Annotated[int | None, Field(ge=1, le=256)] = None
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 13
+    sources: Annotated[tuple[PairSource, ...], Field(min_length=1, max_length=4)] = ("judgments",)
+    structure: Structure = Structure()
+    glossary: GlossaryPath | None = None
+    generated: Generated = Generated()
+
+    @model_validator(mode="after")
+    def _glossary_is_named(self) -> TrainingSettings:
+        if "glossary" in self.sources and self.glossary is None:
+            raise ValueError("glossary must be the path of a file where sources name glossary, got none")
+        return self
+
+    @property
+    def needs_judgments(self) -> bool:
+        """Whether people's judgments and imports are the only source of pairs."""
+        return set(self.sources) == {"judgments"}
