@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from embedloop.catalog import models
 from embedloop.catalog.database import now
+from embedloop.copying import passage_key
 from embedloop.jobs import Advance, End, Lease, Outcome
 from embedloop.records import Corpus, Gate, Job, JobState, ModelVersion, Split
 from training.evaluation import Scores
@@ -49,7 +50,7 @@ def _measure(
     parts: Parts, golden: Judged, model: ModelVersion, lease: Lease, share: tuple[float, float]
 ) -> Scores:
     encoder = parts.encoders.get(model)
-    stored = model.model_id == golden.serving.model_id
+    stored = passage_key(model) == passage_key(parts.model(golden.serving.model_id))
     vectors = passage_vectors(parts, golden, encoder, lease, share, stored=stored)
     return score(golden, rank(golden, encoder, vectors, RANKED))
 
@@ -59,8 +60,7 @@ def _general(parts: Parts, corpus: Corpus, candidate: ModelVersion, lease: Lease
     sets = general_sets(parts, corpus)
     if not sets:
         return None
-    base = parts.model(candidate.parent) if candidate.parent else candidate
-    base_scores = measure_general(sets, parts.encoders.get(base))
+    base_scores = measure_general(sets, parts.encoders.get(parts.root(candidate)))
     lease.progress(0.9)
     return General(base_scores, measure_general(sets, parts.encoders.get(candidate)))
 
