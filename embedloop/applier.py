@@ -19,6 +19,7 @@ import numpy as np
 
 from embedloop.catalog import documents, index_versions
 from embedloop.catalog.database import Database
+from embedloop.copying import VectorSource
 from embedloop.corpus import passages_of
 from embedloop.encoder import Encoder, Vectors
 from embedloop.errors import EmbedloopError, JobCancelled, LeaseLost, Misconfigured
@@ -53,6 +54,7 @@ class View:
 
     Attributes:
         check: Called between two batches or pages; raises what shall end the work.
+        source: Asked for vectors before they are encoded.
     """
 
     database: Database
@@ -61,6 +63,7 @@ class View:
     encoder: Encoder
     chunker: Chunker
     check: Callable[[], None] = go_on
+    source: VectorSource | None = None
 
 
 def apply_changes(view: View, *, lease_seconds: float) -> int | None:
@@ -226,12 +229,14 @@ def _embed(view: View, groups: Sequence[Sequence[Passage]]) -> int:
 
 def _encode(view: View, passages: Sequence[Passage]) -> Vectors:
     """Vectors (n, dim) of passages; stops between batches when the view says so."""
-    batches = []
-    for start in range(0, len(passages), PASSAGES_PER_CHECK):
+    known = {} if view.source is None else view.source.find(passages)
+    todo = [p for p in passages if p.passage_id not in known]
+    for start in range(0, len(todo), PASSAGES_PER_CHECK):
         view.check()
-        part = passages[start : start + PASSAGES_PER_CHECK]
-        batches.append(view.encoder.encode_passages([embedding_text(p.title, p.text) for p in part]))
-    return np.concatenate(batches)
+        part = todo[start : start + PASSAGES_PER_CHECK]
+        vectors = view.encoder.encode_passages([embedding_text(p.title, p.text) for p in part])
+        known.update(zip((p.passage_id for p in part), vectors, strict=True))
+    return np.stack([known[p.passage_id] for p in passages])
 
 
 def _write(view: View, passages: Sequence[Passage], vectors: Vectors) -> None:

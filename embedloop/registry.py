@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from embedloop.catalog.database import Database, now
 from embedloop.encoder import Encoder, OnnxEncoder, TorchEncoder
 from embedloop.errors import ModelRefused
 from embedloop.policy import DEFAULT_BASE_MODEL
+from embedloop.query_map import QUERY_MAP_FILE, QUERY_MODEL_FOLDER, MappedEncoder, QueryMap
 from embedloop.records import ModelVersion
 
 # Weights only as safetensors; everything else that a pipeline needs is text or an ONNX graph.
@@ -61,7 +63,7 @@ def resolve_base(name: str) -> Path:
 
 def check_folder(folder: Path) -> None:
     """Raises ModelRefused for a folder without safetensors, without a pipeline, or that needs its own code."""
-    if not any(folder.glob("*.safetensors")):
+    if all(path.name == QUERY_MAP_FILE for path in folder.glob("*.safetensors")):
         raise ModelRefused(
             f"model folder {folder} has no safetensors; other weight formats are never loaded",
             field="base_model",
@@ -74,6 +76,8 @@ def check_folder(folder: Path) -> None:
             raise ModelRefused(
                 f"model folder {folder} needs code of its own ({name}), which is never run", field="base_model"
             )
+    if (folder / QUERY_MODEL_FOLDER).is_dir():
+        check_folder(folder / QUERY_MODEL_FOLDER)
 
 
 def model_id_of(folder: Path, *, query_prompt: str, passage_prompt: str) -> str:
@@ -187,7 +191,7 @@ def register(
         store.put(model_id, copy)
         stored = store.fetch(model_id)
         max_tokens = _max_tokens(stored)
-        encoder = OnnxEncoder(stored, max_tokens=max_tokens)
+        encoder = _with_query_map(stored, partial(OnnxEncoder, max_tokens=max_tokens))
         model = ModelVersion(
             model_id=model_id,
             base=base,
@@ -237,16 +241,28 @@ def verified_folder(store: ModelStore, model: ModelVersion) -> Path:
 
 def load_encoder(store: ModelStore, model: ModelVersion, *, threads: int, batch_size: int) -> Encoder:
     """Loads a model version. Raises ModelRefused when its files differ from the manifest."""
-    folder = verified_folder(store, model)
     kind = TorchEncoder if model.backend == "torch" else OnnxEncoder
-    return kind(
-        folder,
+    load = partial(
+        kind,
         max_tokens=model.max_tokens,
         query_prompt=model.query_prompt,
         passage_prompt=model.passage_prompt,
         threads=threads,
         batch_size=batch_size,
     )
+    return _with_query_map(verified_folder(store, model), load)
+
+
+def _with_query_map(folder: Path, load: Callable[..., Encoder]) -> Encoder:
+    """The encoder of a folder; where a map of queries is, with that, and with their own model if there is one."""
+    passages = load(folder)
+    if not (folder / QUERY_MAP_FILE).is_file():
+        return passages
+    own = folder / QUERY_MODEL_FOLDER
+    queries = passages
+    if own.is_dir():
+        queries = _with_query_map(own, partial(load, max_tokens=_max_tokens(own)))
+    return MappedEncoder(passages, queries, QueryMap.load(folder))
 
 
 def _copy_kept(source: Path, target: Path) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from embedloop.catalog import index_versions, models
 from embedloop.catalog.database import now
+from embedloop.copying import passage_key
 from embedloop.jobs import Advance, End, Lease, Outcome
 from embedloop.records import HELD_OUT, Corpus, Evidence, Gate, Job, JobState, ModelVersion, Split
 from training.evaluation import Scores
@@ -99,7 +100,7 @@ def _measure(
     parts: Parts, golden: Judged, model: ModelVersion, lease: Lease, share: tuple[float, float]
 ) -> Scores:
     encoder = parts.encoders.get(model)
-    stored = model.model_id == golden.serving.model_id
+    stored = passage_key(model) == passage_key(parts.model(golden.serving.model_id))
     vectors = passage_vectors(parts, golden, encoder, lease, share, stored=stored)
     return score(golden, rank(golden, encoder, vectors, RANKED))
 
@@ -109,8 +110,7 @@ def _general(parts: Parts, corpus: Corpus, candidate: ModelVersion, lease: Lease
     sets = general_sets(parts, corpus)
     if not sets:
         return None
-    base = parts.model(candidate.parent) if candidate.parent else candidate
-    base_scores = measure_general(sets, parts.encoders.get(base))
+    base_scores = measure_general(sets, parts.encoders.get(parts.root(candidate)))
     lease.progress(0.9)
     return General(base_scores, measure_general(sets, parts.encoders.get(candidate)))
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from embedloop.applier import View, go_on
-from embedloop.catalog import models
+from embedloop.catalog import index_versions, models
 from embedloop.catalog.database import Database
+from embedloop.copying import StoredVectors, source_of
 from embedloop.encoder import TOKENIZER_FILE
 from embedloop.index import MilvusIndex
 from embedloop.policy import Chunking
@@ -79,6 +80,21 @@ class Parts:
             chunker=self.chunker(version, model),
             check=check,
         )
+
+    def source(self, version: IndexVersion) -> StoredVectors | None:
+        """The vectors that another version of the corpus holds and this one would encode again."""
+        with self.database.read() as connection:
+            others = index_versions.of_corpus(connection, version.corpus)
+            wanted = {one.model_id for one in (version, *others)}
+            known = {model_id: models.get(connection, model_id) for model_id in wanted}
+        found = source_of(version, others, known)
+        return None if found is None else StoredVectors(self.index, found.collection)
+
+    def root(self, model: ModelVersion) -> ModelVersion:
+        """The untrained model that it goes back to."""
+        while model.parent is not None:
+            model = self.model(model.parent)
+        return model
 
     def chunker(self, version: IndexVersion, model: ModelVersion) -> Chunker:
         """Kept between tasks: reading a tokenizer takes longer than applying one change."""
