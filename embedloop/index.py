@@ -17,6 +17,7 @@ from pymilvus import AnnSearchRequest, MilvusClient, RRFRanker
 from embedloop.capabilities import Capabilities, capabilities_of, every_server_can, server_of
 from embedloop.encoder import Vectors
 from embedloop.errors import DeadlineExceeded, EmbedloopError, InvalidInput
+from embedloop.fusion import EVEN, K, fuse
 from embedloop.index_parameters import cosine_of, search_parameters
 from embedloop.index_rows import FIELDS, Row, as_hit, as_passage, as_row, messages
 from embedloop.index_schema import collection_schema, index_parameters
@@ -34,6 +35,7 @@ SEAL_SECONDS = 300.0
 SEAL_LOOK_SECONDS = 0.25
 # Without vectors. A server reads all keys for each page, so that few large pages cost less.
 SCAN_KEYS = 10_000
+_BY_WORDS = {"metric_type": "BM25"}
 # A server that does not tell whether a segment has its index has had time to load it.
 UNTOLD_SECONDS = 10.0
 _CHANNEL_OPTIONS = {
@@ -209,6 +211,7 @@ class MilvusIndex:
         strong: bool = False,
         timeout_seconds: float | None = None,
         words: Sequence[str] | None = None,
+        bm25_weight: float = EVEN,
     ) -> list[list[Hit]]:
         """The nearest passages of each query, the nearest first.
 
@@ -223,39 +226,40 @@ class MilvusIndex:
             timeout_seconds: Overrides the connection's timeout.
             words: The n queries as text, for a collection with BM25: the best of both searches, fused by their
                 ranks. The score is then that of the fusion.
+            bm25_weight: Share of the words in the fusion, 0..1. Milvus fuses equal shares; others are fused
+                here, from two searches of the same collection.
 
         Returns:
             For each query its hits; scores are cosines whatever the metric, greater is nearer.
         """
         limit = min(limit, MAX_WINDOW)
         near = search_parameters(settings, limit)
-        score_of = partial(cosine_of, metric_type=settings.metric_type) if words is None else float
+        reading = {
+            "limit": limit,
+            "output_fields": FIELDS,
+            "consistency_level": "Strong" if strong else "Bounded",
+            "timeout": timeout_seconds or self._timeout,
+        }
+        ask = partial(self._client.search, collection, filter=filter_expression, **reading)
+        nearest = partial(ask, data=list(vectors), anns_field="vector", search_params=near)
         if words is None:
-            ask = partial(
-                self._client.search,
-                collection,
-                data=list(vectors),
-                filter=filter_expression,
-                search_params=near,
-                anns_field="vector",
-            )
-        else:
+            score_of = partial(cosine_of, metric_type=settings.metric_type)
+            return self._hits(collection, nearest, score_of)
+        if bm25_weight == EVEN:
             requests = [
                 AnnSearchRequest(list(vectors), "vector", near, limit, expr=filter_expression),
-                AnnSearchRequest(list(words), "words", {"metric_type": "BM25"}, limit, expr=filter_expression),
+                AnnSearchRequest(list(words), "words", _BY_WORDS, limit, expr=filter_expression),
             ]
-            ask = partial(self._client.hybrid_search, collection, requests, RRFRanker())
-        found = self._loaded(
-            collection,
-            partial(
-                ask,
-                limit=limit,
-                output_fields=FIELDS,
-                consistency_level="Strong" if strong else "Bounded",
-                timeout=timeout_seconds or self._timeout,
-            ),
-        )
-        return [[as_hit(hit, score_of) for hit in hits] for hits in found]
+            both = partial(self._client.hybrid_search, collection, requests, RRFRanker(K), **reading)
+            return self._hits(collection, both, float)
+        matching = partial(ask, data=list(words), anns_field="words", search_params=_BY_WORDS)
+        lists = (self._hits(collection, search, float) for search in (nearest, matching))
+        return [_fused(*pair, bm25_weight)[:limit] for pair in zip(*lists, strict=True)]
+
+    def _hits(
+        self, collection: str, search: Callable[[], Any], score_of: Callable[[float], float]
+    ) -> list[list[Hit]]:
+        return [[as_hit(hit, score_of) for hit in hits] for hits in self._loaded(collection, search)]
 
     def count(self, collection: str) -> int:
         """Number of rows, by count(*) with Strong consistency."""
@@ -389,3 +393,10 @@ class MilvusIndex:
         except NotLoaded:
             self.load(collection)
             return call(operation)
+
+
+def _fused(near: Sequence[Hit], matching: Sequence[Hit], weight: float) -> list[Hit]:
+    """One list of both, the best first; the score is that of the fusion."""
+    passages = {hit.passage.passage_id: hit.passage for hit in (*near, *matching)}
+    keys = [[hit.passage.passage_id for hit in hits] for hits in (near, matching)]
+    return [Hit(passages[key], score) for key, score in fuse(keys[0], keys[1], weight)]

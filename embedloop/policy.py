@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from embedloop.frozen import Frozen
 from embedloop.recipe.settings import TrainingSettings
 
+from embedloop.fusion import EVEN
+
 DEFAULT_BASE_MODEL = "all-MiniLM-L6-v2"
 
 IndexType = Literal["HNSW", "HNSW_SQ", "FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_RABITQ", "DISKANN", "AUTOINDEX"]
@@ -62,8 +64,8 @@ class IndexSettings(Frozen):
 
     Not every server can do everything: `/readyz` tells what the connected one can. Vectors are L2-normalised:
     the values of `metric_type` rank alike, and the score is the cosine whichever it is. With `bm25`, a search
-    fuses the nearest vectors with the best matches of the query's words, by their ranks (RRF), and scores are
-    those of the fusion. What is changed here counts from the next build.
+    fuses the nearest vectors with the best matches of the query's words, by their ranks (RRF, weighted by
+    `policy.bm25_weight`), and scores are those of the fusion. What is changed here counts from the next build.
     """
 
     index_type: IndexType = "HNSW"
@@ -181,8 +183,10 @@ class Policy(Frozen):
 
     `redaction` is what becomes of personal data in documents; queries in the log and training text never hold
     it. With `redact_names`, names of persons are redacted in documents and training text, where Presidio is
-    installed. Before a promotion, answers to `critical_queries` are told before and after; with
-    `require_approval` the job then waits for a person's word.
+    installed. `bm25_weight` is the share of the words in a search with `index.bm25`: at 0.5 words and vectors
+    count alike, at 0 vectors alone; like boosts, it counts at once. Before a promotion, answers to
+    `critical_queries` are told before and after; with `require_approval` the job then waits for a person's
+    word.
     """
 
     base_model: Annotated[str, Field(min_length=1, max_length=1024)] = DEFAULT_BASE_MODEL
@@ -200,6 +204,7 @@ class Policy(Frozen):
     training: TrainingSettings = TrainingSettings()
     gate: GateSettings = GateSettings()
     boosts: Annotated[tuple[Boost, ...], Field(max_length=32)] = ()
+    bm25_weight: Annotated[float, Field(ge=0, le=1)] = EVEN
     critical_queries: Annotated[tuple[CriticalQuery, ...], Field(max_length=200)] = ()
     require_approval: bool = False
     rollback_window_seconds: Annotated[float, Field(ge=0)] = 7 * 86400.0

@@ -15,9 +15,10 @@ from embedloop.catalog import corpora, index_versions, models, promotions
 from embedloop.catalog.database import Database
 from embedloop.encoder import Encoder
 from embedloop.errors import EmbedloopError, NotFound, NotReady, Unavailable
+from embedloop.fusion import EVEN
 from embedloop.index import MilvusIndex
 from embedloop.loading import Loader
-from embedloop.policy import Boost
+from embedloop.policy import Boost, Policy
 from embedloop.records import Corpus, IndexVersion, ModelVersion
 from embedloop.registry import ModelStore, load_encoder
 
@@ -38,6 +39,13 @@ class Serving:
     model: ModelVersion
     encoder: Encoder
     boosts: tuple[Boost, ...] = ()
+    bm25_weight: float = EVEN
+
+    def under(self, policy: Policy) -> Serving:
+        """The same version as this policy lets it rank: what counts without a new build."""
+        if (self.boosts, self.bm25_weight) == (policy.boosts, policy.bm25_weight):
+            return self
+        return replace(self, boosts=policy.boosts, bm25_weight=policy.bm25_weight)
 
 
 @dataclass
@@ -240,7 +248,7 @@ class Replica:
                 self._unloaded[corpus.name] = told
                 return self._servings.get(corpus.name)
         self._unloaded.pop(corpus.name, None)
-        return held if held.boosts == corpus.policy.boosts else replace(held, boosts=corpus.policy.boosts)
+        return held.under(corpus.policy)
 
     def _prepare(self, corpus: str, candidate: str) -> None:
         """A candidate that cannot be loaded is no fault of this replica: its promotion will be called off."""

@@ -20,6 +20,7 @@ from typing import Protocol
 from embedloop.catalog.database import Database
 from embedloop.encoder import Vectors
 from embedloop.errors import EmbedloopError, InvalidInput, Unavailable
+from embedloop.fusion import EVEN
 from embedloop.policy import IndexSettings
 from embedloop.records import Hit
 from embedloop.serving import Serving
@@ -51,6 +52,7 @@ class Searcher(Protocol):
         strong: bool = False,
         timeout_seconds: float | None = None,
         words: Sequence[str] | None = None,
+        bm25_weight: float = EVEN,
     ) -> list[list[Hit]]: ...
 
 
@@ -267,13 +269,13 @@ class Batcher:
 
     def _search(self, encoded: _Encoded) -> None:
         rows = {id(query): row for row, query in enumerate(encoded.queries)}
-        groups: dict[tuple[str, str, bool, int], list[Query]] = defaultdict(list)
+        groups: dict[tuple[str, str, bool, int, float], list[Query]] = defaultdict(list)
         for query in encoded.queries:
             if not query.future.cancelled():
-                collection = query.serving.version.collection
-                groups[collection, query.filter_expression, query.strong, query.wanted].append(query)
+                collection, weight = query.serving.version.collection, query.serving.bm25_weight
+                groups[collection, query.filter_expression, query.strong, query.wanted, weight].append(query)
         found: list[tuple[Query, list[Hit]]] = []
-        for (_, _, _, limit), queries in groups.items():
+        for (_, _, _, limit, _), queries in groups.items():
             vectors = encoded.vectors[[rows[id(q)] for q in queries]]
             found += self._search_together(queries, vectors, limit)
         for query in self._finish(found):
@@ -297,6 +299,7 @@ class Batcher:
                 strong=first.strong,
                 timeout_seconds=self._timeout_seconds,
                 words=[query.text for query in queries] if first.serving.version.index.bm25 else None,
+                bm25_weight=first.serving.bm25_weight,
             )
         except EmbedloopError as error:
             if isinstance(error, InvalidInput) and first.filter_expression:

@@ -484,6 +484,32 @@ def test_bm25_fuses_near_vectors_with_matching_words_where_the_server_can(
     index.drop(unique)
 
 
+def test_weights_move_a_fused_search_from_vectors_to_words(index: MilvusIndex, unique: str) -> None:
+    settings = IndexSettings(bm25=True)
+    if not index.capabilities().bm25:
+        pytest.skip("test_bm25_fuses_near_vectors_with_matching_words_where_the_server_can covers the refusal")
+    vectors = unit_vectors(12)
+    rows = [passage(f"d{n}", text="gout " * (n + 1) + "of toes " * (12 - n)) for n in range(12)]
+    index.create(unique, DIMENSION, settings)
+    index.upsert(unique, rows, vectors)
+
+    def found(weight: float, limit: int = 5) -> list[tuple[str, float]]:
+        (hits,) = index.search(
+            unique, vectors[[0]], limit, settings=settings, strong=True, words=["gout"], bm25_weight=weight
+        )
+        return [(hit.passage.document_id, hit.score) for hit in hits]
+
+    near = [f"d{n}" for n in np.argsort(-(vectors @ vectors[0]))[:5]]
+    assert [one for one, _ in found(0.0)] == near
+    words = [one for one, _ in found(1.0)]
+    assert words[0] == "d11"
+    assert len(words) == 5
+    # What is fused here with nearly equal shares is what Milvus fuses with equal ones.
+    here, there = dict(found(0.5 + 1e-9)), dict(found(0.5))
+    assert here == pytest.approx(there)
+    index.drop(unique)
+
+
 def test_a_wrong_token_is_told_as_such_and_a_denied_write_may_be_tried_again(
     make_engine: MakeEngine, tmp_path: Path
 ) -> None:

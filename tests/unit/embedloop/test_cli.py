@@ -347,14 +347,37 @@ def test_questions_that_are_wrong_are_named_by_file_and_line(run: Run, tmp_path:
     assert "q.jsonl:1: " in result.stderr
 
 
-@pytest.mark.parametrize("curve", [True, False])
-def test_headroom_is_shown_as_a_verdict_with_what_it_rests_on(
-    service: FakeService, run: Run, curve: bool
+@pytest.mark.parametrize(
+    ("hybrid", "told"),
+    [
+        (None, None),
+        ({"present": 0.5, "proposed": 0.5}, "keep bm25_weight 0.5; tuning it brings +0.020 (-0.010 to +0.050)"),
+        (
+            {"present": 0.0, "proposed": 0.3},
+            "bm25_weight 0.3 brings +0.020 (-0.010 to +0.050) on 40 dev queries",
+        ),
+    ],
+)
+def test_headroom_tells_what_words_beside_vectors_bring(
+    service: FakeService, run: Run, hybrid: dict[str, Any] | None, told: str | None
 ) -> None:
+    gain = {"gain": {"mean": 0.02, "low": -0.01, "high": 0.05, "p": 0.2}, "queries": 40}
+    service.job_states = [
+        {
+            "state": "succeeded",
+            "result": headroom_result() | {"hybrid": None if hybrid is None else hybrid | gain},
+        }
+    ]
+    shown = run("headroom", "c", "--wait").stdout.replace("\n", " ")
+    assert ("words beside vectors" in shown) is (told is not None)
+    assert (told or "") in shown
+
+
+def headroom_result(curve: bool = True) -> dict[str, Any]:
     one = {"mean": 0.61, "low": 0.58, "high": 0.64, "queries": 212}
     expected = {"labels": 400, "mean": 0.08, "low": 0.05, "high": 0.11, "relative": 0.131}
     training = {"pairs": 400, "steps": 50, "steps_probed": 9, "seconds": 930.0}
-    result = {
+    return {
         "verdict": "fine_tune",
         "reason": "400 labels promise +13.1%",
         "metric": "ndcg@10",
@@ -362,6 +385,7 @@ def test_headroom_is_shown_as_a_verdict_with_what_it_rests_on(
         "labels": {"train": 400, "dev": 40, "golden": 50},
         "passages": 2117,
         "curve": {"expected": [expected]} if curve else None,
+        "hybrid": None,
         "cost": {
             "passages_per_second": 20.0,
             "reembed_seconds": 105.9,
@@ -369,7 +393,13 @@ def test_headroom_is_shown_as_a_verdict_with_what_it_rests_on(
         },
         "notes": ["a proxy"],
     }
-    service.job_states = [{"state": "succeeded", "result": result}]
+
+
+@pytest.mark.parametrize("curve", [True, False])
+def test_headroom_is_shown_as_a_verdict_with_what_it_rests_on(
+    service: FakeService, run: Run, curve: bool
+) -> None:
+    service.job_states = [{"state": "succeeded", "result": headroom_result(curve)}]
     shown = run("headroom", "c", "--wait")
     assert shown.exit_code == 0
     assert shown.stdout.startswith("fine tune: 400 labels promise +13.1%\n")

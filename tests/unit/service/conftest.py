@@ -15,6 +15,7 @@ from embedloop.catalog.database import Database, now
 from embedloop.corpus import put_documents
 from embedloop.encoder import Vectors
 from embedloop.errors import CollectionNotFound, InvalidInput
+from embedloop.fusion import EVEN
 from embedloop.policy import Boost, Chunking, IndexSettings, Policy
 from embedloop.records import (
     Corpus,
@@ -61,6 +62,7 @@ class FakeIndex:
         self.collections: dict[str, list[tuple[Passage, Vectors]]] = {}
         self.calls: list[tuple[str, int, int, str, bool]] = []
         self.words: list[Sequence[str] | None] = []
+        self.weights: list[float] = []
         self.error: BaseException | None = None
 
     def put(self, collection: str, *passages: Passage) -> None:
@@ -78,9 +80,11 @@ class FakeIndex:
         strong: bool = False,
         timeout_seconds: float | None = None,
         words: Sequence[str] | None = None,
+        bm25_weight: float = EVEN,
     ) -> list[list[Hit]]:
         self.calls.append((collection, len(vectors), limit, filter_expression, strong))
         self.words.append(words)
+        self.weights.append(bm25_weight)
         if self.error is not None:
             raise self.error
         if collection not in self.collections:
@@ -115,6 +119,7 @@ def serving_of(
     collection: str = "one",
     boosts: tuple[Boost, ...] = (),
     bm25: bool = False,
+    bm25_weight: float = EVEN,
 ) -> Serving:
     at = now()
     index_version = IndexVersion(
@@ -134,7 +139,7 @@ def serving_of(
         created_at=at,
     )
     model = ModelVersion("m-1", "base", None, None, None, DIMENSION, 64, "", "", "onnx", {}, {}, at)
-    return Serving(corpus, index_version, model, encoder, boosts)
+    return Serving(corpus, index_version, model, encoder, boosts, bm25_weight)
 
 
 @pytest.fixture

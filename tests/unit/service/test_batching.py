@@ -76,6 +76,19 @@ def test_words_of_the_query_are_searched_only_in_an_index_with_bm25(make: Make, 
     assert index.words == [None, ["text 4"]]
 
 
+def test_queries_of_one_collection_under_two_weights_are_searched_apart(make: Make, index: FakeIndex) -> None:
+    encoder = FakeEncoder(gate=threading.Event())
+    servings = [serving_of("c", encoder, bm25=True, bm25_weight=weight) for weight in (0.5, 0.2)]
+    batcher = make(max_wait_ms=0)
+    first = batcher.submit(Query(servings[0], "first", 1))
+    assert encoder.entered.wait(10)
+    later = [batcher.submit(Query(serving, "text 1", 1)) for serving in servings]
+    assert encoder.gate is not None
+    encoder.gate.set()
+    wait([first, *later], timeout=10)
+    assert index.weights == [0.5, 0.5, 0.2]
+
+
 def test_deleted_document_is_never_shown_though_milvus_still_has_it(make: Make, database: Database) -> None:
     delete_document(database, "c", "d3")
     answer = ask(make(), Query(serving_of("c", FakeEncoder()), "text 3", 5))[0]
