@@ -1,0 +1,44 @@
+"""Models made from the corpus alone, for languages, codes and jargon that no base model reads."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from embedloop.policy import Frozen
+
+
+class WordVectors(Frozen):
+    """Word vectors learnt from the corpus, averaged with frequency weights: a static model.
+
+    `word2vec` (Mikolov et al. 2013) knows the words that occur `min_count` times; `fasttext` (Bojanowski et al.
+    2017) also reads unknown words and misspelt ones, by the pieces that they share with known ones. With
+    `phrases`, pairs of words that stand together more often than by chance get a vector of their own. A word
+    with frequency p in the corpus weighs a / (a + p), and `components` directions that all passages share are
+    removed (SIF, Arora et al. 2017).
+    """
+
+    method: Literal["word2vec", "fasttext"]
+    dimension: Annotated[int, Field(ge=16, le=1024)] = 256
+    epochs: Annotated[int, Field(ge=1, le=200)] = 20
+    window: Annotated[int, Field(ge=1, le=100)] = 10
+    min_count: Annotated[int, Field(ge=1, le=1000)] = 2
+    max_words: Annotated[int, Field(ge=100, le=1_000_000)] = 50_000
+    phrases: bool = False
+    shortest_ngram: Annotated[int, Field(ge=2, le=8)] = 3
+    longest_ngram: Annotated[int, Field(ge=2, le=8)] = 5
+    a: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    components: Annotated[int, Field(ge=0, le=8)] = 1
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 13
+
+    @model_validator(mode="after")
+    def _ngrams_in_order(self) -> WordVectors:
+        if self.longest_ngram < self.shortest_ngram:
+            raise ValueError(
+                f"longest_ngram must be at least shortest_ngram ({self.shortest_ngram}), got {self.longest_ngram}"
+            )
+        return self
+
+
+FromScratch = Annotated[WordVectors, Field(discriminator="method")]
