@@ -19,6 +19,7 @@ from embedloop.lineage import SourceKind, kind_of
 from embedloop.records import Corpus, IndexVersion, Job, JobState, Split, TrainingPair, TrainingSet
 from training.mining import MinedNegatives
 from training.pairs import write_training_set
+from workers.augmented import augmented_pairs
 from workers.gather import gather
 from workers.generated import forget_generated
 from workers.labels import chosen_pairs, document_kinds, judge, keep_lineage
@@ -47,8 +48,10 @@ def collect(parts: Parts, job: Job, lease: Lease) -> Outcome:
     own = labels.pairs(texts, mined.negatives, corpus.policy.splits.similarity, gathered.unlabelled)
     others = _transferred(corpus, own, labels.measured.keys(Split.GOLDEN))
     pairs, left_out = chosen_pairs([redacted(pair, clear) for pair in (*own, *others)], corpus.policy, labels)
+    varied = augmented_pairs(parts, corpus, pairs, labels, lease)
+    pairs += varied.pairs
     kinds = document_kinds(parts.database, corpus)
-    told = {**labels.report(pairs, kinds), "sources": gathered.report}
+    told = {**labels.report(pairs, kinds), "sources": gathered.report, "augmentation": varied.told}
     report = {**counted.report, **told, "left_out": left_out}
     frozen = _freeze(parts, corpus, pairs, mined, report)
     keep_lineage(parts.database, frozen.training_set_id, pairs, counted.persons, lease.check)
@@ -117,8 +120,9 @@ def _freeze(
 
 def _by_source(pairs: Sequence[TrainingPair]) -> dict[str, int]:
     """Pairs that no label of the corpus stands behind, by where they are from."""
-    counted = Counter(kind_of(one.lineage[0]) for one in pairs)
-    told = (SourceKind.STRUCTURE, SourceKind.GLOSSARY, SourceKind.GENERATED)
+    # What made the pair itself stands last: a variant has the lineage of its pair before its own.
+    counted = Counter(kind_of(one.lineage[-1]) for one in pairs)
+    told = (SourceKind.STRUCTURE, SourceKind.GLOSSARY, SourceKind.GENERATED, SourceKind.AUGMENTED)
     return {
         SourceKind.TRANSFER.value: counted[SourceKind.TRANSFER],
         **{kind.value: counted[kind] for kind in told if counted[kind]},

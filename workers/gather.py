@@ -56,7 +56,8 @@ class Gathered:
 
     def too_little(self, policy: Policy) -> str | None:
         """Why no training can begin; None when it can."""
-        pairs, needed = self.labels.positives + len(self.unlabelled), policy.trigger.min_pairs
+        pairs = self.labels.positives + len(self.unlabelled)
+        needed = policy.trigger.min_pairs if policy.training.sources else 0
         if pairs < needed:
             return f"{pairs} training pairs, at least {needed} are needed"
         if self.held_out is not None and len(self.held_out) < policy.gate.min_queries:

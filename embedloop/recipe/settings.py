@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from embedloop.frozen import Frozen
+from embedloop.recipe.augmentation import Augmentation
 from embedloop.recipe.sources import Generated, GlossaryPath, PairSource, Structure
 
 Loss = Literal["mnrl", "cached_mnrl", "triplet", "contrastive", "cosent"]
@@ -50,7 +51,8 @@ class TrainingSettings(Frozen):
 
     `sources` says where pairs come from: `judgments` (feedback and imports), the `structure` of the documents,
     a `glossary` (the absolute path of a JSONL or CSV file on the server with `term`, `definition` and, if there
-    are any, `synonyms`), or queries that a language model writes (`generated`).
+    are any, `synonyms`), or queries that a language model writes (`generated`). None is enough where another
+    step of the recipe needs no pairs.
     """
 
     loss: Loss = "mnrl"
@@ -82,10 +84,11 @@ class TrainingSettings(Frozen):
     patience: Annotated[int, Field(ge=1, le=100)] = 2
     threads: Annotated[int | None, Field(ge=1, le=256)] = None
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 13
-    sources: Annotated[tuple[PairSource, ...], Field(min_length=1, max_length=4)] = ("judgments",)
+    sources: Annotated[tuple[PairSource, ...], Field(max_length=4)] = ("judgments",)
     structure: Structure = Structure()
     glossary: GlossaryPath | None = None
     generated: Generated = Generated()
+    augmentation: Augmentation | None = None
 
     @model_validator(mode="after")
     def _glossary_is_named(self) -> TrainingSettings:
