@@ -13,7 +13,8 @@ from benchmarks import child, training_child
 from benchmarks.training_child import Device
 from benchmarks.training_models import Encoded
 from benchmarks.training_sets import DEV, TEST, TRAIN, RankingSet
-from embedloop.policy import GateSettings, TrainingSettings
+from embedloop.policy import GateSettings
+from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import Judgment, Split, TrainingPair
 from training.finetune import FinetuneConfig
 from training.general import GeneralSet, write_general_sets
