@@ -3,7 +3,7 @@
 Pieces are added to the model of the tokenizer, not as `added_tokens`, which are cut out of a text before the
 model sees it. WordPiece takes the longest piece that fits, so that a term is one when it is in the vocabulary.
 Unigram takes the likeliest path: a term scores just above the pieces that it is made of. BPE merges pairs: a
-term gets the merges that join its pieces, after all others.
+term gets the merges that join its pieces, after all others; a word that holds the same pairs is joined, too.
 """
 
 from __future__ import annotations
