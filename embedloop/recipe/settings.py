@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from embedloop.frozen import Frozen
+from embedloop.recipe.adaptation import Adaptation
 
 Loss = Literal["mnrl", "cached_mnrl", "triplet", "contrastive", "cosent"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -77,3 +78,10 @@ class TrainingSettings(Frozen):
     patience: Annotated[int, Field(ge=1, le=100)] = 2
     threads: Annotated[int | None, Field(ge=1, le=256)] = None
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 13
+    adaptation: Adaptation | None = None
+
+    @model_validator(mode="after")
+    def _adapts_in_one_process(self) -> TrainingSettings:
+        if self.adaptation is not None and self.processes > 1:
+            raise ValueError(f"adaptation runs in one process: processes must be 1, got {self.processes}")
+        return self

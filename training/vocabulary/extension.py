@@ -23,14 +23,7 @@ from training.vocabulary.report import cuts, open_tokenizer, worst_first
 from training.vocabulary.terms import Term
 
 # Vocabularies in the forms of other libraries, which would contradict the extended tokenizer.json.
-_OTHER_FORMS = (
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "sentencepiece.bpe.model",
-    "spiece.model",
-    "tokenizer.model",
-)
+_OTHER_FORMS = ("vocab.txt", "vocab.json", "merges.txt", "sentencepiece.bpe.model", "spiece.model")
 
 
 @dataclass(frozen=True, slots=True)

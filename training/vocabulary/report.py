@@ -1,4 +1,4 @@
-"""How well a tokenizer knows the words of a corpus: pieces per word, what it cannot read, what it cuts worst."""
+"""How well a tokenizer knows the words of a corpus: pieces per word, what it cannot read or cuts worst."""
 
 from __future__ import annotations
 

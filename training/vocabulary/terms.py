@@ -62,6 +62,13 @@ def general_words(normalise: Callable[[str], str]) -> WordCounts:
     return count_words([*general.queries.values(), *general.documents.values(), *pairs], normalise)
 
 
+def find_terms(tokenizer: Tokenizer, texts: Iterable[str], min_documents: int) -> tuple[WordCounts, list[Term]]:
+    """Words of a corpus as a tokenizer normalises them, and those of them that belong to the domain."""
+    normalise = normaliser_of(tokenizer)
+    words = count_words(texts, normalise)
+    return words, domain_terms(words, general_words(normalise), min_documents)
+
+
 def domain_terms(here: WordCounts, general: WordCounts, min_documents: int) -> list[Term]:
     """The words that the corpus uses and general texts do not, or far less.
 
