@@ -80,6 +80,11 @@ class TrainingSettings(Frozen):
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 13
     adaptation: Adaptation | None = None
 
+    @property
+    def needs_judgments(self) -> bool:
+        """Whether there is nothing to learn from without people's judgments and imports."""
+        return self.adaptation is None
+
     @model_validator(mode="after")
     def _adapts_in_one_process(self) -> TrainingSettings:
         if self.adaptation is not None and self.processes > 1:

@@ -21,7 +21,7 @@ from embedloop.feedback import count_training_pairs
 from embedloop.orders import Order, give
 from embedloop.queue import deliver
 from embedloop.recipe.settings import TrainingSettings
-from embedloop.records import Job, JobKind, JobState
+from embedloop.records import Corpus, Job, JobKind, JobState
 from service.answers import job_out
 from service.openapi import answers, refusals
 from service.outputs import JobEvent, JobList, JobOut
@@ -252,7 +252,7 @@ def _check_possible(service: Service, body: JobIn, params: dict[str, Any], scope
         model_version = params.get("model_version")
         if model_version is not None and models.find(connection, model_version) is None:
             raise NotFound(f"there is no model version {model_version!r}", field="params.model_version")
-    if body.kind in (JobKind.CYCLE, JobKind.FINETUNE):
+    if body.kind in (JobKind.CYCLE, JobKind.FINETUNE) and _needs_judgments(corpus, params):
         pairs = count_training_pairs(service.database, corpus.name)
         needed = corpus.policy.trigger.min_pairs
         if pairs < needed:
@@ -261,3 +261,10 @@ def _check_possible(service: Service, body: JobIn, params: dict[str, Any], scope
                 "(policy.trigger.min_pairs)",
                 field="corpus",
             )
+
+
+def _needs_judgments(corpus: Corpus, params: dict[str, Any]) -> bool:
+    """Whether only people's judgments can train this job; what other roads find, the job sees."""
+    ordered = params.get("training")
+    training = corpus.policy.training if ordered is None else TrainingSettings.model_validate(ordered)
+    return training.needs_judgments

@@ -83,9 +83,7 @@ def test_changed_passages_begin_a_stopped_adaptation_anew(make_adapting: MakeCon
     assert course(config)["course"][0]["learning"]["passages"] == len(PASSAGES) - 1
 
 
-def test_new_terms_are_pieces_of_the_model_and_coverage_is_told(
-    make_adapting: MakeConfig, tmp_path: Path
-) -> None:
+def test_new_terms_are_pieces_of_the_model_and_coverage_is_told(make_adapting: MakeConfig) -> None:
     config = make_adapting(new_terms=3)
     assert config.passages is not None
     texts = [f"{word} of the body {number}" for word in ("tophus", "podagra") for number in range(6)]
