@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from embedloop.frozen import Frozen
-from embedloop.recipe.settings import TrainingSettings
-
 from embedloop.fusion import EVEN
+from embedloop.recipe.settings import TrainingSettings
 
 DEFAULT_BASE_MODEL = "all-MiniLM-L6-v2"
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import Split
+from training.adaptation.step import adaptation_step
 from training.finetune import FinetuneConfig, Progress, finetune
 from training.hardware import hardware_here
 from training.outcome import not_tuned
@@ -32,7 +33,8 @@ class Course:
 
 def course_of(settings: TrainingSettings) -> Course:
     """The steps that a recipe asks for."""
-    return Course()
+    before = [] if settings.adaptation is None else [adaptation_step(settings.adaptation)]
+    return Course(before=before)
 
 
 def needs_passages(settings: TrainingSettings) -> bool:

@@ -67,15 +67,23 @@ def save(
     Raises:
         TrainingFailed: The weights diverged.
     """
+    save_model(model, result.model, config["settings"]["learning_rate"])
+    write_record(out, config, result, hardware)
+
+
+def save_model(model: SentenceTransformer, folder: Path, learning_rate: float) -> None:
+    """Writes a model folder, whole or not at all; what is there is replaced.
+
+    Raises:
+        TrainingFailed: The weights diverged.
+    """
     if not all(bool(torch.isfinite(one).all()) for one in model.parameters()):
-        rate = config["settings"]["learning_rate"]
-        raise TrainingFailed(f"training diverged at learning_rate {rate}: weights are not finite")
-    partial = out / "model.partial"
-    for leftover in (partial, result.model):
+        raise TrainingFailed(f"training diverged at learning_rate {learning_rate}: weights are not finite")
+    partial = folder.with_name(folder.name + ".partial")
+    for leftover in (partial, folder):
         shutil.rmtree(leftover, ignore_errors=True)
     model.save_pretrained(str(partial), create_model_card=False, safe_serialization=True)
-    partial.rename(result.model)
-    write_record(out, config, result, hardware)
+    partial.rename(folder)
 
 
 def not_tuned(base: Path, out: Path, config: dict[str, Any], hardware: Hardware) -> FinetuneResult:

@@ -33,7 +33,7 @@ from training.watch import Watch
 _LOSS_POINTS = 50
 
 
-class _Trainer(SentenceTransformerTrainer):
+class BudgetedTrainer(SentenceTransformerTrainer):
     """The library's trainer, less the model card that it would look up and write at every checkpoint.
 
     Its learning rate falls by the steps, and faster where the time budget ends before them.
@@ -100,11 +100,11 @@ def trainer_of(
     watch: Watch,
 ) -> SentenceTransformerTrainer:
     """A trainer that is ready to train; its checkpoints go to `folder`, when `watch` asks for them."""
-    trainer = _Trainer(
+    trainer = BudgetedTrainer(
         watch,
         settings.time_budget_seconds,
         model=model,
-        args=_arguments(settings, folder, plan, hardware),
+        args=arguments(settings, folder, _steps(settings, plan), plan.sampler, hardware),
         train_dataset=_dataset(plan.table, prompts),
         loss=make_loss(settings, model),
     )
@@ -144,20 +144,23 @@ def _dataset(table: Table, prompts: Prompts) -> Dataset:
     )
 
 
-def _arguments(
-    settings: TrainingSettings, folder: Path, plan: Plan, hardware: Hardware
-) -> SentenceTransformerTrainingArguments:
+def _steps(settings: TrainingSettings, plan: Plan) -> int:
     epochs = settings.epochs or epochs_for(len(plan.rows))
     steps = max(1, math.ceil(epochs * len(plan.sampler) / ranks.count()))
-    if settings.max_steps is not None:
-        steps = min(steps, settings.max_steps)
+    return steps if settings.max_steps is None else min(steps, settings.max_steps)
+
+
+def arguments(
+    settings: TrainingSettings, folder: Path, steps: int, sampler: PlannedBatchSampler, hardware: Hardware
+) -> SentenceTransformerTrainingArguments:
+    """What the library is told: checkpoints go to `folder` when the callback asks, nothing is reported."""
     return SentenceTransformerTrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
         per_device_train_batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         warmup_steps=math.ceil(settings.warmup_ratio * steps),
-        batch_sampler=lambda dataset, **kwargs: plan.sampler,
+        batch_sampler=lambda dataset, **kwargs: sampler,
         seed=settings.seed,
         data_seed=settings.seed,
         eval_strategy="no",

@@ -39,9 +39,10 @@ def collect(parts: Parts, job: Job, lease: Lease) -> Outcome:
     lease.progress(0.2)
     clear = clear_of(parts, corpus)
     gathered = gather(parts, job, corpus, serving, lease, clear)
-    labels = gathered.labels
     if (reason := gathered.too_little(corpus.policy)) is not None:
         return End(JobState.REJECTED, {"code": "too_little_feedback", "reason": reason})
+    gathered = gathered.enough(corpus.policy)
+    labels = gathered.labels
     mined = gathered.kept_apart(mine(parts, corpus, serving, [*labels.judged, *gathered.questions], lease))
     lease.progress(0.7)
     texts = _texts(parts, corpus, serving, gathered.documents, mined.negatives)

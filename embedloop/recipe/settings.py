@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from embedloop.frozen import Frozen
+from embedloop.recipe.adaptation import Adaptation
 from embedloop.recipe.augmentation import Augmentation
 from embedloop.recipe.sources import Generated, GlossaryPath, PairSource, Structure
 
@@ -89,6 +90,7 @@ class TrainingSettings(Frozen):
     glossary: GlossaryPath | None = None
     generated: Generated = Generated()
     augmentation: Augmentation | None = None
+    adaptation: Adaptation | None = None
 
     @model_validator(mode="after")
     def _glossary_is_named(self) -> TrainingSettings:
@@ -96,7 +98,23 @@ class TrainingSettings(Frozen):
             raise ValueError("glossary must be the path of a file where sources name glossary, got none")
         return self
 
+    @model_validator(mode="after")
+    def _adapts_in_one_process(self) -> TrainingSettings:
+        if self.adaptation is not None and self.processes > 1:
+            raise ValueError(f"adaptation runs in one process: processes must be 1, got {self.processes}")
+        return self
+
     @property
-    def needs_judgments(self) -> bool:
+    def judgments_only(self) -> bool:
         """Whether people's judgments and imports are the only source of pairs."""
         return set(self.sources) == {"judgments"}
+
+    @property
+    def learns_from_passages(self) -> bool:
+        """Whether there is something to learn without any pair."""
+        return self.adaptation is not None
+
+    @property
+    def needs_judgments(self) -> bool:
+        """Whether there is nothing to learn from without people's judgments and imports."""
+        return self.judgments_only and not self.learns_from_passages
