@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from embedloop.frozen import Frozen
+from embedloop.recipe.query_map import QueryMapSettings
 
 Loss = Literal["mnrl", "cached_mnrl", "triplet", "contrastive", "cosent"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -45,7 +46,8 @@ class TrainingSettings(Frozen):
     keeps that. `merge_alphas` are the shares of the tuned weights that are tried beside the tuned model itself;
     none means that nothing is merged. `precision: auto` is mixed precision where a GPU has it and fp32
     elsewhere. `max_tokens` cuts texts in training only. Where `time_budget_seconds` ends a training before its
-    last step, the learning rate has fallen to zero by then.
+    last step, the learning rate has fallen to zero by then. With `query_map` no model is trained at all: a map
+    of queries is learnt over the vectors that are stored.
     """
 
     loss: Loss = "mnrl"
@@ -66,6 +68,7 @@ class TrainingSettings(Frozen):
     relative_margin: Annotated[float, Field(ge=0, le=1)] = 0.05
     mining: Mining = Mining()
     transfer: Transfer | None = None
+    query_map: QueryMapSettings | None = None
     merge_alphas: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(max_length=16)] = (
         0.25,
         0.5,
