@@ -1,7 +1,7 @@
 """The kinds of map that queries may take, and how each is learnt from pairs.
 
-Turning is orthogonal Procrustes (Schönemann 1966), with the identity as prior; the others contrast each pair with
-the other documents of its batch (InfoNCE, van den Oord et al. 2018), starting from the identity.
+Turning is orthogonal Procrustes (Schönemann 1966), with the identity as prior; the others contrast each pair
+with the other documents of its batch (InfoNCE, van den Oord et al. 2018), starting from the identity.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from embedloop.client import Client
 from embedloop.errors import InvalidInput
 from embedloop.supervisor import Stack
 from tests.integration.stack import clinic
-from tests.integration.stack.conftest import JOB_SECONDS, NewCorpus
+from tests.integration.stack.conftest import JOB_SECONDS, NewCorpus, succeeded
 from tests.tiny_model import build_tiny_cross_encoder
 
 RECIPE = {
@@ -64,10 +64,40 @@ def test_recipe_reaches_training_set_candidate_and_gate(trained: dict[str, Any],
     assert json.loads((kept / "training.json").read_text())["config"]["settings"]["loss"] == "cached_mnrl"
 
 
+def found_first(client: Client, corpus: str) -> int:
+    """How many of the questions that were trained on find their document first."""
+    asked = clinic.questions(0)
+    return sum(client.search(corpus, query).results[0].document_id == document for query, document in asked)
+
+
+def test_map_of_queries_is_gated_served_and_rolled_back_as_any_candidate(
+    client: Client, new_corpus: NewCorpus
+) -> None:
+    name = new_corpus(training={"query_map": {"kind": "affine"}})
+    judge(client, name, [*clinic.judged(0, "train"), *clinic.judged(1, "dev"), *clinic.judged(2, "golden", 6)])
+    before, found_before = client.corpus(name)["serving"], found_first(client, name)
+    job = succeeded(client, client.submit_job("cycle", name))
+    result = job["result"]
+    assert (result["gate"]["verdict"], result["promoted"]) == ("passed", True)
+    model = client.model(result["model_version"])
+    told = model["metrics"]["query_map"]
+    assert (told["kind"], told["learnt_from"], told["chosen_on"]) == ("affine", 20, 20)
+    assert told["mrr_after"] > told["mrr_before"]
+    assert "query_map.safetensors" in model["manifest"]
+    assert client.search(name, "flu").model_version == model["id"]
+    assert found_first(client, name) > found_before
+    client.put_document(name, "since", text="written after the promotion", wait_applied=True)
+    client.rollback(name)
+    back = client.search(name, "written after the promotion")
+    assert (back.index_version, back.model_version) == (before, model["parent"])
+    assert "since" in {hit.document_id for hit in back.results}
+
+
 @pytest.mark.parametrize(
     ("section", "field"),
     [
         ({"loss": "magic"}, "training.loss"),
+        ({"query_map": {"kind": "spline"}}, "training.query_map.kind"),
         ({"merge_alphas": [1.5]}, "training.merge_alphas"),
         ({"transfer": {"path": "pairs.jsonl"}}, "training.transfer.path"),
         ({"mining": {"sources": []}}, "training.mining.sources"),

@@ -61,8 +61,8 @@ def test_where_nothing_can_be_gained_nothing_is_changed(settings: QueryMapSettin
 
 def test_pairs_of_one_document_teach_nothing() -> None:
     pairs = turned(40)
-    fitted = fit_query_map(Pairs(pairs.queries, np.repeat(pairs.positives[:1], 40, axis=0), ["one"] * 40), AFFINE)
-    assert same(fitted.query_map)
+    one = Pairs(pairs.queries, np.repeat(pairs.positives[:1], 40, axis=0), ["one"] * 40)
+    assert same(fit_query_map(one, AFFINE).query_map)
 
 
 def test_documents_that_choose_are_not_learnt_from() -> None:
