@@ -12,7 +12,7 @@ from embedloop.client import Client
 from embedloop.errors import InvalidInput
 from embedloop.supervisor import Stack
 from tests.integration.stack import clinic
-from tests.integration.stack.conftest import JOB_SECONDS, NewCorpus, succeeded
+from tests.integration.stack.conftest import JOB_SECONDS, NewCorpus, make_corpus, succeeded
 from tests.tiny_model import build_tiny_cross_encoder
 
 RECIPE = {
@@ -91,6 +91,28 @@ def test_map_of_queries_is_gated_served_and_rolled_back_as_any_candidate(
     back = client.search(name, "written after the promotion")
     assert (back.index_version, back.model_version) == (before, model["parent"])
     assert "since" in {hit.document_id for hit in back.results}
+
+
+def test_bridge_answers_a_new_models_queries_from_the_passages_as_they_are(
+    client: Client, new_corpus: NewCorpus, wider_model: str
+) -> None:
+    other = f"{new_corpus()}-wide"
+    make_corpus(client, other, wider_model)
+    name = new_corpus()
+    judge(client, name, clinic.judged(2, "golden", 6))
+    before, (new,) = client.corpus(name)["serving"], (v["model_version"] for v in client.index_versions(other))
+    result = succeeded(client, client.submit_job("bridge", name, {"model_version": new}))["result"]
+    assert (result["gate"]["verdict"], result["promoted"]) == ("passed", True)
+    model = client.model(result["model_version"])
+    assert (model["dimension"], client.model(new)["dimension"]) == (32, 48)
+    assert model["metrics"]["bridge"]["queries"] == new
+    found = client.search(name, "flu", top_k=len(clinic.TERMS))
+    assert (found.index_version, found.model_version) == (result["index_version"], model["id"])
+    assert len(found.results) == len(clinic.TERMS)
+    client.rollback(name)
+    assert client.search(name, "flu").index_version == before
+    same = client.wait_for_job(client.submit_job("bridge", name, {"model_version": model["parent"]})["id"], 60)
+    assert (same["state"], same["error"]["field"]) == ("failed", "params.model_version")
 
 
 @pytest.mark.parametrize(
