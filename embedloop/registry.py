@@ -241,7 +241,7 @@ def verified_folder(store: ModelStore, model: ModelVersion) -> Path:
 
 def load_encoder(store: ModelStore, model: ModelVersion, *, threads: int, batch_size: int) -> Encoder:
     """Loads a model version. Raises ModelRefused when its files differ from the manifest."""
-    kind = TorchEncoder if model.backend == "torch" else OnnxEncoder
+    kind: Callable[..., Encoder] = TorchEncoder if model.backend == "torch" else OnnxEncoder
     load = partial(
         kind,
         max_tokens=model.max_tokens,
