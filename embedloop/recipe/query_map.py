@@ -1,4 +1,4 @@
-"""`policy.training.query_map`: a map of queries is learnt instead of a model. docs/roads/adapters.md says when."""
+"""`policy.training.query_map`: a map of queries is learnt instead of a model. See docs/roads/adapters.md."""
 
 from __future__ import annotations
 
