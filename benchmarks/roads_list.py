@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from benchmarks.roads_map import by_bridge, by_map
 from benchmarks.roads_measure import Reached, reached
 from benchmarks.roads_walk import Walk
 
@@ -37,4 +38,9 @@ ROADS = (
     Road("base", "base model", lambda walk: walk.base_reached),
     Road("bm25", "BM25", Walk.words),
     Road("finetune", "fine-tuned on labels", _fine_tune),
+    Road("map_affine", "affine map of queries", lambda walk: by_map(walk, "affine")),
+    Road("map_low_rank", "low-rank map of queries", lambda walk: by_map(walk, "low_rank")),
+    Road("map_mlp", "MLP map of queries", lambda walk: by_map(walk, "mlp")),
+    Road("map_procrustes", "turn of queries", lambda walk: by_map(walk, "procrustes")),
+    Road("bridge", "fine-tuned queries, the base's passages", by_bridge),
 )

@@ -229,7 +229,7 @@ def _embed(view: View, groups: Sequence[Sequence[Passage]]) -> int:
 
 def _encode(view: View, passages: Sequence[Passage]) -> Vectors:
     """Vectors (n, dim) of passages; stops between batches when the view says so."""
-    known = {} if view.source is None else view.source.find(passages)
+    known: dict[str, Vectors] = {} if view.source is None else view.source.find(passages)
     todo = [p for p in passages if p.passage_id not in known]
     for start in range(0, len(todo), PASSAGES_PER_CHECK):
         view.check()

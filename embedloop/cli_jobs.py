@@ -54,6 +54,20 @@ def reindex(
 
 
 @app.command()
+def bridge(
+    context: typer.Context,
+    corpus: CorpusName,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Id of the new model version.")],
+    no_promote: Annotated[bool, typer.Option("--no-promote", help="Build it, but do not serve it.")] = False,
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Answer queries of a new model from the passages as they are, until a reindex has re-embedded them."""
+    params = {"model_version": model, "promote": not no_promote}
+    start(context, "bridge", corpus, params, wait, as_json)
+
+
+@app.command()
 def train(
     context: typer.Context,
     corpus: CorpusName,

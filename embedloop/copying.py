@@ -1,4 +1,4 @@
-"""Vectors that another index version holds already: whoever has the same passage encoder need not encode again."""
+"""Vectors that another index version holds already: the same passage encoder need not encode again."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class StoredVectors:
 
 
 def passage_key(model: ModelVersion) -> str:
-    """Equal for model versions that make the same vectors of the same passages, whatever they do with queries."""
+    """Equal for model versions that make the same vectors of passages, whatever they do with queries."""
     files = {
         name: digest
         for name, digest in model.manifest.items()

@@ -61,6 +61,15 @@ STAGES: Mapping[JobKind, tuple[Stage, ...]] = {
     JobKind.FINETUNE: (Stage("collect", 0.05), Stage("train", 0.8), Stage("gate", 0.15)),
     JobKind.EVALUATE: (Stage("evaluate", 1.0),),
     JobKind.HEADROOM: (Stage("headroom", 1.0),),
+    JobKind.BRIDGE: (
+        Stage("bridge", 0.4),
+        Stage("gate", 0.3),
+        Stage("build", 0.02),
+        Stage("embed", 0.18),
+        Stage("verify", 0.06),
+        Stage("difference", 0.02),
+        Stage("promote", 0.02),
+    ),
     JobKind.REINDEX: (
         Stage("prepare", 0.1),
         Stage("build", 0.02),

@@ -1,4 +1,4 @@
-"""Model versions made of files that are there already and a map of queries: nothing is exported or encoded anew."""
+"""Model versions made of files that are there already and a map of queries: nothing is exported anew."""
 
 from __future__ import annotations
 

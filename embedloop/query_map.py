@@ -1,4 +1,4 @@
-"""A map on query vectors that belongs to a model version: queries move, passages stay where they were encoded."""
+"""A map on query vectors that belongs to a model version: queries move, passages stay where they are."""
 
 from __future__ import annotations
 
@@ -126,10 +126,11 @@ class MappedEncoder:
 
     def __init__(self, passages: Encoder, queries: Encoder, query_map: QueryMap):
         """Raises ModelRefused when the map does not lead from the one to the other."""
-        if query_map.matrix.shape != (queries.dimension, passages.dimension):
+        entering, leaving = query_map.matrix.shape
+        if (entering, leaving) != (queries.dimension, passages.dimension):
             raise ModelRefused(
-                f"the query map leads from {query_map.matrix.shape[0]} to {query_map.matrix.shape[1]} dimensions, "
-                f"the models have {queries.dimension} and {passages.dimension}"
+                f"the query map leads from {entering} to {leaving} dimensions, the models have "
+                f"{queries.dimension} and {passages.dimension}"
             )
         self._passages = passages
         self._queries = queries

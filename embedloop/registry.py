@@ -241,7 +241,7 @@ def verified_folder(store: ModelStore, model: ModelVersion) -> Path:
 
 def load_encoder(store: ModelStore, model: ModelVersion, *, threads: int, batch_size: int) -> Encoder:
     """Loads a model version. Raises ModelRefused when its files differ from the manifest."""
-    kind = TorchEncoder if model.backend == "torch" else OnnxEncoder
+    kind: Callable[..., Encoder] = TorchEncoder if model.backend == "torch" else OnnxEncoder
     load = partial(
         kind,
         max_tokens=model.max_tokens,
@@ -254,7 +254,7 @@ def load_encoder(store: ModelStore, model: ModelVersion, *, threads: int, batch_
 
 
 def _with_query_map(folder: Path, load: Callable[..., Encoder]) -> Encoder:
-    """The encoder of a folder; where a map of queries is, with that, and with their own model if there is one."""
+    """The encoder of a folder, with its map of queries and their own model where these are."""
     passages = load(folder)
     if not (folder / QUERY_MAP_FILE).is_file():
         return passages

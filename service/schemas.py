@@ -372,6 +372,14 @@ class HeadroomParams(Body):
     """Measures what training could bring and would cost; trains nothing that is kept."""
 
 
+class BridgeParams(Body):
+    """Lets a new model version encode queries, for the passages as they are: its re-embed may come later."""
+
+    model_version: Annotated[Id, Field(description="Encodes queries; the serving one's passages stay.")]
+    promote: Annotated[bool, Field(strict=True)] = True
+    critical_queries: CriticalQueries | None = None
+
+
 class ReindexParams(Body):
     """Builds an index version anew, and promotes it when it is verified."""
 
@@ -409,7 +417,9 @@ class JobIn(Body):
     corpus: CorpusName
     params: Annotated[
         dict[str, Any],
-        Described(CycleParams | FinetuneParams | EvaluateParams | HeadroomParams | ReindexParams),
+        Described(
+            CycleParams | FinetuneParams | EvaluateParams | HeadroomParams | BridgeParams | ReindexParams
+        ),
         Field(description="Those of the kind."),
     ] = {}
 
@@ -455,5 +465,6 @@ PARAMS_OF_KIND: dict[JobKind, type[Body]] = {
     JobKind.FINETUNE: FinetuneParams,
     JobKind.EVALUATE: EvaluateParams,
     JobKind.HEADROOM: HeadroomParams,
+    JobKind.BRIDGE: BridgeParams,
     JobKind.REINDEX: ReindexParams,
 }

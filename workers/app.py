@@ -31,6 +31,7 @@ STAGE_BODIES: Mapping[str, str] = {
     "gate": "workers.gate",
     "evaluate": "workers.evaluate",
     "headroom": "workers.headroom",
+    "bridge": "workers.bridge",
     "prepare": "workers.reembed",
     "build": "workers.reembed",
     "embed": "workers.reembed",

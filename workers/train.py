@@ -31,6 +31,7 @@ from workers.labels import check_may_train
 from workers.ordered import corpus_of
 from workers.parts import Parts
 from workers.passages import write_passages
+from workers.query_map import train_query_map
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +43,17 @@ CHECKPOINT_SECONDS = 120
 
 
 def train(parts: Parts, job: Job, lease: Lease) -> Outcome:
-    """Fine-tunes the corpus' base model on the job's training set and registers the result."""
+    """Trains as the recipe says on the job's training set, and registers the result."""
     with parts.database.read() as connection:
         corpus = corpus_of(connection, job)
         training_set = models.training_set(connection, job.checkpoint["training_set"])
         sample = documents.sample(connection, corpus.name, PARITY_TEXTS)
     frozen = parts.store.fetch(training_set.training_set_id) / training_set.path
-    check_may_train(parts.database, corpus, training_set.training_set_id, read_training_set(frozen))
+    pairs = read_training_set(frozen)
+    check_may_train(parts.database, corpus, training_set.training_set_id, pairs)
+    query_map = corpus.policy.training.query_map
+    if query_map is not None:
+        return train_query_map(parts, corpus, query_map, training_set, pairs, lease)
     texts = [embedding_text(d.title, d.text) for d in sample]
     base = register_base(parts, corpus.policy)
     work = parts.settings.data_dir / "work" / job.job_id

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from embedloop.frozen import Frozen
 from embedloop.recipe.adaptation import Adaptation
 from embedloop.recipe.augmentation import Augmentation
+from embedloop.recipe.query_map import QueryMapSettings
 from embedloop.recipe.sources import Generated, GlossaryPath, PairSource, Structure
 
 Loss = Literal["mnrl", "cached_mnrl", "triplet", "contrastive", "cosent"]
@@ -74,6 +75,7 @@ class TrainingSettings(Frozen):
     relative_margin: Annotated[float, Field(ge=0, le=1)] = 0.05
     mining: Mining = Mining()
     transfer: Transfer | None = None
+    query_map: QueryMapSettings | None = None
     merge_alphas: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(max_length=16)] = (
         0.25,
         0.5,

@@ -14,7 +14,7 @@ from tests.unit.embedloop.fake_service import KEY, REASON, FakeService
 
 COMMANDS = [
     *("up", "demo", "keys", "doctor", "ingest", "search", "feedback", "models", "promote", "rollback"),
-    *("reindex", "train", "cycle", "evaluate", "headroom", "difference", "jobs"),
+    *("reindex", "bridge", "train", "cycle", "evaluate", "headroom", "difference", "jobs"),
     *("import", "trace", "forget", "removals"),
 ]
 Run = Callable[..., Result]
@@ -159,6 +159,7 @@ def test_feedback_is_sent_with_document_and_comment(service: FakeService, run: R
             {"promote": False, "model_version": "m2"},
         ),
         (["reindex", "c"], "reindex", {"promote": True}),
+        (["bridge", "c", "m2"], "bridge", {"promote": True, "model_version": "m2"}),
         (["train", "c"], "finetune", {}),
         (["train", "c", "--training", '{"epochs": 2}'], "finetune", {"training": {"epochs": 2}}),
         (["cycle", "c"], "cycle", {}),

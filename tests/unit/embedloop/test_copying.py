@@ -32,7 +32,7 @@ OTHER = replace(PLAIN, model_id="m-other", manifest={**PLAIN.manifest, "model.sa
 MODELS = {model.model_id: model for model in (PLAIN, MAPPED, OTHER)}
 
 
-def version(model: ModelVersion, state: IndexState, chunking: Chunking = Chunking()) -> IndexVersion:
+def version(model: ModelVersion, state: IndexState, max_tokens: int = 192) -> IndexVersion:
     identity = f"iv-{model.model_id}-{state.value}"
     return IndexVersion(
         index_version_id=identity,
@@ -40,7 +40,7 @@ def version(model: ModelVersion, state: IndexState, chunking: Chunking = Chunkin
         model_id=model.model_id,
         collection=identity,
         state=state,
-        chunking=chunking,
+        chunking=Chunking(max_tokens=max_tokens),
         index=IndexSettings(),
         head=0,
         applied_seq=0,
@@ -71,7 +71,7 @@ def test_a_version_that_may_not_hold_everything_is_no_source(state: IndexState) 
 
 
 def test_other_passages_are_no_source() -> None:
-    cut_otherwise = version(PLAIN, IndexState.SERVING, Chunking(max_tokens=32))
+    cut_otherwise = version(PLAIN, IndexState.SERVING, max_tokens=32)
     assert source_of(BUILDING, [cut_otherwise], MODELS) is None
     assert source_of(BUILDING, [version(OTHER, IndexState.SERVING)], MODELS) is None
 

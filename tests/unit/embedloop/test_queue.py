@@ -37,6 +37,7 @@ from tests.servers import Server, free_port
         ("evaluate", "train"),
         ("headroom", "train"),
         ("difference", "train"),
+        ("bridge", "train"),
         ("prepare", "train"),
         ("build", "default"),
         ("embed", "default"),
