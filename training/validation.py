@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
 from embedloop.records import TrainingPair
-from training.evaluation import rank_by_cosine, score_run
+from training.evaluation import Scores, rank_by_cosine, score_run
 from training.space import Space, space_of
 
 MOST_DISTRACTORS = 1000
@@ -53,9 +53,16 @@ class DevSet:
     def measure(self, model: SentenceTransformer) -> tuple[float, Space]:
         """Mean nDCG@10 over the dev queries (0..1, greater is better), and the space that they lie in."""
         queries, passages = encode(model, self._queries), encode(model, self._passages)
-        ranked = rank_by_cosine(queries, passages, self.documents, k=10)
-        score = score_run(dict(zip(self.keys, ranked, strict=True)), self._qrels).mean["ndcg@10"]
+        score = self._scored(queries, passages).mean["ndcg@10"]
         return score, space_of(queries, passages[self._firsts], passages)
+
+    def score(self, model: SentenceTransformer) -> Scores:
+        """Every metric of every dev query."""
+        return self._scored(encode(model, self._queries), encode(model, self._passages))
+
+    def _scored(self, queries: NDArray[np.float32], passages: NDArray[np.float32]) -> Scores:
+        ranked = rank_by_cosine(queries, passages, self.documents, k=10)
+        return score_run(dict(zip(self.keys, ranked, strict=True)), self._qrels)
 
 
 def encode(model: SentenceTransformer, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -158,7 +158,7 @@ class World:
         self.promote(view)
         return view
 
-    def pass_gate(self, model: ModelVersion, passed: bool = True) -> None:
+    def pass_gate(self, model: ModelVersion, passed: bool = True, **metrics: str) -> None:
         with self.database.write() as connection:
             models.add_gate(
                 connection,
@@ -170,7 +170,7 @@ class World:
                     serving="m-before",
                     passed=passed,
                     reasons=[],
-                    metrics={},
+                    metrics=metrics,
                     created_at=now(),
                 ),
             )

@@ -142,6 +142,17 @@ def test_a_cancelled_wait_for_approval_leaves_no_ready_version(
     assert served.world.version(candidate).state is IndexState.RETIRED
 
 
+def test_a_model_that_no_judged_query_speaks_for_waits_whatever_the_policy(
+    served: Bench, other_tiny: ModelVersion
+) -> None:
+    before = served.world.corpus().serving
+    served.world.pass_gate(other_tiny, evidence="held_out_structure")
+    job = served.run_until(served.submit(model_version=other_tiny.model_id), "promote")
+    assert job.state is JobState.AWAITING_APPROVAL
+    assert served.world.corpus().serving == before
+    served.versions()
+
+
 def test_a_job_that_shall_not_promote_waits_for_nobody(served: Bench, other_tiny: ModelVersion) -> None:
     ask_for_approval(served)
     job = served.finish(served.submit(model_version=other_tiny.model_id, promote=False))
