@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from embedloop.catalog import index_versions
 from embedloop.encoder import TOKENIZER_FILE, Encoder
 from embedloop.jobs import End, Lease, Outcome
+from embedloop.recipe.adaptation import MIN_DOCUMENTS
 from embedloop.records import Job, JobState, Judgment, Split
 from embedloop.registry import verified_folder
 from embedloop.text.chunking import embedding_text
@@ -23,17 +24,21 @@ from training.hybrid import tune_weight
 from training.label_probe import METRIC, Space, probe_labels
 from training.learning_curve import LearningCurve
 from training.pairs import write_training_set
+from training.vocabulary.report import advise_extension, measure, open_tokenizer
+from training.vocabulary.terms import find_terms
 from workers.bases import register_base
 from workers.judged import Judged, labels_of, load_judged, passage_vectors, rank_by_words
 from workers.labels import chosen_pairs, read_labels
 from workers.negatives import first_passages
 from workers.parts import Parts
+from workers.passages import passage_texts
 from workers.redaction import clear_of, redacted
 from workers.train import run_child
 
 # Of each split; what more labels bring is what the curve extrapolates.
 MOST_QUERIES = 2000
 ENOUGH_QUERIES = 20
+VOCABULARY_DOCUMENTS = 2000
 TIMED_PASSAGES = 64
 PROBE_SECONDS = 20.0
 MORE_LABELS = 4
@@ -89,6 +94,7 @@ def headroom(parts: Parts, job: Job, lease: Lease) -> Outcome:
             "relative_headroom": relative(oracle - baseline, baseline),
             "labels": _labels(found),
             "tokens_per_word": signs.tokens_per_word,
+            "vocabulary": _vocabulary(parts, judged, lease),
             "passages": passages,
             "curve": None if curve is None else _curve_told(curve, baseline),
             "hybrid": _hybrid(judged, space, by_words),
@@ -153,6 +159,16 @@ def _tokens_per_word(parts: Parts, judged: Judged) -> float:
     texts = [passage.text for passage in judged.passages[:: max(1, len(judged.passages) // 200)]]
     tokens = sum(len(one.ids) for one in tokenizer.encode_batch(texts, add_special_tokens=False))
     return tokens / max(1, sum(len(text.split()) for text in texts))
+
+
+def _vocabulary(parts: Parts, judged: Judged, lease: Lease) -> dict[str, Any]:
+    """How the serving model's tokenizer cuts the corpus' words, and whether new terms are worth trying."""
+    tokenizer = open_tokenizer(parts.store.fetch(judged.serving.model_id))
+    adaptation = judged.corpus.policy.training.adaptation
+    least = MIN_DOCUMENTS if adaptation is None else adaptation.min_documents
+    texts = passage_texts(parts, judged.corpus, VOCABULARY_DOCUMENTS, lease)
+    report = measure(tokenizer, *find_terms(tokenizer, texts, least))
+    return {**report.to_json(), "advice": advise_extension(report)}
 
 
 def _cost(

@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from embedloop.frozen import Frozen
 
+# Of a term, unless told otherwise: fewer passages teach little of it, and may name a person.
+MIN_DOCUMENTS = 5
+
 Objective = Literal["mlm", "tsdae", "simcse"]
 
 
@@ -22,7 +25,7 @@ class Adaptation(Frozen):
     """
 
     new_terms: Annotated[int, Field(ge=0, le=10_000)] = 0
-    min_documents: Annotated[int, Field(ge=1, le=1_000_000)] = 5
+    min_documents: Annotated[int, Field(ge=1, le=1_000_000)] = MIN_DOCUMENTS
     objective: Objective | None = None
     epochs: Annotated[float, Field(gt=0, le=10)] = 1.0
     max_steps: Annotated[int | None, Field(ge=1)] = None

@@ -77,6 +77,10 @@ def test_headroom_tells_baselines_curve_cost_and_verdict_and_keeps_no_model(labe
     assert found["hybrid"]["proposed"] > 0
     assert found["verdict"] in ("use_as_is", "adapter")
     assert [one["labels"] for one in found["curve"]["expected"]] == [80, 320]
+    vocabulary = found["vocabulary"]
+    assert vocabulary["passages"] == DOCUMENTS
+    assert vocabulary["advice"].startswith("not worth it")
+    assert {"condition", "body"} & {one["term"] for one in vocabulary["worst"]}
     cost = found["cost"]
     assert cost["reembed_seconds"] == pytest.approx(found["passages"] / cost["passages_per_second"])
     assert cost["training"]["pairs"] == 80

@@ -385,6 +385,15 @@ def headroom_result(curve: bool = True) -> dict[str, Any]:
         "scores": {"baseline": one, "bm25": one | {"mean": 0.5}, "oracle": one | {"mean": 0.9}},
         "labels": {"train": 400, "dev": 40, "golden": 50},
         "passages": 2117,
+        "vocabulary": {
+            "fertility": 1.432,
+            "oov_rate": 0.001,
+            "terms": 812,
+            "term_fertility": 2.31,
+            "kept_whole": 0.41,
+            "advice": "worth trying: 479 of 812 domain terms are cut",
+            "worst": [{"term": "tophus", "documents": 9, "pieces": ["top", "hus"]}],
+        },
         "curve": {"expected": [expected]} if curve else None,
         "hybrid": None,
         "cost": {
@@ -405,6 +414,8 @@ def test_headroom_is_shown_as_a_verdict_with_what_it_rests_on(
     assert shown.exit_code == 0
     assert shown.stdout.startswith("fine tune: 400 labels promise +13.1%\n")
     for text in ("0.900", "0.580 to 0.640", "2,117 passages: 106 s (20 a second)", "note: a proxy"):
+        assert text in shown.stdout
+    for text in ("812 domain terms: 2.31 pieces each, 41% kept whole", "tophus (top hus)", "worth trying: 479"):
         assert text in shown.stdout
     for text in ("400 labels: expected +0.080 (+0.050 to +0.110), +13.1%", "400 pairs: 16 min"):
         assert (text in shown.stdout) is curve
