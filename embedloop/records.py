@@ -52,6 +52,7 @@ class JobKind(StrEnum):
     EVALUATE = "evaluate"
     REINDEX = "reindex"
     HEADROOM = "headroom"
+    TRAIN_FROM_SCRATCH = "train_from_scratch"
 
     @property
     def exclusive(self) -> bool:

@@ -37,13 +37,16 @@ def collect(parts: Parts, job: Job, lease: Lease) -> Outcome:
     lease.progress(0.2)
     labels = read_labels(parts.database, corpus)
     minimum = corpus.policy.trigger.min_pairs
-    if labels.positives < minimum:
+    # What has passages to learn from does without pairs where there are too few.
+    too_few = labels.positives < minimum
+    if too_few and corpus.policy.training.needs_judgments:
         reason = f"{labels.positives} training pairs, at least {minimum} are needed"
         return End(JobState.REJECTED, {"code": "too_little_feedback", "reason": reason})
-    mined = mine(parts, corpus, serving, labels.judged, lease)
+    judged = [] if too_few else labels.judged
+    mined = mine(parts, corpus, serving, judged, lease)
     lease.progress(0.7)
-    texts = _texts(parts, corpus, serving, labels.judged, mined.negatives)
-    own = labels.pairs(texts, mined.negatives, corpus.policy.splits.similarity)
+    texts = _texts(parts, corpus, serving, judged, mined.negatives)
+    own = [] if too_few else labels.pairs(texts, mined.negatives, corpus.policy.splits.similarity)
     redacted = redactor_of(parts, corpus)
     others = _transferred(corpus, own, labels.measured.keys(Split.GOLDEN))
     pairs, left_out = chosen_pairs([redacted(pair) for pair in (*own, *others)], corpus.policy, labels)

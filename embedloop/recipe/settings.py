@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from embedloop.frozen import Frozen
+from embedloop.recipe.scratch import FromScratch
 
 Loss = Literal["mnrl", "cached_mnrl", "triplet", "contrastive", "cosent"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -46,6 +47,9 @@ class TrainingSettings(Frozen):
     none means that nothing is merged. `precision: auto` is mixed precision where a GPU has it and fp32
     elsewhere. `max_tokens` cuts texts in training only. Where `time_budget_seconds` ends a training before its
     last step, the learning rate has fallen to zero by then.
+
+    `from_scratch` makes a model out of the corpus alone, instead of the base model, before it is tuned on what
+    pairs there are.
     """
 
     loss: Loss = "mnrl"
@@ -77,3 +81,15 @@ class TrainingSettings(Frozen):
     patience: Annotated[int, Field(ge=1, le=100)] = 2
     threads: Annotated[int | None, Field(ge=1, le=256)] = None
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 13
+    from_scratch: FromScratch | None = None
+
+    @property
+    def needs_judgments(self) -> bool:
+        """Whether there is nothing to learn from without people's judgments and imports."""
+        return self.from_scratch is None
+
+    @model_validator(mode="after")
+    def _begins_in_one_process(self) -> TrainingSettings:
+        if self.from_scratch is not None and self.processes > 1:
+            raise ValueError(f"from_scratch runs in one process: processes must be 1, got {self.processes}")
+        return self

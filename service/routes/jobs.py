@@ -20,8 +20,9 @@ from embedloop.errors import NotFound, TooLittleFeedback, Unavailable
 from embedloop.feedback import count_training_pairs
 from embedloop.orders import Order, give
 from embedloop.queue import deliver
+from embedloop.policy import Policy
 from embedloop.recipe.settings import TrainingSettings
-from embedloop.records import Job, JobKind, JobState
+from embedloop.records import Corpus, Job, JobKind, JobState
 from service.answers import job_out
 from service.openapi import answers, refusals
 from service.outputs import JobEvent, JobList, JobOut
@@ -230,17 +231,27 @@ def _params(body: JobIn, service: Service) -> dict[str, Any]:
         raise invalid_input(error.errors(), "params") from error
     told = params.model_dump(mode="json", exclude_none=True)
     given = body.params.get("training")
-    return told if given is None else told | {"training": _training(body.corpus, given, service)}
+    if body.kind is JobKind.TRAIN_FROM_SCRATCH:
+        given = given or {}
+    return told if given is None else told | {"training": _training(body, given, service)}
 
 
-def _training(corpus: str, given: dict[str, Any], service: Service) -> dict[str, Any]:
+def _training(body: JobIn, given: dict[str, Any], service: Service) -> dict[str, Any]:
     """The policy's training with what was given for this job in its place, whole."""
     with service.database.read() as connection:
-        present = corpora.get(connection, corpus).policy.training
+        policy = corpora.get(connection, body.corpus).policy
+    wanted = policy.training.model_dump() | given
+    if body.kind is JobKind.TRAIN_FROM_SCRATCH and wanted["from_scratch"] is None:
+        wanted["from_scratch"] = {"method": "fasttext"}
     try:
-        return TrainingSettings.model_validate(present.model_dump() | given).model_dump(mode="json")
+        training = TrainingSettings.model_validate(wanted)
     except ValidationError as error:
         raise invalid_input(error.errors(), "params.training") from error
+    try:
+        Policy.model_validate(policy.model_dump() | {"training": wanted})
+    except ValidationError as error:
+        raise invalid_input(error.errors(), "params") from error
+    return training.model_dump(mode="json")
 
 
 def _check_possible(service: Service, body: JobIn, params: dict[str, Any], scoped: str | None) -> None:
@@ -252,7 +263,7 @@ def _check_possible(service: Service, body: JobIn, params: dict[str, Any], scope
         model_version = params.get("model_version")
         if model_version is not None and models.find(connection, model_version) is None:
             raise NotFound(f"there is no model version {model_version!r}", field="params.model_version")
-    if body.kind in (JobKind.CYCLE, JobKind.FINETUNE):
+    if body.kind in (JobKind.CYCLE, JobKind.FINETUNE) and _needs_judgments(corpus, params):
         pairs = count_training_pairs(service.database, corpus.name)
         needed = corpus.policy.trigger.min_pairs
         if pairs < needed:
@@ -261,3 +272,10 @@ def _check_possible(service: Service, body: JobIn, params: dict[str, Any], scope
                 "(policy.trigger.min_pairs)",
                 field="corpus",
             )
+
+
+def _needs_judgments(corpus: Corpus, params: dict[str, Any]) -> bool:
+    """Whether only people's judgments can train this job; how many pairs other sources give, the job finds."""
+    ordered = params.get("training")
+    training = corpus.policy.training if ordered is None else TrainingSettings.model_validate(ordered)
+    return training.needs_judgments
