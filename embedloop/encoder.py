@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedloop.errors import MissingExtra, ModelRefused
+from embedloop.static_models import is_static, set_window
 
 Vectors = NDArray[np.float32]
 
@@ -74,6 +75,7 @@ class OnnxEncoder:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length=max_tokens)
         self._pad_id = _pad_id(folder, self._tokenizer)
+        self._special_tokens = not is_static(folder)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -91,7 +93,7 @@ class OnnxEncoder:
         self._prompts = (query_prompt, passage_prompt)
         self._batch_size = batch_size
         self.max_tokens = max_tokens
-        self.dimension = int(self._run(self._tokenizer.encode_batch(["a"])).shape[1])
+        self.dimension = int(self._run(self._tokens(["a"])).shape[1])
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """Vectors of queries: (n, dim) float32, L2-normalised."""
@@ -102,15 +104,19 @@ class OnnxEncoder:
         return self._encode([self._prompts[1] + text for text in texts])
 
     def _encode(self, texts: Sequence[str]) -> Vectors:
-        encodings = self._tokenizer.encode_batch(list(texts))
+        encodings = self._tokens(texts)
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         for batch in batches_of_like_length([len(e.ids) for e in encodings], self._batch_size):
             vectors[batch] = self._run([encodings[i] for i in batch])
         return vectors
 
+    def _tokens(self, texts: Sequence[str]) -> Any:
+        return self._tokenizer.encode_batch(list(texts), add_special_tokens=self._special_tokens)
+
     def _run(self, encodings: Sequence[Any]) -> Vectors:
         """One run of the graph over tokenised texts, padded to the longest of them."""
-        shape = (len(encodings), max(len(e.ids) for e in encodings))
+        # A static model gives a text of signs alone no token at all.
+        shape = (len(encodings), max(1, *(len(e.ids) for e in encodings)))
         ids = np.full(shape, self._pad_id, dtype=np.int64)
         mask = np.zeros(shape, dtype=np.int64)
         for row, encoding in enumerate(encodings):
@@ -151,7 +157,7 @@ class TorchEncoder:
             raise ModelRefused(f"model folder {folder} has no safetensors")
         torch.set_num_threads(threads)
         self._model: Any = SentenceTransformer(str(folder), local_files_only=True, trust_remote_code=False)
-        self._model.max_seq_length = max_tokens
+        set_window(self._model, max_tokens)
         self._prompts = (query_prompt, passage_prompt)
         self._batch_size = batch_size
         self.max_tokens = max_tokens

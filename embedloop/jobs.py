@@ -47,17 +47,20 @@ class Stage:
     weight: float
 
 
+_CYCLE = (
+    Stage("collect", 0.03),
+    Stage("train", 0.55),
+    Stage("gate", 0.12),
+    Stage("build", 0.01),
+    Stage("embed", 0.24),
+    Stage("verify", 0.03),
+    Stage("difference", 0.01),
+    Stage("promote", 0.01),
+)
+
 STAGES: Mapping[JobKind, tuple[Stage, ...]] = {
-    JobKind.CYCLE: (
-        Stage("collect", 0.03),
-        Stage("train", 0.55),
-        Stage("gate", 0.12),
-        Stage("build", 0.01),
-        Stage("embed", 0.24),
-        Stage("verify", 0.03),
-        Stage("difference", 0.01),
-        Stage("promote", 0.01),
-    ),
+    JobKind.CYCLE: _CYCLE,
+    JobKind.TRAIN_FROM_SCRATCH: _CYCLE,
     JobKind.FINETUNE: (Stage("collect", 0.05), Stage("train", 0.8), Stage("gate", 0.15)),
     JobKind.EVALUATE: (Stage("evaluate", 1.0),),
     JobKind.HEADROOM: (Stage("headroom", 1.0),),

@@ -207,3 +207,12 @@ class Policy(Frozen):
     critical_queries: Annotated[tuple[CriticalQuery, ...], Field(max_length=200)] = ()
     require_approval: bool = False
     rollback_window_seconds: Annotated[float, Field(ge=0)] = 7 * 86400.0
+
+    @model_validator(mode="after")
+    def _nothing_general_is_asked_of_a_model_from_scratch(self) -> Policy:
+        if self.training.from_scratch is not None and self.gate.general != "none":
+            raise ValueError(
+                "training.from_scratch needs gate.general none: a model made of the corpus alone has nothing "
+                f"general to forget and would always be refused, got {self.gate.general}"
+            )
+        return self

@@ -53,6 +53,7 @@ class JobKind(StrEnum):
     REINDEX = "reindex"
     HEADROOM = "headroom"
     BRIDGE = "bridge"
+    TRAIN_FROM_SCRATCH = "train_from_scratch"
 
     @property
     def exclusive(self) -> bool:

@@ -22,6 +22,7 @@ from embedloop.errors import ModelRefused
 from embedloop.policy import DEFAULT_BASE_MODEL
 from embedloop.query_map import QUERY_MAP_FILE, QUERY_MODEL_FOLDER, MappedEncoder, QueryMap
 from embedloop.records import ModelVersion
+from embedloop.static_models import is_static
 
 # Weights only as safetensors; everything else that a pipeline needs is text or an ONNX graph.
 _KEPT = (".safetensors", ".json", ".txt", ".model", ".onnx", ".onnx.data")
@@ -68,7 +69,8 @@ def check_folder(folder: Path) -> None:
             f"model folder {folder} has no safetensors; other weight formats are never loaded",
             field="base_model",
         )
-    for name in ("modules.json", "config.json", "tokenizer.json"):
+    needed = ("modules.json", "tokenizer.json") if is_static(folder) else ("modules.json", "config.json", "tokenizer.json")
+    for name in needed:
         if not (folder / name).is_file():
             raise ModelRefused(f"model folder {folder} has no {name}", field="base_model")
     for name in ("config.json", "tokenizer_config.json"):

@@ -334,6 +334,10 @@ class CycleParams(Body):
     promote: Annotated[bool, Field(strict=True)] = True
 
 
+class FromScratchParams(CycleParams):
+    """As a cycle, with a model made of the corpus alone: `training.from_scratch` says how, FastText by default."""
+
+
 class FinetuneParams(Body):
     """Trains and asks the gate."""
 
@@ -467,4 +471,5 @@ PARAMS_OF_KIND: dict[JobKind, type[Body]] = {
     JobKind.HEADROOM: HeadroomParams,
     JobKind.BRIDGE: BridgeParams,
     JobKind.REINDEX: ReindexParams,
+    JobKind.TRAIN_FROM_SCRATCH: FromScratchParams,
 }

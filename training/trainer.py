@@ -21,6 +21,7 @@ from transformers import PrinterCallback
 
 from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import TrainingPair
+from embedloop.static_models import set_window
 from training import ranks
 from training.batches import PlannedBatchSampler, Row, make_rows, plan_batches
 from training.hardware import Hardware
@@ -126,11 +127,11 @@ def threads(wanted: int | None) -> Iterator[None]:
 def window(model: SentenceTransformer, max_tokens: int) -> Iterator[None]:
     """Texts are cut to `max_tokens` inside; the saved model keeps its own window."""
     own = model.max_seq_length
-    model.max_seq_length = min(max_tokens, own or max_tokens)
+    set_window(model, min(max_tokens, own or max_tokens))
     try:
         yield
     finally:
-        model.max_seq_length = own
+        set_window(model, own)
 
 
 def _dataset(table: Table, prompts: Prompts) -> Dataset:

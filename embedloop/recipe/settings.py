@@ -10,6 +10,7 @@ from embedloop.frozen import Frozen
 from embedloop.recipe.adaptation import Adaptation
 from embedloop.recipe.augmentation import Augmentation
 from embedloop.recipe.query_map import QueryMapSettings
+from embedloop.recipe.scratch import FromScratch
 from embedloop.recipe.sources import Generated, GlossaryPath, PairSource, Structure
 
 Loss = Literal["mnrl", "cached_mnrl", "triplet", "contrastive", "cosent"]
@@ -55,6 +56,9 @@ class TrainingSettings(Frozen):
     a `glossary` (the absolute path of a JSONL or CSV file on the server with `term`, `definition` and, if there
     are any, `synonyms`), or queries that a language model writes (`generated`). None is enough where another
     step of the recipe needs no pairs.
+
+    `from_scratch` makes a model out of the corpus alone, instead of the base model, before it is tuned on what
+    pairs there are.
     """
 
     loss: Loss = "mnrl"
@@ -92,6 +96,7 @@ class TrainingSettings(Frozen):
     glossary: GlossaryPath | None = None
     generated: Generated = Generated()
     augmentation: Augmentation | None = None
+    from_scratch: FromScratch | None = None
     adaptation: Adaptation | None = None
 
     @model_validator(mode="after")
@@ -101,9 +106,10 @@ class TrainingSettings(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _adapts_in_one_process(self) -> TrainingSettings:
-        if self.adaptation is not None and self.processes > 1:
-            raise ValueError(f"adaptation runs in one process: processes must be 1, got {self.processes}")
+    def _passages_are_learnt_in_one_process(self) -> TrainingSettings:
+        if self.learns_from_passages and self.processes > 1:
+            step = "adaptation" if self.from_scratch is None else "from_scratch"
+            raise ValueError(f"{step} runs in one process: processes must be 1, got {self.processes}")
         return self
 
     @property
@@ -114,7 +120,7 @@ class TrainingSettings(Frozen):
     @property
     def learns_from_passages(self) -> bool:
         """Whether there is something to learn without any pair."""
-        return self.adaptation is not None
+        return self.from_scratch is not None or self.adaptation is not None
 
     @property
     def needs_judgments(self) -> bool:

@@ -20,6 +20,7 @@ from embedloop.errors import NotFound, TooLittleFeedback, Unavailable
 from embedloop.feedback import count_training_pairs
 from embedloop.orders import Order, give
 from embedloop.queue import deliver
+from embedloop.policy import Policy
 from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import Corpus, Job, JobKind, JobState
 from service.answers import job_out
@@ -230,17 +231,27 @@ def _params(body: JobIn, service: Service) -> dict[str, Any]:
         raise invalid_input(error.errors(), "params") from error
     told = params.model_dump(mode="json", exclude_none=True)
     given = body.params.get("training")
-    return told if given is None else told | {"training": _training(body.corpus, given, service)}
+    if body.kind is JobKind.TRAIN_FROM_SCRATCH:
+        given = given or {}
+    return told if given is None else told | {"training": _training(body, given, service)}
 
 
-def _training(corpus: str, given: dict[str, Any], service: Service) -> dict[str, Any]:
+def _training(body: JobIn, given: dict[str, Any], service: Service) -> dict[str, Any]:
     """The policy's training with what was given for this job in its place, whole."""
     with service.database.read() as connection:
-        present = corpora.get(connection, corpus).policy.training
+        policy = corpora.get(connection, body.corpus).policy
+    wanted = policy.training.model_dump() | given
+    if body.kind is JobKind.TRAIN_FROM_SCRATCH and wanted["from_scratch"] is None:
+        wanted["from_scratch"] = {"method": "fasttext"}
     try:
-        return TrainingSettings.model_validate(present.model_dump() | given).model_dump(mode="json")
+        training = TrainingSettings.model_validate(wanted)
     except ValidationError as error:
         raise invalid_input(error.errors(), "params.training") from error
+    try:
+        Policy.model_validate(policy.model_dump() | {"training": wanted})
+    except ValidationError as error:
+        raise invalid_input(error.errors(), "params") from error
+    return training.model_dump(mode="json")
 
 
 def _check_possible(service: Service, body: JobIn, params: dict[str, Any], scoped: str | None) -> None:

@@ -88,7 +88,7 @@ def _rows(lexicon: Lexicon, settings: WordVectors) -> tuple[Tokenizer, NDArray[n
     tokens = [UNKNOWN, *(names[one] for one in single), *(lexicon.pieces[one] for one in extra)]
     shares = _shares([lexicon.pieces[one] for one in extra], lexicon.counts)
     rows = [
-        np.zeros((1, settings.dimension), dtype=np.float32),
+        np.zeros((1, vectors.shape[1]), dtype=np.float32),
         vectors[single],
         lexicon.piece_vectors[extra] * shares[:, None],
         vectors[joined],

@@ -1,4 +1,7 @@
-"""Word2Vec and FastText over a corpus, with gensim; one thread, so that a seed always gives the same vectors."""
+"""Vectors of the words of a corpus: LSA, and with gensim Word2Vec and FastText.
+
+One thread, so that a seed always gives the same vectors.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from numpy.typing import NDArray
 
 from embedloop.errors import JobCancelled, TrainingFailed
 from embedloop.recipe.scratch import WordVectors
+from training.scratch import latent
 from training.scratch.tokenizer import PIECE_PREFIX, piece_counts
 
 # gensim reads no more words of one text.
@@ -57,17 +61,19 @@ def learn_words(
         should_stop: Asked before every text.
 
     Raises:
-        TrainingFailed: No word occurs `min_count` times.
+        TrainingFailed: Too few words occur `min_count` times.
         JobCancelled: `should_stop` said so.
     """
-    sentences = _Sentences(_with_phrases(texts, settings) if settings.phrases else texts, should_stop)
+    if settings.phrases:
+        texts = _with_phrases(texts, settings)
+    if settings.method == "lsa":
+        return _latent(texts, settings, on_progress)
+    sentences = _Sentences(texts, should_stop)
     model = _model(settings)
     model.build_vocab(sentences)
     _check(sentences)
     if not len(model.wv):
-        raise TrainingFailed(
-            f"from_scratch.min_count is {settings.min_count}: none of the words of {len(texts)} texts occurs so often"
-        )
+        raise _too_few(texts, settings)
     model.train(
         sentences,
         total_examples=model.corpus_count,
@@ -82,6 +88,23 @@ def learn_words(
     pieces = tuple(piece_counts(single, settings.longest_ngram, settings.min_count))[:_MOST_PIECES]
     vectors = [_piece_vector(piece, model.wv, settings) for piece in pieces]
     return Lexicon(counts, words, pieces, np.asarray(vectors, dtype=np.float32))
+
+
+def _latent(
+    texts: Sequence[Sequence[str]], settings: WordVectors, on_progress: Callable[[float], None]
+) -> Lexicon:
+    counts = latent.count_words(texts, settings.min_count, settings.max_words)
+    if len(counts) < 2 or len(texts) < 2:
+        raise _too_few(texts, settings)
+    on_progress(0.1)
+    words = latent.word_vectors(texts, counts, settings.a, settings.dimension, settings.seed)
+    return Lexicon(counts, words, (), np.empty((0, words.shape[1]), dtype=np.float32))
+
+
+def _too_few(texts: Sequence[Sequence[str]], settings: WordVectors) -> TrainingFailed:
+    return TrainingFailed(
+        f"from_scratch: {len(texts)} texts hold too few words that occur {settings.min_count} times (min_count)"
+    )
 
 
 def _model(settings: WordVectors) -> Any:
