@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,10 +22,16 @@ RUN_COST_TOKENS = 16
 RUN_TOKENS = 1024
 
 
+def go_on() -> None:
+    """Stops nothing."""
+
+
 class Encoder(Protocol):
     """Turns texts into vectors `(n, dim)` float32, L2-normalised, in the order given.
 
-    Safe to call from several threads. `encode_queries` and `encode_passages` differ by their prompts.
+    Safe to call from several threads. `encode_queries` and `encode_passages` differ by their prompts. Batches
+    are planned over all the texts of a call, so that many at once are padded least. Before each batch of
+    passages `check` is called, in the calling thread; what it raises ends the work.
     """
 
     @property
@@ -36,7 +42,7 @@ class Encoder(Protocol):
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors: ...
 
-    def encode_passages(self, texts: Sequence[str]) -> Vectors: ...
+    def encode_passages(self, texts: Sequence[str], *, check: Callable[[], None] = go_on) -> Vectors: ...
 
 
 class OnnxEncoder:
@@ -97,14 +103,15 @@ class OnnxEncoder:
         """Vectors of queries: (n, dim) float32, L2-normalised."""
         return self._encode([self._prompts[0] + text for text in texts])
 
-    def encode_passages(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of passages: (n, dim) float32, L2-normalised."""
-        return self._encode([self._prompts[1] + text for text in texts])
+    def encode_passages(self, texts: Sequence[str], *, check: Callable[[], None] = go_on) -> Vectors:
+        """Vectors of passages: (n, dim) float32, L2-normalised; `check` is called before each batch."""
+        return self._encode([self._prompts[1] + text for text in texts], check)
 
-    def _encode(self, texts: Sequence[str]) -> Vectors:
+    def _encode(self, texts: Sequence[str], check: Callable[[], None] = go_on) -> Vectors:
         encodings = self._tokenizer.encode_batch(list(texts))
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         for batch in batches_of_like_length([len(e.ids) for e in encodings], self._batch_size):
+            check()
             vectors[batch] = self._run([encodings[i] for i in batch])
         return vectors
 
@@ -159,15 +166,22 @@ class TorchEncoder:
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """Vectors of queries: (n, dim) float32, L2-normalised."""
-        return self._run([self._prompts[0] + text for text in texts])
+        return self._encode([self._prompts[0] + text for text in texts])
 
-    def encode_passages(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of passages: (n, dim) float32, L2-normalised."""
-        return self._run([self._prompts[1] + text for text in texts])
+    def encode_passages(self, texts: Sequence[str], *, check: Callable[[], None] = go_on) -> Vectors:
+        """Vectors of passages: (n, dim) float32, L2-normalised; `check` is called before each batch."""
+        return self._encode([self._prompts[1] + text for text in texts], check)
+
+    def _encode(self, texts: Sequence[str], check: Callable[[], None] = go_on) -> Vectors:
+        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
+        longest_first = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+        for start in range(0, len(texts), self._batch_size):
+            check()
+            batch = longest_first[start : start + self._batch_size]
+            vectors[batch] = self._run([texts[i] for i in batch])
+        return vectors
 
     def _run(self, texts: Sequence[str]) -> Vectors:
-        if not texts:
-            return np.empty((0, self.dimension), dtype=np.float32)
         vectors = self._model.encode(
             list(texts),
             batch_size=self._batch_size,

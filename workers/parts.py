@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from embedloop.applier import View, go_on
+from embedloop.applier import View
 from embedloop.catalog import models
 from embedloop.catalog.database import Database
-from embedloop.encoder import TOKENIZER_FILE
+from embedloop.encoder import TOKENIZER_FILE, go_on
 from embedloop.index import MilvusIndex
 from embedloop.policy import Chunking
 from embedloop.queue import TaskQueue

@@ -18,7 +18,7 @@ from embedloop.encoder import (
     Vectors,
     batches_of_like_length,
 )
-from embedloop.errors import ModelRefused
+from embedloop.errors import ModelRefused, WorkerStopping
 from embedloop.policy import DEFAULT_BASE_MODEL
 from embedloop.records import ModelVersion
 from embedloop.registry import ModelStore, resolve_base
@@ -101,6 +101,37 @@ def test_no_texts_make_no_vectors(make: MakeEncoder) -> None:
     for vectors in (encoder.encode_queries([]), encoder.encode_passages(())):
         assert vectors.shape == (0, encoder.dimension)
         assert vectors.dtype == np.float32
+
+
+def test_it_is_asked_before_each_batch_whether_to_go_on_and_stops_there(
+    make: MakeEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = make(batch_size=4)
+    batches: list[int] = []
+    run = encoder._run  # type: ignore[attr-defined]
+    monkeypatch.setattr(encoder, "_run", lambda batch: batches.append(len(batch)) or run(batch))
+    asked: list[int] = []
+
+    def stop_before_the_third() -> None:
+        asked.append(len(batches))
+        if len(batches) == 2:
+            raise WorkerStopping("the worker ends")
+
+    with pytest.raises(WorkerStopping):
+        encoder.encode_passages(TEXTS, check=stop_before_the_third)
+    assert asked == [0, 1, 2]
+    assert max(batches) <= 4
+
+
+def test_batches_are_planned_over_all_passages_of_a_call(
+    make: MakeEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = make(batch_size=8)
+    batches: list[int] = []
+    run = encoder._run  # type: ignore[attr-defined]
+    monkeypatch.setattr(encoder, "_run", lambda batch: batches.append(len(batch)) or run(batch))
+    encoder.encode_passages(["fever", "the patient was seen with a fever"] * 8)
+    assert batches == [8, 8]
 
 
 def test_each_kind_of_text_gets_its_own_prompt(make: MakeEncoder) -> None:
