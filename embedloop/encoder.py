@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -60,8 +61,19 @@ class OnnxEncoder:
         passage_prompt: str = "",
         threads: int = 2,
         batch_size: int = 32,
+        bulk: bool = False,
     ):
         """Loads `folder/onnx/model.onnx` and `folder/tokenizer.json`.
+
+        Args:
+            folder: Of a model version.
+            max_tokens: What is longer is cut off.
+            query_prompt: Put before each query.
+            passage_prompt: Put before each passage.
+            threads: That a run of the graph is divided among; with `bulk`, how many runs go on at once.
+            batch_size: Most texts of a run.
+            bulk: For many texts rather than for one soon: each run has a thread of its own, and none waits for
+                another at every node of the graph.
 
         Raises:
             ModelRefused: a file is missing or not what it should be.
@@ -81,7 +93,7 @@ class OnnxEncoder:
         self._tokenizer.enable_truncation(max_length=max_tokens)
         self._pad_id = _pad_id(folder, self._tokenizer)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1 if bulk else threads
         options.inter_op_num_threads = 1
         # Plans of memory are kept for each shape, and here nearly every batch has one of its own.
         options.enable_mem_pattern = False
@@ -96,6 +108,7 @@ class OnnxEncoder:
         self._inputs = {entry.name for entry in self._session.get_inputs()}
         self._prompts = (query_prompt, passage_prompt)
         self._batch_size = batch_size
+        self._runs_at_once = threads if bulk else 1
         self.max_tokens = max_tokens
         self.dimension = int(self._run(self._tokenizer.encode_batch(["a"])).shape[1])
 
@@ -110,9 +123,12 @@ class OnnxEncoder:
     def _encode(self, texts: Sequence[str], check: Callable[[], None] = go_on) -> Vectors:
         encodings = self._tokenizer.encode_batch(list(texts))
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
-        for batch in batches_of_like_length([len(e.ids) for e in encodings], self._batch_size):
-            check()
+
+        def run(batch: list[int]) -> None:
             vectors[batch] = self._run([encodings[i] for i in batch])
+
+        batches = batches_of_like_length([len(e.ids) for e in encodings], self._batch_size)
+        _each(run, batches, min(self._runs_at_once, len(batches)), check)
         return vectors
 
     def _run(self, encodings: Sequence[Any]) -> Vectors:
@@ -216,6 +232,34 @@ def batches_of_like_length(lengths: Sequence[int], most: int) -> list[list[int]]
             padding, longest = 0, lengths[position]
         batches[-1].append(position)
     return batches
+
+
+def _each(
+    run: Callable[[list[int]], None], batches: Iterable[list[int]], at_once: int, check: Callable[[], None]
+) -> None:
+    """Runs all batches, some at once; what `check` raises, called in this thread before each, ends the work."""
+    if at_once <= 1:
+        for batch in batches:
+            check()
+            run(batch)
+        return
+    running: set[Future[None]] = set()
+    with ThreadPoolExecutor(at_once, thread_name_prefix="batches") as threads:
+        for batch in batches:
+            if len(running) == at_once:
+                running = _after_the_first(running)
+            check()
+            running.add(threads.submit(run, batch))
+        while running:
+            running = _after_the_first(running)
+
+
+def _after_the_first(running: set[Future[None]]) -> set[Future[None]]:
+    """Waits until one of them is done, raises what went wrong in it, and returns those that are not done."""
+    done, others = wait(running, return_when=FIRST_COMPLETED)
+    for ended in done:
+        ended.result()
+    return others
 
 
 def _pad_id(folder: Path, tokenizer: Any) -> int:

@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -235,10 +236,16 @@ def verified_folder(store: ModelStore, model: ModelVersion) -> Path:
     return folder
 
 
-def load_encoder(store: ModelStore, model: ModelVersion, *, threads: int, batch_size: int) -> Encoder:
-    """Loads a model version. Raises ModelRefused when its files differ from the manifest."""
+def load_encoder(
+    store: ModelStore, model: ModelVersion, *, threads: int, batch_size: int, bulk: bool = False
+) -> Encoder:
+    """Loads a model version; `bulk` is that of `OnnxEncoder`, torch needs none.
+
+    Raises:
+        ModelRefused: its files differ from the manifest.
+    """
     folder = verified_folder(store, model)
-    kind = TorchEncoder if model.backend == "torch" else OnnxEncoder
+    kind: Callable[..., Encoder] = TorchEncoder if model.backend == "torch" else partial(OnnxEncoder, bulk=bulk)
     return kind(
         folder,
         max_tokens=model.max_tokens,

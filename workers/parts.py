@@ -57,6 +57,7 @@ class Parts:
             threads=self.settings.embed_threads,
             batch_size=self.settings.encode_batch_size,
             capacity=ENCODERS_KEPT,
+            bulk=True,
         )
 
     def model(self, model_id: str) -> ModelVersion:
