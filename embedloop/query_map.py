@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from embedloop.encoder import Encoder, Vectors
+from embedloop.encoder import Encoder, Vectors, go_on
 from embedloop.errors import ModelRefused
 
 QUERY_MAP_FILE = "query_map.safetensors"
@@ -148,6 +148,6 @@ class MappedEncoder:
         """Vectors of queries: (n, dim) float32, L2-normalised, mapped."""
         return self._map.apply(self._queries.encode_queries(texts))
 
-    def encode_passages(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of passages: (n, dim) float32, L2-normalised."""
-        return self._passages.encode_passages(texts)
+    def encode_passages(self, texts: Sequence[str], *, check: Callable[[], None] = go_on) -> Vectors:
+        """Vectors of passages: (n, dim) float32, L2-normalised; `check` is called before each batch."""
+        return self._passages.encode_passages(texts, check=check)

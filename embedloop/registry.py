@@ -241,9 +241,15 @@ def verified_folder(store: ModelStore, model: ModelVersion) -> Path:
     return folder
 
 
-def load_encoder(store: ModelStore, model: ModelVersion, *, threads: int, batch_size: int) -> Encoder:
-    """Loads a model version. Raises ModelRefused when its files differ from the manifest."""
-    kind: Callable[..., Encoder] = TorchEncoder if model.backend == "torch" else OnnxEncoder
+def load_encoder(
+    store: ModelStore, model: ModelVersion, *, threads: int, batch_size: int, bulk: bool = False
+) -> Encoder:
+    """Loads a model version; `bulk` is that of `OnnxEncoder`, torch needs none.
+
+    Raises:
+        ModelRefused: its files differ from the manifest.
+    """
+    kind: Callable[..., Encoder] = TorchEncoder if model.backend == "torch" else partial(OnnxEncoder, bulk=bulk)
     load = partial(
         kind,
         max_tokens=model.max_tokens,

@@ -57,12 +57,14 @@ class EncoderCache:
         threads: Of one encoder.
         batch_size: Of one encoder.
         capacity: How many are kept, the least recently used going first; None keeps what `keep` says.
+        bulk: They encode many texts rather than one soon.
     """
 
     store: ModelStore
     threads: int
     batch_size: int
     capacity: int | None = None
+    bulk: bool = False
     _loaded: OrderedDict[str, Encoder] = field(default_factory=OrderedDict)
     _loading: dict[str, threading.Lock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -78,7 +80,9 @@ class EncoderCache:
         with loading:
             found = self._find(model.model_id)
             if found is None:
-                found = load_encoder(self.store, model, threads=self.threads, batch_size=self.batch_size)
+                found = load_encoder(
+                    self.store, model, threads=self.threads, batch_size=self.batch_size, bulk=self.bulk
+                )
                 self._add(model.model_id, found)
             return found
 

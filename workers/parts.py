@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from embedloop.applier import View, go_on
+from embedloop.applier import View
 from embedloop.catalog import index_versions, models
 from embedloop.catalog.database import Database
 from embedloop.copying import StoredVectors, source_of
-from embedloop.encoder import TOKENIZER_FILE
+from embedloop.encoder import TOKENIZER_FILE, go_on
 from embedloop.errors import NotReady
 from embedloop.index import MilvusIndex
 from embedloop.mapped import has_map
@@ -60,6 +60,7 @@ class Parts:
             threads=self.settings.embed_threads,
             batch_size=self.settings.encode_batch_size,
             capacity=ENCODERS_KEPT,
+            bulk=True,
         )
 
     def model(self, model_id: str) -> ModelVersion:

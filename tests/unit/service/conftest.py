@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +13,7 @@ import pytest
 from embedloop.catalog import corpora
 from embedloop.catalog.database import Database, now
 from embedloop.corpus import put_documents
-from embedloop.encoder import Vectors
+from embedloop.encoder import Vectors, go_on
 from embedloop.errors import CollectionNotFound, InvalidInput
 from embedloop.fusion import EVEN
 from embedloop.policy import Boost, Chunking, IndexSettings, Policy
@@ -51,7 +51,8 @@ class FakeEncoder:
             raise RuntimeError("hostile text")
         return np.stack([vector_of(text) for text in texts])
 
-    def encode_passages(self, texts: Sequence[str]) -> Vectors:
+    def encode_passages(self, texts: Sequence[str], *, check: Callable[[], None] = go_on) -> Vectors:
+        check()
         return self.encode_queries(texts)
 
 
