@@ -192,7 +192,7 @@ def register(
         # What an attempt before a crash has stored stays, and an export need not be the same twice.
         store.put(model_id, copy)
         stored = store.fetch(model_id)
-        max_tokens = _max_tokens(stored)
+        max_tokens = max_tokens_of(stored)
         encoder = _with_query_map(stored, partial(OnnxEncoder, max_tokens=max_tokens))
         model = ModelVersion(
             model_id=model_id,
@@ -269,7 +269,7 @@ def _with_query_map(folder: Path, load: Callable[..., Encoder]) -> Encoder:
     own = folder / QUERY_MODEL_FOLDER
     queries = passages
     if own.is_dir():
-        queries = _with_query_map(own, partial(load, max_tokens=_max_tokens(own)))
+        queries = _with_query_map(own, partial(load, max_tokens=max_tokens_of(own)))
     return MappedEncoder(passages, queries, QueryMap.load(folder))
 
 
@@ -281,7 +281,7 @@ def _copy_kept(source: Path, target: Path) -> None:
             shutil.copyfile(path, target / relative)
 
 
-def _max_tokens(folder: Path) -> int:
+def max_tokens_of(folder: Path) -> int:
     """The window that sentence-transformers gives the model: its own setting, else the narrower of two."""
     own = _settings(folder / "sentence_bert_config.json").get("max_seq_length")
     if own:

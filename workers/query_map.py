@@ -10,6 +10,7 @@ import numpy as np
 
 from embedloop.catalog import documents
 from embedloop.encoder import Vectors
+from embedloop.errors import TrainingFailed
 from embedloop.index_rows import passage_id
 from embedloop.jobs import Advance, End, Lease, Outcome
 from embedloop.lineage import SourceKind, kind_of
@@ -24,6 +25,7 @@ from workers.parts import Parts
 log = logging.getLogger(__name__)
 
 TEXTS_PER_STEP = 64
+LEAST_PAIRS = 2
 _ENCODED_SHARE = 0.7
 _FITTED_SHARE = 0.95
 # Labels that name a document; its first passage is what they are learnt from.
@@ -42,8 +44,14 @@ def train_query_map(
 
     A map that serves already is replaced and not added to. Rejects the job when the pairs that were held back
     would keep nothing of what was learnt.
+
+    Raises:
+        TrainingFailed: There are fewer than two pairs to learn from.
     """
     begun = time.monotonic()
+    taught = sum(pair.split is Split.TRAIN for pair in pairs)
+    if taught < LEAST_PAIRS:
+        raise TrainingFailed(f"a map of queries needs {LEAST_PAIRS} training pairs or more, got {taught}")
     serving = parts.serving(corpus)
     model = parts.without_map(parts.model(serving.model_id))
     vectors = _pairs(parts, corpus, serving, model, pairs, lease)
