@@ -69,7 +69,11 @@ def check_folder(folder: Path) -> None:
             f"model folder {folder} has no safetensors; other weight formats are never loaded",
             field="base_model",
         )
-    needed = ("modules.json", "tokenizer.json") if is_static(folder) else ("modules.json", "config.json", "tokenizer.json")
+    needed = (
+        ("modules.json", "tokenizer.json")
+        if is_static(folder)
+        else ("modules.json", "config.json", "tokenizer.json")
+    )
     for name in needed:
         if not (folder / name).is_file():
             raise ModelRefused(f"model folder {folder} has no {name}", field="base_model")

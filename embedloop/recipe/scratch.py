@@ -9,12 +9,12 @@ from pydantic import Field, model_validator
 from embedloop.frozen import Frozen
 
 
-class WordVectors(Frozen):
+class FromScratch(Frozen):
     """Word vectors learnt from the corpus, averaged with frequency weights: a static model.
 
-    `lsa` (latent semantic analysis, Deerwester et al. 1990) takes a few hundred passages and is seconds of work;
-    with fewer passages than `dimension` it loses nothing of their words. `word2vec` (Mikolov et al. 2013) needs
-    many more to tell what means the same. `fasttext` (Bojanowski et al. 2017) also reads unknown and misspelt
+    `lsa` (latent semantic analysis, Deerwester et al. 1990) takes a few hundred passages and seconds; with
+    fewer passages than `dimension` it loses nothing of their words. `word2vec` (Mikolov et al. 2013) needs many
+    more to tell what means the same. `fasttext` (Bojanowski et al. 2017) also reads unknown and misspelt
     words, by the pieces that they share with known ones. `epochs` and `window` are of these two, the n-grams of
     `fasttext`.
 
@@ -37,12 +37,10 @@ class WordVectors(Frozen):
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 13
 
     @model_validator(mode="after")
-    def _ngrams_in_order(self) -> WordVectors:
+    def _ngrams_in_order(self) -> FromScratch:
         if self.longest_ngram < self.shortest_ngram:
             raise ValueError(
-                f"longest_ngram must be at least shortest_ngram ({self.shortest_ngram}), got {self.longest_ngram}"
+                f"longest_ngram must be at least shortest_ngram ({self.shortest_ngram}), "
+                f"got {self.longest_ngram}"
             )
         return self
-
-
-FromScratch = Annotated[WordVectors, Field(discriminator="method")]

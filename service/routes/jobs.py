@@ -19,8 +19,8 @@ from embedloop.catalog import jobs as job_rows
 from embedloop.errors import NotFound, TooLittleFeedback, Unavailable
 from embedloop.feedback import count_training_pairs
 from embedloop.orders import Order, give
-from embedloop.queue import deliver
 from embedloop.policy import Policy
+from embedloop.queue import deliver
 from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import Corpus, Job, JobKind, JobState
 from service.answers import job_out

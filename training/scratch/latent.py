@@ -45,9 +45,7 @@ def word_vectors(
     return np.asarray(directions.T, dtype=np.float32)
 
 
-def _matrix(
-    texts: Sequence[Sequence[str]], words: Sequence[str], weights: NDArray[np.float32]
-) -> csr_matrix:
+def _matrix(texts: Sequence[Sequence[str]], words: Sequence[str], weights: NDArray[np.float32]) -> csr_matrix:
     """(texts, words) float64, rows of unit length."""
     places = {word: place for place, word in enumerate(words)}
     rows = [(row, places[word]) for row, text in enumerate(texts) for word in text if word in places]

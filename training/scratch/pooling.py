@@ -28,7 +28,7 @@ def text_means(rows: Matrix, texts: Iterable[Sequence[int]]) -> Matrix:
 
 
 def principal_directions(means: Matrix) -> Matrix:
-    """All right singular vectors of the means, not centred, the strongest first: (dim, dim), orthonormal rows."""
+    """Right singular vectors of the means, not centred, the strongest first: (dim, dim), orthonormal rows."""
     gram = means.astype(np.float64).T @ means.astype(np.float64)
     _, vectors = np.linalg.eigh(gram)
     # eigh sorts the weakest first and leaves the sign to chance.

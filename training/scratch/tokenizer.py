@@ -1,4 +1,4 @@
-"""Tokenizers made from a corpus; they keep the vowel signs of Indic scripts, which BERT's own takes for accents."""
+"""Tokenizers made from a corpus; they keep vowel signs of Indic scripts, which BERT's takes for accents."""
 
 from __future__ import annotations
 

@@ -164,6 +164,16 @@ def test_feedback_is_sent_with_document_and_comment(service: FakeService, run: R
         (["train", "c", "--training", '{"epochs": 2}'], "finetune", {"training": {"epochs": 2}}),
         (["cycle", "c"], "cycle", {}),
         (["cycle", "c", "--training", '{"seed": 5}'], "cycle", {"training": {"seed": 5}}),
+        (
+            ["train", "c", "--from-scratch", "lsa", "--training", '{"seed": 5}'],
+            "finetune",
+            {"training": {"from_scratch": {"method": "lsa"}, "seed": 5}},
+        ),
+        (
+            ["cycle", "c", "--from-scratch", "fasttext"],
+            "train_from_scratch",
+            {"training": {"from_scratch": {"method": "fasttext"}}},
+        ),
         (["headroom", "c"], "headroom", {}),
         (["evaluate", "c", "--model", "m2"], "evaluate", {"model_version": "m2"}),
     ],

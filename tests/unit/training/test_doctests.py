@@ -20,6 +20,7 @@ from training import (
     schedule,
     slices,
 )
+from training.scratch import latent, pooling, tokenizer
 
 MODULES = [
     difference,
@@ -35,6 +36,9 @@ MODULES = [
     ranks,
     schedule,
     slices,
+    latent,
+    pooling,
+    tokenizer,
 ]
 
 

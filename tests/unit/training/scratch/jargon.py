@@ -27,7 +27,9 @@ def jargon(seed: int = 0) -> Jargon:
     common = words[:_COMMON]
     topics = [words[_COMMON + t * _WORDS_OF_TOPIC :][:_WORDS_OF_TOPIC] for t in range(TOPICS)]
     reports = [
-        " ".join(generator.sample(topic, 5) + generator.sample(common, 4)) for topic in topics for _ in range(40)
+        " ".join(generator.sample(topic, 5) + generator.sample(common, 4))
+        for topic in topics
+        for _ in range(40)
     ]
     half = _WORDS_OF_TOPIC // 2
     return Jargon(

@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from embedloop.encoder import OnnxEncoder, TorchEncoder
-from embedloop.recipe.scratch import WordVectors
+from embedloop.recipe.scratch import FromScratch
 from embedloop.registry import check_folder, resolve_base
 from tests.unit.training.scratch.jargon import TOPICS, jargon
 from training.evaluation import rank_by_cosine
@@ -20,10 +20,8 @@ ODD_TEXTS = ["", "?! ...", "nothing known", "☃", MADE.documents[0], f"{MADE.qu
 
 
 def build(folder: Path, **settings: object) -> Path:
-    recipe = WordVectors.model_validate({"method": "fasttext", "dimension": 32, "epochs": 4, **settings})
-    build_static_model(
-        MADE.reports, recipe, folder, on_progress=lambda share: None, should_stop=lambda: False
-    )
+    recipe = FromScratch.model_validate({"method": "fasttext", "dimension": 32, "epochs": 4, **settings})
+    build_static_model(MADE.reports, recipe, folder, on_progress=lambda share: None, should_stop=lambda: False)
     return folder
 
 
@@ -38,7 +36,8 @@ def hits(folder: Path, encoder: TorchEncoder) -> float:
     """Share of the queries whose first document is the right one."""
     ids = [str(number) for number in range(TOPICS)]
     queries, documents = encoder.encode_queries(MADE.queries), encoder.encode_passages(MADE.documents)
-    return float(np.mean([row == [own] for row, own in zip(rank_by_cosine(queries, documents, ids, 1), ids)]))
+    ranked = rank_by_cosine(queries, documents, ids, 1)
+    return float(np.mean([row == [own] for row, own in zip(ranked, ids, strict=True)]))
 
 
 def test_made_of_a_jargon_it_finds_what_a_pretrained_model_cannot(tmp_path: Path) -> None:
