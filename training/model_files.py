@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Transformer
+from transformers import PreTrainedModel
 
-from embedloop.errors import ModelRefused
+from embedloop.errors import ModelRefused, TrainingFailed
 
 _UNSAFE = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
 
@@ -34,6 +36,17 @@ def load_model(folder: Path, *, attention: str | None = None, device: str = "cpu
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise ModelRefused(f"{folder} cannot be loaded as a sentence-transformers model: {error}") from error
+
+
+def transformer_of(model: SentenceTransformer) -> PreTrainedModel:
+    """The transformer of a pipeline.
+
+    Raises:
+        TrainingFailed: There is none, as in a static model.
+    """
+    if not isinstance(model[0], Transformer):
+        raise TrainingFailed(f"only a transformer can be adapted, got {type(model[0]).__name__}")
+    return model[0].auto_model
 
 
 def refuse_unsafe(folder: Path) -> None:

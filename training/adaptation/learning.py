@@ -27,7 +27,7 @@ from training.checkpoints import CURVE_FILE, open_checkpoints
 from training.hardware import Hardware
 from training.layers import prepared
 from training.lengths import count_tokens
-from training.model_files import load_model
+from training.model_files import load_model, transformer_of
 from training.outcome import save_model
 from training.trainer import BudgetedTrainer, arguments, threads, window
 from training.watch import Curve, Progress, StoppedBy, Watch
@@ -81,13 +81,14 @@ def learn(
         should_stop: Asked after every step; True saves a checkpoint and ends.
 
     Raises:
-        TrainingFailed: The objective does not fit the model, or the weights diverged.
+        TrainingFailed: The model is no transformer, the objective does not fit it, or the weights diverged.
         JobCancelled: `should_stop` said so.
     """
     if adaptation.objective is None:
         raise ValueError("learning from passages needs an objective, got none")
     recipe = _recipe(settings, adaptation)
     model = load_model(base, device=hardware.device)
+    transformer_of(model)
     folder = target.with_name("checkpoints")
     last = open_checkpoints(folder, {"adaptation": adaptation.model_dump(), "settings": recipe.model_dump()})
     curve = Curve.read(last / CURVE_FILE) if last else Curve()

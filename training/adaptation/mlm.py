@@ -10,6 +10,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import AutoModelForMaskedLM
 
 from embedloop.errors import TrainingFailed
+from training.model_files import transformer_of
 
 # As BERT (Devlin et al. 2019): of the chosen tokens 80 % are masked, 10 % another token, 10 % as they are.
 MASKED_SHARE = 0.15
@@ -30,7 +31,7 @@ class MaskedLanguageModelLoss(torch.nn.Module):
             TrainingFailed: The model has no mask token, or its architecture no masked language model.
         """
         super().__init__()
-        transformer, self.tokenizer = model[0].auto_model, model.tokenizer
+        transformer, self.tokenizer = transformer_of(model), model.tokenizer
         if self.tokenizer.mask_token_id is None:
             raise TrainingFailed("objective mlm needs a tokenizer with a mask token, and this one has none")
         try:

@@ -64,8 +64,6 @@ def _adapt(task: Task, adaptation: Adaptation) -> dict[str, Any]:
         on_progress=lambda part: task.on_progress(start + (1 - start) * part),
         should_stop=task.should_stop,
     )
-    shutil.rmtree(task.out / "checkpoints")
-    shutil.rmtree(task.out / _EXTENDED, ignore_errors=True)
     return told | {"learning": asdict(learned), "notes": [hardware.note] if hardware.note else []}
 
 

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Transformer
 from tokenizers import Tokenizer
+from transformers import PreTrainedModel
 
 from embedloop.errors import TrainingFailed
-from training.model_files import load_model
+from training.model_files import load_model, transformer_of
 from training.vocabulary.pieces import NewPiece, extend_tokenizer
 from training.vocabulary.report import cuts, open_tokenizer, worst_first
 from training.vocabulary.terms import Term
@@ -56,10 +55,9 @@ def extend_model(base: Path, terms: Sequence[str], target: Path) -> Extension:
         TrainingFailed: The base is no transformer, or its tokenizer reads differently once saved.
     """
     model = load_model(base)
-    if not isinstance(model[0], Transformer):
-        raise TrainingFailed(f"only a transformer's vocabulary can be extended, got {type(model[0]).__name__}")
+    transformer = transformer_of(model)
     tokenizer, pieces = extend_tokenizer(open_tokenizer(base), terms)
-    _add_rows(model, pieces)
+    _add_rows(transformer, pieces)
     partial = target.with_name(target.name + ".partial")
     for leftover in (partial, target):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -73,8 +71,7 @@ def extend_model(base: Path, terms: Sequence[str], target: Path) -> Extension:
     return Extension(terms=whole, rows=len(pieces))
 
 
-def _add_rows(model: SentenceTransformer, pieces: Sequence[NewPiece]) -> None:
-    transformer = model[0].auto_model
+def _add_rows(transformer: PreTrainedModel, pieces: Sequence[NewPiece]) -> None:
     before = transformer.get_input_embeddings().weight.detach().clone()
     wanted = 1 + max((piece.piece_id for piece in pieces), default=0)
     if wanted > len(before):

@@ -17,7 +17,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from embedloop.errors import InvalidInput
-from training.vocabulary.report import bare
+from training.vocabulary.report import bare, in_text
 
 # Scores are log-probabilities; far below the difference of any two pieces that matters.
 UNIGRAM_MARGIN = 1e-3
@@ -71,7 +71,7 @@ def extend_tokenizer(tokenizer: Tokenizer, terms: Sequence[str]) -> tuple[Tokeni
 def _written(tokenizer: Tokenizer, term: str) -> list[Written]:
     """The term in the middle of a text and at its start, which are two pieces for some tokenizers."""
     found = []
-    for text in (f" {term}", term):
+    for text in dict.fromkeys((in_text(tokenizer, term), term)):
         normal = text if tokenizer.normalizer is None else tokenizer.normalizer.normalize_str(text)
         if tokenizer.pre_tokenizer is not None:
             words = [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal)]

@@ -103,12 +103,16 @@ def cuts(tokenizer: Tokenizer, words: Sequence[str]) -> list[Cut]:
     if unknown is not None:
         unknown_id = tokenizer.token_to_id(unknown)
     found = []
-    for word, one in zip(
-        words, tokenizer.encode_batch([f" {word}" for word in words], add_special_tokens=False), strict=True
-    ):
-        pieces = tuple(f" {word}"[start:end].strip() for start, end in one.offsets)
+    texts = [in_text(tokenizer, word) for word in words]
+    for text, one in zip(texts, tokenizer.encode_batch(texts, add_special_tokens=False), strict=True):
+        pieces = tuple(text[start:end].strip() for start, end in one.offsets)
         found.append(Cut(pieces, tuple(one.ids), bool(one.ids) and unknown_id not in one.ids))
     return found
+
+
+def in_text(tokenizer: Tokenizer, word: str) -> str:
+    """The word as after a blank; what has no pre-tokenizer puts the mark of one before every text itself."""
+    return word if tokenizer.pre_tokenizer is None else f" {word}"
 
 
 def measure(tokenizer: Tokenizer, words: WordCounts, terms: Sequence[Term]) -> VocabularyReport:
