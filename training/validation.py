@@ -23,7 +23,7 @@ COMPARED_DOCUMENTS = 500
 
 
 class DevSet:
-    """Dev queries against dev documents and a sample of training documents.
+    """Dev queries against dev documents and a sample of training documents, by vectors cut to `dimension`.
 
     A large dev split is sampled down to 500 queries. The distractors are at most 1,000 and at most a tenth of
     the training pairs, so that on small sets measuring does not take longer than learning.
@@ -35,7 +35,9 @@ class DevSet:
         train: Sequence[TrainingPair],
         query_prompt: str,
         passage_prompt: str,
+        dimension: int | None = None,
     ) -> None:
+        self._dimension = dimension
         generator = random.Random(0)
         answers: dict[str, set[str]] = defaultdict(set)
         anchors: dict[str, str] = {}
@@ -56,7 +58,8 @@ class DevSet:
 
     def measure(self, model: SentenceTransformer) -> tuple[float, Space]:
         """Mean nDCG@10 over the dev queries (0..1, greater is better), and the space that they lie in."""
-        queries, passages = encode(model, self.queries), encode(model, self._passages)
+        texts = self.queries, self._passages
+        queries, passages = (encode(model, one, self._dimension) for one in texts)
         ranked = rank_by_cosine(queries, passages, self.documents, k=10)
         score = score_run(dict(zip(self.keys, ranked, strict=True)), self.qrels).mean["ndcg@10"]
         return score, space_of(queries, passages[self._firsts], passages)
@@ -84,9 +87,16 @@ def dev_questions(pairs: Sequence[TrainingPair]) -> GeneralSet | None:
     )
 
 
-def encode(model: SentenceTransformer, texts: Sequence[str]) -> NDArray[np.float32]:
-    """(n, dim) float32, L2-normalised; the texts carry their prompt already."""
+def encode(
+    model: SentenceTransformer, texts: Sequence[str], dimension: int | None = None
+) -> NDArray[np.float32]:
+    """(n, dim) float32, cut to `dimension` and L2-normalised; the texts carry their prompt already."""
     vectors: NDArray[np.float32] = model.encode(
-        list(texts), batch_size=64, show_progress_bar=False, normalize_embeddings=True, prompt=""
+        list(texts),
+        batch_size=64,
+        show_progress_bar=False,
+        normalize_embeddings=True,
+        prompt="",
+        truncate_dim=dimension,
     )
     return vectors

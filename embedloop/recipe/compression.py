@@ -1,4 +1,4 @@
-"""Smaller and faster models: how a model version is exported."""
+"""Smaller and faster: fewer weights to train, shorter vectors, and how a model version is exported."""
 
 from __future__ import annotations
 
@@ -7,6 +7,23 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from embedloop.frozen import Frozen
+
+Dimension = Annotated[int, Field(ge=8, le=8192)]
+
+
+class Lora(Frozen):
+    """Low-rank matrices beside the frozen weights: only these are trained, and are then added to them.
+
+    `rank` is their inner dimension; what they learn counts `alpha / rank` times. `targets` are names of linear
+    layers, such as `query` and `value`; none means every linear layer.
+    """
+
+    rank: Annotated[int, Field(ge=1, le=1024)] = 16
+    alpha: Annotated[float, Field(gt=0, le=4096)] = 32.0
+    dropout: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    targets: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,127}$")], ...], Field(max_length=32)
+    ] = ()
 
 
 class ExportSettings(Frozen):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from embedloop.frozen import Frozen
+from embedloop.recipe.compression import Dimension, Lora
 
 Loss = Literal["mnrl", "cached_mnrl", "triplet", "contrastive", "cosent"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -45,7 +46,9 @@ class TrainingSettings(Frozen):
     keeps that. `merge_alphas` are the shares of the tuned weights that are tried beside the tuned model itself;
     none means that nothing is merged. `precision: auto` is mixed precision where a GPU has it and fp32
     elsewhere. `max_tokens` cuts texts in training only. Where `time_budget_seconds` ends a training before its
-    last step, the learning rate has fallen to zero by then.
+    last step, the learning rate has fallen to zero by then. `lora` trains low-rank matrices and keeps all else.
+    `matryoshka` also teaches the first so many numbers of a vector to be a vector of their own; `dimension`
+    cuts vectors to their first so many numbers and normalises them again.
     """
 
     loss: Loss = "mnrl"
@@ -59,6 +62,9 @@ class TrainingSettings(Frozen):
     dropout: Annotated[float | None, Field(ge=0, le=0.5)] = 0.0
     freeze_embeddings: bool = False
     freeze_layers: Annotated[int, Field(ge=0, le=256)] = 0
+    lora: Lora | None = None
+    matryoshka: Annotated[tuple[Dimension, ...], Field(max_length=16)] = ()
+    dimension: Dimension | None = None
     precision: Precision = "auto"
     gradient_checkpointing: bool = False
     processes: Annotated[int, Field(ge=1, le=64)] = 1
@@ -73,3 +79,9 @@ class TrainingSettings(Frozen):
     patience: Annotated[int, Field(ge=1, le=100)] = 2
     threads: Annotated[int | None, Field(ge=1, le=256)] = None
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 13
+
+    @model_validator(mode="after")
+    def _lora_freezes_by_itself(self) -> TrainingSettings:
+        if self.lora is not None and (self.freeze_embeddings or self.freeze_layers):
+            raise ValueError("lora freezes every other weight: freeze_embeddings and freeze_layers must be off")
+        return self
