@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from embedloop.recipe.settings import TrainingSettings
+from embedloop.records import Split
 from training.finetune import FinetuneConfig, Progress, finetune
+from training.hardware import hardware_here
+from training.outcome import not_tuned
+from training.pairs import read_training_set
 from training.steps import Step, Task
 
 FINETUNE_WEIGHT = 1.0
@@ -42,6 +46,8 @@ def run_course(
 ) -> dict[str, Any]:
     """Runs every step of the recipe; a run that was killed goes on in the step that it was in.
 
+    Without a training pair there is no fine-tune, where another step makes a model.
+
     Args:
         config: What to train. Steps write below `config.out`, each into a folder of its name.
         on_progress: Called after every step of training and whenever something else has got further.
@@ -61,14 +67,21 @@ def run_course(
     walk = _Walk(config, on_progress, should_stop)
     base = walk.through(course.before, config.base, course.weight)
     start = walk.done
-    result = finetune(
-        replace(config, base=base),
-        on_progress=lambda told: on_progress(replace(told, progress=start + span * told.progress)),
-        should_stop=should_stop,
-    ).to_json()
+    if (course.before or course.after) and not _teaches(config.training_set):
+        result = not_tuned(base, config.out, config.to_json(), hardware_here(config.settings.precision))
+    else:
+        result = finetune(
+            replace(config, base=base),
+            on_progress=lambda told: on_progress(replace(told, progress=start + span * told.progress)),
+            should_stop=should_stop,
+        )
     walk.done += span
-    model = walk.through(course.after, Path(result["model"]), course.weight)
-    return result | {"model": str(model), "course": walk.records}
+    model = walk.through(course.after, result.model, course.weight)
+    return result.to_json() | {"model": str(model), "course": walk.records}
+
+
+def _teaches(training_set: Path) -> bool:
+    return any(pair.split is Split.TRAIN for pair in read_training_set(training_set))
 
 
 @dataclass(slots=True)

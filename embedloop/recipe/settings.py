@@ -72,7 +72,11 @@ class TrainingSettings(Frozen):
     relative_margin: Annotated[float, Field(ge=0, le=1)] = 0.05
     mining: Mining = Mining()
     transfer: Transfer | None = None
-    merge_alphas: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(max_length=16)] = (0.5, 0.75)
+    merge_alphas: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(max_length=16)] = (
+        0.25,
+        0.5,
+        0.75,
+    )
     max_steps: Annotated[int | None, Field(ge=1)] = None
     time_budget_seconds: Annotated[float, Field(gt=0, le=7 * 86400)] = 3600.0
     evaluations: Annotated[int, Field(ge=1, le=100)] = 4

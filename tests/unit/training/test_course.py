@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from training import course
 from training.course import Course, run_course
 from training.finetune import FinetuneConfig, Progress
 from training.model_files import load_model
+from training.pairs import write_training_set
 from training.steps import Step, Task
 
 MakeConfig = Callable[..., FinetuneConfig]
@@ -73,6 +75,17 @@ def test_records_of_the_steps_are_told_in_their_order(
         ("first", copying[0].bases[0].name),
         ("last", "model"),
     ]
+
+
+def test_without_pairs_the_model_of_the_step_before_is_kept(
+    make_config: MakeConfig, copying: tuple[Copying, Copying], tmp_path: Path
+) -> None:
+    config = replace(make_config(), training_set=write_training_set([], tmp_path / "none").path)
+    result = run_course(config, on_progress=lambda told: None, should_stop=never)
+    assert copying[1].bases == [config.out / "first" / "model"]
+    assert (result["steps"], result["notes"]) == (0, ("there were no pairs: nothing was fine-tuned",))
+    assert (config.out / "training.json").is_file()
+    assert (config.out / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_progress_never_falls_over_the_steps(make_config: MakeConfig, copying: tuple[Copying, Copying]) -> None:
