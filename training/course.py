@@ -9,6 +9,7 @@ from typing import Any
 
 from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import Split
+from training.distillation import distillation
 from training.finetune import FinetuneConfig, Progress, finetune
 from training.hardware import hardware_here
 from training.outcome import not_tuned
@@ -32,7 +33,7 @@ class Course:
 
 def course_of(settings: TrainingSettings) -> Course:
     """The steps that a recipe asks for."""
-    return Course()
+    return Course(after=[distillation(settings.student)] if settings.student else ())
 
 
 def needs_passages(settings: TrainingSettings) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from embedloop.frozen import Frozen
 
@@ -24,6 +24,28 @@ class Lora(Frozen):
     targets: Annotated[
         tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,127}$")], ...], Field(max_length=32)
     ] = ()
+
+
+class Student(Frozen):
+    """A smaller model that learns the tuned model's vectors from texts of the corpus, which need no labels.
+
+    It keeps so many `layers` of the tuned model, spread over its depth, or starts from `base`, the absolute
+    path of a sentence-transformers folder on the server. `max_texts` of the corpus' passages and the training
+    queries are gone through `epochs` times.
+    """
+
+    layers: Annotated[int, Field(ge=1, le=256)] | None = None
+    base: Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^/.+")] | None = None
+    epochs: Annotated[float, Field(gt=0, le=50)] = 3.0
+    max_texts: Annotated[int, Field(ge=10, le=1_000_000)] = 20_000
+    batch_size: Annotated[int, Field(ge=2, le=1024)] = 32
+    learning_rate: Annotated[float, Field(gt=0, le=1e-2)] = 2e-4
+
+    @model_validator(mode="after")
+    def _starts_from_one(self) -> Student:
+        if (self.layers is None) == (self.base is None):
+            raise ValueError("give either layers, of the tuned model, or base, another model's folder")
+        return self
 
 
 class ExportSettings(Frozen):

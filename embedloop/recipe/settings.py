@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from embedloop.frozen import Frozen
-from embedloop.recipe.compression import Dimension, Lora
+from embedloop.recipe.compression import Dimension, Lora, Student
 
 Loss = Literal["mnrl", "cached_mnrl", "triplet", "contrastive", "cosent"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -48,7 +48,8 @@ class TrainingSettings(Frozen):
     elsewhere. `max_tokens` cuts texts in training only. Where `time_budget_seconds` ends a training before its
     last step, the learning rate has fallen to zero by then. `lora` trains low-rank matrices and keeps all else.
     `matryoshka` also teaches the first so many numbers of a vector to be a vector of their own; `dimension`
-    cuts vectors to their first so many numbers and normalises them again.
+    cuts vectors to their first so many numbers and normalises them again. A `student` learns from the tuned
+    model and is registered instead of it.
     """
 
     loss: Loss = "mnrl"
@@ -65,6 +66,7 @@ class TrainingSettings(Frozen):
     lora: Lora | None = None
     matryoshka: Annotated[tuple[Dimension, ...], Field(max_length=16)] = ()
     dimension: Dimension | None = None
+    student: Student | None = None
     precision: Precision = "auto"
     gradient_checkpointing: bool = False
     processes: Annotated[int, Field(ge=1, le=64)] = 1
