@@ -1,8 +1,8 @@
 """A smaller model that gives the vectors of a larger one: the step after the fine-tune that makes it.
 
 The student sees texts without labels and moves its vectors to the teacher's (Reimers & Gurevych 2020, "Making
-Monolingual Sentence Embeddings Multilingual using Knowledge Distillation", arXiv:2004.09813). One that keeps layers
-of its teacher begins with what they know (Sanh et al. 2019, DistilBERT, arXiv:1910.01108).
+Monolingual Sentence Embeddings Multilingual using Knowledge Distillation", arXiv:2004.09813). One that keeps
+layers of its teacher begins with what they know (Sanh et al. 2019, DistilBERT, arXiv:1910.01108).
 """
 
 from __future__ import annotations

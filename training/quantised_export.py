@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from embedloop.encoder import INT8_FILE, ONNX_FILE, Encoder, OnnxEncoder
+from embedloop.errors import ModelRefused
 from embedloop.recipe.compression import ExportSettings
 from training.fidelity import FP32, Choice, choose, measure
 from training.general import GeneralSet
@@ -41,20 +42,29 @@ def export_int8(
         options: Of `OnnxEncoder`, among them the prompts and `max_tokens`.
 
     Raises:
-        ModelRefused: The model cannot be quantised, or no int8 graph is faithful and the policy wants one.
+        ModelRefused: The policy wants an int8 graph, and the model cannot be quantised or none is faithful.
     """
     plain = OnnxEncoder(folder, **options)
     encoders: dict[str, Encoder] = {FP32: plain}
+    known = [*texts, *judged.documents.values()][:CALIBRATION_TEXTS]
+    refused = {}
     with tempfile.TemporaryDirectory(dir=folder / "onnx") as scratch:
         for way in get_args(Way):
             check()
             graph = Path(scratch) / f"{way}.onnx"
-            known = [*texts, *judged.documents.values()][:CALIBRATION_TEXTS]
-            quantise(folder / ONNX_FILE, graph, way, plain.feeds(known))
+            try:
+                quantise(folder / ONNX_FILE, graph, way, plain.feeds(known))
+            except ModelRefused as error:
+                if settings.precision == "int8":
+                    raise
+                refused[way] = error.message
+                continue
             encoders[way] = OnnxEncoder(folder, graph=str(graph.relative_to(folder)), **options)
         choice = choose(measure(encoders, judged, texts[:MEASURED_TEXTS], check=check), settings)
         if choice.graph != FP32:
             (Path(scratch) / f"{choice.graph}.onnx").replace(folder / INT8_FILE)
     backend = "onnx" if choice.graph == FP32 else "onnx_int8"
-    record.write_text(json.dumps({"backend": backend, **choice.to_json()}, sort_keys=True) + "\n")
+    record.write_text(
+        json.dumps({"backend": backend, "refused": refused, **choice.to_json()}, sort_keys=True) + "\n"
+    )
     return choice

@@ -10,6 +10,7 @@ import pytest
 from embedloop.encoder import INT8_FILE, OnnxEncoder
 from embedloop.errors import ModelRefused
 from embedloop.recipe.compression import ExportSettings
+from tests.tiny_model import build_tiny_model
 from tests.unit.training.conftest import document, synonym_pairs
 from training.export import export_onnx
 from training.general import GeneralSet
@@ -67,6 +68,17 @@ def test_model_that_cannot_be_faithful_is_refused_under_int8(folder: Path) -> No
     with pytest.raises(ModelRefused, match="lowest cosine"):
         export(folder, precision="int8", min_cosine=1.0)
     assert [one.name for one in (folder / "onnx").iterdir()] == ["model.onnx"]
+
+
+def test_model_without_matrices_keeps_fp32_under_auto_and_says_why(tmp_path: Path) -> None:
+    flat = build_tiny_model(tmp_path / "flat", layers=0)
+    export_onnx(flat)
+    told = export(flat, precision="auto")
+    assert told["backend"] == "onnx"
+    refused = told["refused"]
+    assert isinstance(refused, dict)
+    assert all("no matrix of weights" in reason for reason in refused.values())
+    assert set(refused) == {"dynamic", "static"}
 
 
 def test_dev_questions_are_those_of_the_dev_split_among_its_answers() -> None:
