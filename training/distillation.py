@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import random
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,14 +23,15 @@ from embedloop.encoder import Vectors
 from embedloop.errors import JobCancelled, TrainingFailed
 from embedloop.recipe.compression import Student
 from embedloop.records import Split
+from training.kept import kept
 from training.layers import layer_stack
-from training.model_files import load_model
+from training.model_files import load_model, save_model
 from training.pairs import read_training_set
 from training.passages import read_passages
 from training.schedule import rate_share
 from training.steps import Step, Task
 from training.trainer import threads, window
-from training.validation import DevSet, encode
+from training.validation import encode
 
 WEIGHT = 1.0
 # Of the progress: encoding by the teacher, and the measuring at the end; between them the student learns.
@@ -65,15 +65,11 @@ def _distil(task: Task, settings: Student) -> Mapping[str, Any]:
         "texts": len(texts),
         "steps": steps,
         "cosine": round(float(np.sum(near * targets[:back], axis=1).mean()), 4),
-        "weights": [sum(one.numel() for one in model.parameters()) for model in (teacher, student)],
-        "seconds_of_sample": [_seconds(model, texts[:back]) for model in (teacher, student)],
-        "dev": _dev(task, teacher, student),
+        **kept(task.config, teacher, student, texts[:back]),
     }
     if not math.isfinite(told["cosine"]):
         raise TrainingFailed(f"training.student diverged at learning_rate {settings.learning_rate}")
-    partial = task.out / "model.partial"
-    student.save_pretrained(str(partial), create_model_card=False, safe_serialization=True)
-    partial.rename(task.model)
+    save_model(student, task.model)
     return told
 
 
@@ -101,9 +97,9 @@ def thinned(model: SentenceTransformer, count: int) -> SentenceTransformer:
         raise TrainingFailed(
             f"training.student.layers must be below the model's number of layers ({found}), got {count}"
         )
-    kept = {len(stack) - 1 - round(number * len(stack) / count) for number in range(count)}
+    staying = {len(stack) - 1 - round(number * len(stack) / count) for number in range(count)}
     for number in reversed(range(len(stack))):
-        if number not in kept:
+        if number not in staying:
             del stack[number]
     model[0].model.config.num_hidden_layers = count
     return model
@@ -171,23 +167,6 @@ def _rounds(batches: Sequence[list[int]], seed: int) -> Iterator[list[int]]:
     generator = random.Random(seed)
     while True:
         yield from generator.sample(batches, len(batches))
-
-
-def _dev(task: Task, *models: SentenceTransformer) -> list[float] | None:
-    """nDCG@10 on the dev split, of each model; None where there is no such split."""
-    pairs = read_training_set(task.config.training_set)
-    train, dev = ([one for one in pairs if one.split is split] for split in (Split.TRAIN, Split.DEV))
-    if not dev:
-        return None
-    prompts = task.config.prompts
-    questions = DevSet(dev, train, prompts.query, prompts.passage)
-    return [round(questions.measure(model)[0], 4) for model in models]
-
-
-def _seconds(model: SentenceTransformer, texts: Sequence[str]) -> float:
-    begun = time.perf_counter()
-    encode(model, texts)
-    return round(time.perf_counter() - begun, 3)
 
 
 def _check(task: Task) -> None:

@@ -1,4 +1,4 @@
-"""Short vectors of eight-bit arithmetic through the whole loop: trained, gated, re-embedded, searched."""
+"""Short vectors of eight-bit arithmetic through the whole loop: trained, gated, embedded, searched."""
 
 from __future__ import annotations
 
