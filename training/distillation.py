@@ -23,6 +23,7 @@ from embedloop.encoder import Vectors
 from embedloop.errors import JobCancelled, TrainingFailed
 from embedloop.recipe.compression import Student
 from embedloop.records import Split
+from training.hardware import hardware_here
 from training.kept import kept
 from training.layers import layer_stack
 from training.model_files import load_model, save_model
@@ -53,8 +54,9 @@ def distillation(student: Student) -> Step:
 
 
 def _distil(task: Task, settings: Student) -> Mapping[str, Any]:
-    teacher = load_model(task.base)
-    student = _beginning(task.base, settings, teacher)
+    device = hardware_here(task.config.settings.precision).device
+    teacher = load_model(task.base, device=device)
+    student = _beginning(task.base, settings, teacher).to(device)
     texts = _texts(task, settings.max_texts)
     back = min(_MOST_HELD_BACK, max(1, len(texts) // _HELD_BACK))
     with window(teacher, task.config.settings.max_tokens), window(student, task.config.settings.max_tokens):
@@ -144,9 +146,9 @@ def _learn(
     student.eval()
     for step, batch in zip(range(steps), _rounds(batches, task.config.settings.seed), strict=False):
         _check(task)
-        features = student.preprocess([texts[row] for row in batch])
+        features = _on(student.device, student.preprocess([texts[row] for row in batch]))
         vectors = torch.nn.functional.normalize(student(features)["sentence_embedding"], dim=-1)
-        loss = (1 - (vectors * torch.from_numpy(targets[batch])).sum(dim=-1)).mean()
+        loss = (1 - (vectors * torch.from_numpy(targets[batch]).to(vectors)).sum(dim=-1)).mean()
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
@@ -154,6 +156,10 @@ def _learn(
         schedule.step()
         task.on_progress(_ENCODED + (_LEARNT - _ENCODED) * (step + 1) / steps)
     return steps
+
+
+def _on(device: torch.device, features: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: one.to(device) if isinstance(one, torch.Tensor) else one for name, one in features.items()}
 
 
 def _batches(texts: Sequence[str], size: int) -> list[list[int]]:

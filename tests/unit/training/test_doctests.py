@@ -20,6 +20,7 @@ from training import (
     ranks,
     schedule,
     slices,
+    two_stage,
 )
 
 MODULES = [
@@ -37,6 +38,7 @@ MODULES = [
     ranks,
     schedule,
     slices,
+    two_stage,
 ]
 
 

@@ -45,11 +45,12 @@ def test_model_that_has_this_dimension_stays_as_it_is(tiny_base: Path) -> None:
 
 
 def test_candidate_has_the_dimension_of_the_recipe_and_dev_is_measured_by_it(make_config: MakeConfig) -> None:
-    config = make_config(dimension=8, matryoshka=(8, 16), merge_alphas=(0.5,), epochs=2)
+    recipe = {"matryoshka": (8, 16), "merge_alphas": (0.5,), "epochs": 2, "patience": 100}
+    config = make_config(dimension=8, **recipe)
     result = run(config)
     model = load_model(result.model)
     assert model.get_embedding_dimension() == 8
-    wide = run(make_config("wide", matryoshka=(8, 16), merge_alphas=(0.5,), epochs=2))
+    wide = run(make_config("wide", **recipe))
     assert load_model(wide.model).get_embedding_dimension() == 32
     # The same training, measured by other vectors.
     assert result.loss == wide.loss
