@@ -150,7 +150,7 @@ def _learn(
         vectors = torch.nn.functional.normalize(student(features)["sentence_embedding"], dim=-1)
         loss = (1 - (vectors * torch.from_numpy(targets[batch]).to(vectors)).sum(dim=-1)).mean()
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
         optimiser.step()
         schedule.step()
