@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from embedloop.static_models import is_static, set_window
 Vectors = NDArray[np.float32]
 
 ONNX_FILE = "onnx/model.onnx"
+INT8_FILE = "onnx/model_int8.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 # What a run of the graph costs beside its tokens, told in tokens (all-MiniLM-L6-v2: 3.5 ms, 0.25 ms a token).
 RUN_COST_TOKENS = 16
@@ -63,8 +64,9 @@ class OnnxEncoder:
         threads: int = 2,
         batch_size: int = 32,
         bulk: bool = False,
+        graph: str = ONNX_FILE,
     ):
-        """Loads `folder/onnx/model.onnx` and `folder/tokenizer.json`.
+        """Loads the graph, `folder/onnx/model.onnx` unless told otherwise, and `folder/tokenizer.json`.
 
         Args:
             folder: Of a model version.
@@ -73,6 +75,7 @@ class OnnxEncoder:
             passage_prompt: Put before each passage.
             threads: That a run of the graph is divided among; with `bulk`, how many runs go on at once.
             batch_size: Most texts of a run.
+            graph: Relative to the folder.
             bulk: For many texts rather than for one soon: each run has a thread of its own, and none waits for
                 another at every node of the graph.
 
@@ -82,7 +85,7 @@ class OnnxEncoder:
         import onnxruntime
         from tokenizers import Tokenizer
 
-        model_file, tokenizer_file = folder / ONNX_FILE, folder / TOKENIZER_FILE
+        model_file, tokenizer_file = folder / graph, folder / TOKENIZER_FILE
         for path in (model_file, tokenizer_file):
             if not path.is_file():
                 raise ModelRefused(f"model folder {folder} has no {path.relative_to(folder)}")
@@ -133,11 +136,21 @@ class OnnxEncoder:
         _each(run, batches, min(self._runs_at_once, len(batches)), check)
         return vectors
 
+    def feeds(self, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """What the graph reads of passages, batch by batch: inputs of (n, tokens) int64 by their names."""
+        encodings = self._tokens([self._prompts[1] + text for text in texts])
+        for batch in batches_of_like_length([len(e.ids) for e in encodings], self._batch_size):
+            yield self._feed([encodings[i] for i in batch])
+
     def _tokens(self, texts: Sequence[str]) -> Any:
         return self._tokenizer.encode_batch(list(texts), add_special_tokens=self._special_tokens)
 
     def _run(self, encodings: Sequence[Any]) -> Vectors:
-        """One run of the graph over tokenised texts, padded to the longest of them."""
+        """One run of the graph over tokenised texts."""
+        return np.asarray(self._session.run(None, self._feed(encodings))[0], dtype=np.float32)
+
+    def _feed(self, encodings: Sequence[Any]) -> dict[str, Any]:
+        """Tokenised texts, padded to the longest of them."""
         # A static model gives a text of signs alone no token at all.
         shape = (len(encodings), max(1, *(len(e.ids) for e in encodings)))
         ids = np.full(shape, self._pad_id, dtype=np.int64)
@@ -146,8 +159,7 @@ class OnnxEncoder:
             ids[row, : len(encoding.ids)] = encoding.ids
             mask[row, : len(encoding.ids)] = 1
         feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros(shape, dtype=np.int64)}
-        output = self._session.run(None, {name: feed[name] for name in self._inputs})[0]
-        return np.asarray(output, dtype=np.float32)
+        return {name: feed[name] for name in self._inputs}
 
 
 class TorchEncoder:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from embedloop.frozen import Frozen
 from embedloop.fusion import EVEN
+from embedloop.recipe.compression import ExportSettings
 from embedloop.recipe.settings import TrainingSettings
 
 DEFAULT_BASE_MODEL = "all-MiniLM-L6-v2"
@@ -201,6 +202,7 @@ class Policy(Frozen):
     balance: Balance = Balance()
     trigger: Trigger = Trigger()
     training: TrainingSettings = TrainingSettings()
+    export: ExportSettings = ExportSettings()
     gate: GateSettings = GateSettings()
     boosts: Annotated[tuple[Boost, ...], Field(max_length=32)] = ()
     bm25_weight: Annotated[float, Field(ge=0, le=1)] = EVEN

