@@ -20,6 +20,6 @@ def test_a_model_whose_passages_serve_already_needs_no_bridge() -> None:
 
 
 def test_models_of_two_backends_cannot_be_one_version() -> None:
-    with pytest.raises(InvalidInput, match="'torch'.*'onnx'") as refusal:
+    with pytest.raises(InvalidInput, match=r"'torch'.*'onnx'") as refusal:
         check_can_meet(replace(OTHER, backend="torch"), PLAIN)
     assert refusal.value.field == "params.model_version"
