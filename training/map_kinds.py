@@ -101,12 +101,12 @@ def _train(pairs: Pairs, settings: QueryMapSettings, seed: int, check: Callable[
     for _ in range(max(EPOCHS, math.ceil(MIN_STEPS * BATCH / len(pairs)))):
         order = torch.randperm(len(pairs), generator=generator)
         check()
-        for batch in order.split(BATCH):
-            queries, positives, owners = (one[batch] for one in tensors)
+        for first in range(0, len(order), BATCH):
+            queries, positives, owners = (one[order[first : first + BATCH]] for one in tensors)
             optimiser.zero_grad()
             loss = _loss(queries + _change(settings.kind, weights, queries), positives, owners)
             total = loss + cost * _distance(settings.kind, weights)
-            total.backward()  # type: ignore[no-untyped-call]
+            total.backward()
             optimiser.step()
     return {name: weight.detach() for name, weight in weights.items()}
 

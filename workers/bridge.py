@@ -14,7 +14,7 @@ from embedloop.corpus import passages_of
 from embedloop.errors import InvalidInput
 from embedloop.jobs import Advance, Lease, Outcome
 from embedloop.mapped import register_mapped
-from embedloop.records import Corpus, IndexVersion, Job, Passage
+from embedloop.records import Corpus, IndexVersion, Job, ModelVersion, Passage
 from embedloop.text.chunking import embedding_text
 from training.bridge import fit_bridge
 from workers.parts import Parts
@@ -34,17 +34,13 @@ def bridge(parts: Parts, job: Job, lease: Lease) -> Outcome:
 
     Raises:
         NotReady: Nothing serves yet.
-        InvalidInput: Both models make the same passages, or too few passages are there.
+        InvalidInput: No bridge leads from the one model to the other, or too few passages are there.
     """
     with parts.database.read() as connection:
         corpus = corpora.get(connection, job.corpus)
     serving = parts.serving(corpus)
     new, old = parts.model(job.params["model_version"]), parts.without_map(parts.model(serving.model_id))
-    if passage_key(new) == passage_key(old):
-        raise InvalidInput(
-            f"model version {new.model_id} makes the passages that serve already: a reindex copies them",
-            field="params.model_version",
-        )
+    check_can_meet(new, old)
     passages = _sampled(parts, corpus, serving, corpus.policy.training.seed, lease)
     stored = StoredVectors(parts.index, serving.collection).find(passages)
     shared = [passage for passage in passages if passage.passage_id in stored]
@@ -69,6 +65,21 @@ def bridge(parts: Parts, job: Job, lease: Lease) -> Outcome:
         metrics={"bridge": {"queries": new.model_id, "passages": old.model_id, **found.to_json()}},
     )
     return Advance({"model_version": model.model_id})
+
+
+def check_can_meet(new: ModelVersion, old: ModelVersion) -> None:
+    """Raises InvalidInput for two models of which one version cannot be made, or need not."""
+    if passage_key(new) == passage_key(old):
+        raise InvalidInput(
+            f"model version {new.model_id} makes the passages that serve already: a reindex copies them",
+            field="params.model_version",
+        )
+    if new.backend != old.backend:
+        raise InvalidInput(
+            f"a bridge runs on one backend, but model version {new.model_id} runs on {new.backend!r} and the "
+            f"serving one on {old.backend!r}",
+            field="params.model_version",
+        )
 
 
 def _sampled(parts: Parts, corpus: Corpus, serving: IndexVersion, seed: int, lease: Lease) -> list[Passage]:
