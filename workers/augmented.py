@@ -104,13 +104,14 @@ class _Makers:
         """A spread of the documents, without those that were removed from training."""
         with self.parts.database.read() as connection:
             ids = documents.spread(connection, self.corpus.name, MOST_DOCUMENTS)
-        kept = [one for one in ids if one not in self.labels.removed.documents]
-        for start in range(0, len(kept), DOCUMENTS_PER_READ):
+        removed = self.labels.removed
+        for start in range(0, len(ids), DOCUMENTS_PER_READ):
             self.lease.check()
             with self.parts.database.read() as connection:
-                part = kept[start : start + DOCUMENTS_PER_READ]
+                part = ids[start : start + DOCUMENTS_PER_READ]
                 found = documents.get_many(connection, self.corpus.name, part)
-            yield from (embedding_text(one.title, one.text) for one in found.values())
+            kept = (one for one in found.values() if not removed.has_document(one))
+            yield from (embedding_text(one.title, one.text) for one in kept)
 
 
 def _code_mixing(settings: Augmentation) -> Augmenter:

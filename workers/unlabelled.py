@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from embedloop.catalog import documents, splits
+from embedloop.catalog.database import Database
 from embedloop.corpus import passages_of
 from embedloop.jobs import Lease
 from embedloop.records import Corpus, Document, IndexVersion, Split, TrainingPair
@@ -31,13 +32,14 @@ PairKey = tuple[str, str]
 class Source:
     """A corpus as pairs are made of it: its live documents with their splits, and how they are cut.
 
-    `split_of` knows every live document that was not removed from training; `golden` ones train nothing.
+    `split_of` knows the live documents; `golden` ones train nothing. What was removed is not read.
     """
 
     parts: Parts
     corpus: Corpus
     chunker: Chunker
     split_of: Mapping[str, Split]
+    removed: Removed
     lease: Lease
 
     def ids(self, wanted: Collection[Split], most: int, seed: int) -> list[str]:
@@ -46,13 +48,14 @@ class Source:
         return random.Random(seed).sample(found, min(most, len(found)))
 
     def documents(self, ids: Sequence[str]) -> Iterator[Document]:
-        """Reads documents in their order, without those that went meanwhile."""
+        """Reads documents in their order, without those that went meanwhile or must not train."""
         for start in range(0, len(ids), DOCUMENTS_PER_READ):
             self.lease.check()
             part = ids[start : start + DOCUMENTS_PER_READ]
             with self.parts.database.read() as connection:
                 found = documents.get_many(connection, self.corpus.name, part)
-            yield from (found[identity] for identity in part if identity in found)
+            read = (found[identity] for identity in part if identity in found)
+            yield from (document for document in read if not self.removed.has_document(document))
 
     def cut(self, document: Document) -> CutDocument:
         passages = [passage.text for passage in passages_of(document, self.chunker)]
@@ -92,26 +95,29 @@ class Found:
 def source_of(
     parts: Parts, corpus: Corpus, serving: IndexVersion, removed: Removed, lease: Lease, *, hold_out: bool
 ) -> Source:
-    """Reads which documents may train.
+    """The corpus with its serving version's chunking; `split_of_documents` says what `hold_out` does."""
+    chunker = parts.chunker(serving, parts.model(serving.model_id))
+    split_of = split_of_documents(parts.database, corpus, hold_out=hold_out)
+    return Source(parts, corpus, chunker, split_of, removed, lease)
 
-    A document that queries ask for has their split, others one by their id. Unless a share is held out, only
-    those whose own queries are golden keep away from training.
+
+def split_of_documents(database: Database, corpus: Corpus, *, hold_out: bool) -> dict[str, Split]:
+    """Live document -> its split.
+
+    A document that queries ask for has theirs, others one by their id. Unless a share is held out, only those
+    whose own queries are golden keep away from training.
     """
-    shares = corpus.policy.splits
-    with parts.database.read() as connection:
+    with database.read() as connection:
         live = documents.live_ids(connection, corpus.name)
         known = splits.groups(connection, corpus.name, [(splits.DOCUMENT, one) for one in live])
-    split_of: dict[str, Split] = {}
+    found: dict[str, Split] = {}
     for one in live:
-        if one in removed.documents:
-            continue
         split = known.get((splits.DOCUMENT, one))
         if split is None:
-            drawn = document_split(corpus.name, one, shares)
+            drawn = document_split(corpus.name, one, corpus.policy.splits)
             split = Split.TRAIN if drawn is Split.GOLDEN and not hold_out else drawn
-        split_of[one] = split
-    chunker = parts.chunker(serving, parts.model(serving.model_id))
-    return Source(parts, corpus, chunker, split_of, lease)
+        found[one] = split
+    return found
 
 
 def pairs_without_labels(source: Source, taken: Collection[PairKey], generate: Callable[[], Any]) -> Found:

@@ -62,7 +62,7 @@ def test_bp_of_the_doctors_and_bp_of_the_oil_company_are_told_apart(tmp_path: Pa
         base=base,
         out=tmp_path / "out",
         training_set=write_training_set([*pairs, *varied], tmp_path / "set").path,
-        settings=TrainingSettings(batch_size=8, epochs=10, learning_rate=5e-3, threads=1, hard_negatives=0),
+        settings=TrainingSettings(batch_size=8, epochs=6, learning_rate=5e-3, threads=1, hard_negatives=0),
         query_prompt="",
         passage_prompt="",
     )
