@@ -11,6 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from embedloop.errors import JobCancelled, TrainingFailed
 from tests.unit.training.adaptation.conftest import PASSAGES, MakeConfig
@@ -106,6 +110,27 @@ def test_new_terms_are_learnt_with_the_objective_and_tuned_on_pairs(
     assert result["steps"] > 0
     assert len(weights(result)["embeddings.word_embeddings.weight"]) > 0
     assert load_model(Path(result["model"])).tokenizer.tokenize("podagra") == ["podagra"]
+
+
+@pytest.mark.parametrize("objective", [None, "mlm"])
+def test_adaptation_that_was_killed_before_it_told_ends_with_the_same_model(
+    objective: str | None, make_adapting: MakeConfig
+) -> None:
+    config = make_adapting(objective=objective, new_terms=3, max_steps=3)
+    assert config.passages is not None
+    config.passages.write_text("".join(json.dumps(f"podagra {one}") + "\n" for one in PASSAGES))
+    before = weights(course(config))
+    (config.out / "adaptation" / "step.json").unlink()
+    after = weights(course(config))
+    assert all(np.array_equal(before[name], after[name]) for name in before | after)
+
+
+def test_static_base_is_refused(make_adapting: MakeConfig, tmp_path: Path) -> None:
+    tokenizer = Tokenizer(WordLevel({"gout": 0, "<unk>": 1}, unk_token="<unk>"))
+    static = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=8)], device="cpu")
+    static.save_pretrained(str(tmp_path / "static"), create_model_card=False)
+    with pytest.raises(TrainingFailed, match="only a transformer"):
+        course(make_adapting(base=tmp_path / "static", objective="mlm"))
 
 
 def test_tokenizer_that_cuts_no_term_stays_as_it_is(make_adapting: MakeConfig) -> None:
