@@ -61,6 +61,7 @@ STAGES: Mapping[JobKind, tuple[Stage, ...]] = {
     JobKind.FINETUNE: (Stage("collect", 0.05), Stage("train", 0.8), Stage("gate", 0.15)),
     JobKind.EVALUATE: (Stage("evaluate", 1.0),),
     JobKind.HEADROOM: (Stage("headroom", 1.0),),
+    JobKind.RERANKER: (Stage("collect", 0.05), Stage("train_reranker", 0.75), Stage("gate_reranker", 0.2)),
     JobKind.REINDEX: (
         Stage("prepare", 0.1),
         Stage("build", 0.02),

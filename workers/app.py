@@ -31,6 +31,8 @@ STAGE_BODIES: Mapping[str, str] = {
     "gate": "workers.gate",
     "evaluate": "workers.evaluate",
     "headroom": "workers.headroom",
+    "train_reranker": "workers.train_reranker",
+    "gate_reranker": "workers.gate_reranker",
     "prepare": "workers.reembed",
     "build": "workers.reembed",
     "embed": "workers.reembed",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 
 from embedloop.catalog import models
 from embedloop.catalog.database import now
@@ -34,12 +33,7 @@ def gate(parts: Parts, job: Job, lease: Lease) -> Outcome:
         golden.slices(policy.slice_field),
         cost_of(parts, candidate, parts.encoders.get(candidate), golden.queries),
     )
-    verdict = {
-        "verdict": "passed" if decision.passed else "failed",
-        "reasons": list(decision.reasons),
-        "metrics": dict(decision.metrics),
-    }
-    _keep(parts, job, candidate, serving, decision, verdict)
+    verdict = keep_decision(parts, job, candidate, serving, decision)
     if not decision.passed:
         return End(JobState.REJECTED, {**job.checkpoint, "gate": verdict, "promoted": False})
     return Advance({"gate": verdict})
@@ -65,14 +59,15 @@ def _general(parts: Parts, corpus: Corpus, candidate: ModelVersion, lease: Lease
     return General(base_scores, measure_general(sets, parts.encoders.get(candidate)))
 
 
-def _keep(
-    parts: Parts,
-    job: Job,
-    candidate: ModelVersion,
-    serving: ModelVersion,
-    decision: GateDecision,
-    verdict: Mapping[str, object],
-) -> None:
+def keep_decision(
+    parts: Parts, job: Job, candidate: ModelVersion, serving: ModelVersion, decision: GateDecision
+) -> dict[str, object]:
+    """Keeps a decision for ever, and with the candidate; returns it as jobs tell it."""
+    verdict: dict[str, object] = {
+        "verdict": "passed" if decision.passed else "failed",
+        "reasons": list(decision.reasons),
+        "metrics": dict(decision.metrics),
+    }
     with parts.database.write() as connection:
         models.add_gate(
             connection,
@@ -89,3 +84,4 @@ def _keep(
             ),
         )
         models.set_metrics(connection, candidate.model_id, {**candidate.metrics, "gate": verdict})
+    return verdict

@@ -14,8 +14,9 @@ from embedloop.corpus import delete_document, get_document
 from embedloop.errors import CollectionNotFound, InvalidInput, QueueFull, Unavailable
 from embedloop.policy import Boost
 from embedloop.records import Corpus
-from service.batching import Answer, Batcher, Query
+from service.batching import Batcher
 from service.metrics import Metrics
+from service.queries import Answer, Query
 from tests.unit.service.conftest import FakeEncoder, FakeIndex, passage, serving_of
 
 Make = Callable[..., Batcher]
