@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
@@ -38,10 +39,23 @@ class Rerankers:
         self._loaded: dict[str, Reranker] = {}
         self._loader: Loader[Reranker] = Loader(threads=1)
 
+    def want(self, model_ids: set[str]) -> list[Future[Reranker]]:
+        """Begins to load what is missing, and drops what is not wanted; requests in flight hold their own.
+
+        Returns:
+            What is being loaded.
+        """
+        self._loader.keep(model_ids)
+        for model_id in set(self._loaded) - model_ids:
+            del self._loaded[model_id]
+        missing = sorted(model_ids - set(self._loaded))
+        loads = [self._loader.ask(model_id, partial(self._load, model_id)) for model_id in missing]
+        return [load for load in loads if not load.done()]
+
     def offer(self, wanted: Reranking, present: ServingReranker | None) -> ServingReranker | None:
         """What a policy asks for once it is loaded, and until then what there is at present.
 
-        One that cannot be loaded is tried again at every call: answers go on without it.
+        Answers go on without one that cannot be loaded; `want` tries it again.
         """
         if wanted.model is None:
             return None
@@ -49,12 +63,6 @@ class Rerankers:
         if reranker is None:
             return present
         return ServingReranker(wanted.model, reranker, wanted.depth, wanted.budget_ms)
-
-    def keep(self, model_ids: set[str]) -> None:
-        """Drops every other one; requests in flight hold their own reference."""
-        self._loader.keep(model_ids)
-        for model_id in set(self._loaded) - model_ids:
-            del self._loaded[model_id]
 
     def close(self) -> None:
         self._loader.close()

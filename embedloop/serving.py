@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from embedloop.catalog import corpora, index_versions, models, promotions
 from embedloop.catalog.database import Database
@@ -21,6 +22,7 @@ from embedloop.loading import Loader
 from embedloop.policy import Boost, Policy
 from embedloop.records import Corpus, IndexVersion, ModelVersion
 from embedloop.registry import ModelStore, load_encoder
+from embedloop.reranker import Reranker
 from embedloop.reranking import Rerankers, ServingReranker
 
 log = logging.getLogger(__name__)
@@ -142,6 +144,7 @@ class Replica:
         self._looking = threading.Lock()
         self._loader: Loader[Serving] = Loader()
         self._unloaded: dict[str, str] = {}
+        self._warming: list[Future[Reranker]] = []
         self.fault: str | None = None
 
     def start(self) -> None:
@@ -201,7 +204,8 @@ class Replica:
             Unavailable: the catalog does not answer.
         """
         loads = self._look()
-        awaited = [load for name, load in loads.items() if corpus in (None, name)]
+        awaited: list[Future[Any]] = [load for name, load in loads.items() if corpus in (None, name)]
+        awaited += self._warming if corpus is None else []
         if awaited:
             wait(awaited, timeout=REFRESH_SECONDS)
             self._look()
@@ -213,6 +217,8 @@ class Replica:
                 # In this order: a promotion published between the two reads is seen by at least one of them.
                 candidates = {name: p.candidate for name, p in promotions.preparing(connection).items()}
                 wanted = corpora.every(connection)
+            named = (c.policy.reranking.model for c in wanted)
+            self._warming = self._rerankers.want({model_id for model_id in named if model_id is not None})
             if self._is_lapsed():
                 # What it held may have been dropped: nothing but what serves now is answered from again.
                 self._servings = {c.name: self._held_as(c.name, c.serving) for c in wanted}
@@ -225,7 +231,6 @@ class Replica:
                     self._prepare(corpus.name, candidates[corpus.name])
             self.fault = "; ".join(faults) or None
             self._tell()
-            self._rerankers.keep({c.policy.reranking.model for c in wanted if c.policy.reranking.model})
             self._forget({*candidates.values(), *(c.serving for c in wanted if c.serving is not None)})
             return loads
 

@@ -44,7 +44,7 @@ class Metrics:
         )
         self.reranked = Counter(
             "embedloop_reranked_answers",
-            "Answers that a re-ranker was to look at: the whole depth, a part, none for want of time, or failed.",
+            "Answers by what was re-ranked: the whole depth, a part, none for want of time, or failed.",
             ("outcome",),
             registry=self.registry,
         )

@@ -89,8 +89,8 @@ def reranked(
     """The hits that fit the budget by the re-ranker's score, then the others as they were.
 
     Returns:
-        The hits, and for the first of them the score that they are ordered by: 0..1 times the boosts, greater is
-        more relevant. Where nothing fits, the hits as they were and no scores.
+        The hits, and for the first of them the score that they are ordered by: 0..1 times the boosts, greater
+        is more relevant. Where nothing fits, the hits as they were and no scores.
     """
     texts = [embedding_text(hit.passage.title, hit.passage.text) for hit, _ in best[: reranking.depth]]
     scores = reranking.reranker.score(query.text, texts, budget_seconds=budget_seconds)
