@@ -39,9 +39,7 @@ def mine(
         # What is logged may be cut short by a filter; what BM25 finds is measured by the whole index.
         by_cosine = LoggedThenIndex(view, {})
     else:
-        # What a re-ranker has shown is neither the nearest nor in that order.
-        reranked = corpus.policy.reranking.model is not None
-        by_cosine = LoggedThenIndex(view, {}) if reranked else LoggedThenIndex.of(view)
+        by_cosine = LoggedThenIndex.of(view)
     return mine_hard_negatives(
         relevant,
         refused,
