@@ -35,7 +35,7 @@ WARM_UP_TEXTS = ("warm up", "a second text to warm the encoder with")
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """Index version, its own model's encoder, its physical collection, re-ranker: taken once by each request."""
+    """Index version, its model's encoder, its physical collection, a re-ranker: taken once by each request."""
 
     corpus: str
     version: IndexVersion
