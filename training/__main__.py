@@ -62,8 +62,8 @@ def _train(path: Path, events: TextIO, stop: threading.Event) -> dict[str, Any]:
     config: FinetuneConfig | RerankerConfig
     try:
         raw = json.loads(path.read_text())
-        kind = RerankerConfig if raw.get("trains") == RERANKER else FinetuneConfig
-        config = kind.from_json(raw)
+        is_reranker = raw.get("trains") == RERANKER
+        config = RerankerConfig.from_json(raw) if is_reranker else FinetuneConfig.from_json(raw)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidInput(f"{path} is not a configuration: {error}") from error
     if isinstance(config, RerankerConfig):

@@ -87,7 +87,8 @@ def test_queries_of_one_collection_under_two_weights_are_searched_apart(make: Ma
     assert encoder.gate is not None
     encoder.gate.set()
     wait([first, *later], timeout=10)
-    assert index.weights == [0.5, 0.5, 0.2]
+    # Two threads may search at once; what must not happen is one search for both weights.
+    assert sorted(index.weights) == [0.2, 0.5, 0.5]
 
 
 def test_deleted_document_is_never_shown_though_milvus_still_has_it(make: Make, database: Database) -> None:
