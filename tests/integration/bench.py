@@ -15,16 +15,13 @@ from embedloop.catalog.tables import shards as shards_table
 from embedloop.orders import Order, give
 from embedloop.records import IndexVersion, Job, JobKind
 from tests.integration.conftest import LEASE, World
-from workers import collect as collect_stage
 from workers import difference as difference_stage
 from workers import embed_shard as shard_task
 from workers import evaluate as evaluate_stage
 from workers import gate as gate_stage
-from workers import gate_reranker as gate_reranker_stage
 from workers import headroom as headroom_stage
 from workers import promote as promote_stage
 from workers import reembed as reembed_stages
-from workers import train_reranker as train_reranker_stage
 from workers.parts import Parts
 
 BODIES: dict[str, Callable[..., jobs.Outcome]] = {
@@ -37,9 +34,6 @@ BODIES: dict[str, Callable[..., jobs.Outcome]] = {
     "gate": gate_stage.gate,
     "evaluate": evaluate_stage.evaluate,
     "headroom": headroom_stage.headroom,
-    "collect": collect_stage.collect,
-    "train_reranker": train_reranker_stage.train_reranker,
-    "gate_reranker": gate_reranker_stage.gate_reranker,
 }
 
 
