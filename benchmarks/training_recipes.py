@@ -112,7 +112,7 @@ def plain(
     folder: Path,
 ) -> Trained:
     """The same training pairs for the same wall time: no mined negatives, no dev set, no merging."""
-    pairs = [pair for pair in _pairs(ranking, MinedNegatives({}, {}, {})) if pair.split is TRAIN]
+    pairs = [pair for pair in labelled(ranking) if pair.split is TRAIN]
     begin = time.perf_counter()
     result = child.measure(
         "benchmarks.bare_trainer",
@@ -135,9 +135,14 @@ def plain(
     return Trained(Path(result["model"]), spent, told | {name: result[name] for name in ("steps", "epochs")})
 
 
+def labelled(ranking: RankingSet) -> list[TrainingPair]:
+    """The pairs of a set that train or choose, without mined negatives."""
+    return _pairs(ranking, MinedNegatives({}, {}, {}))
+
+
 def pair_counts(ranking: RankingSet) -> dict[str, int]:
     """How many pairs each split has that is trained or chosen by."""
-    return dict(Counter(str(pair.split) for pair in _pairs(ranking, MinedNegatives({}, {}, {}))))
+    return dict(Counter(str(pair.split) for pair in labelled(ranking)))
 
 
 def _mined(ranking: RankingSet, encoded: Encoded, settings: TrainingSettings) -> MinedNegatives:

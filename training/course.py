@@ -67,7 +67,7 @@ def run_course(
     walk = _Walk(config, on_progress, should_stop)
     base = walk.through(course.before, config.base, course.weight)
     start = walk.done
-    if course.before and not _teaches(config.training_set):
+    if (course.before or course.after) and not _teaches(config.training_set):
         result = not_tuned(base, config.out, config.to_json(), hardware_here(config.settings.precision))
     else:
         result = finetune(
