@@ -19,7 +19,9 @@ from embedloop.reranking import ServingReranker
 from embedloop.serving import Serving
 from service.batching import Batcher
 from service.metrics import Metrics
+from service.outputs import SearchOut
 from service.queries import Answer, Query
+from service.searching import _told
 from tests.unit.service.conftest import FakeEncoder, FakeIndex, passage, serving_of
 
 
@@ -199,3 +201,15 @@ def start_thread() -> Callable[[Callable[[], None]], threading.Thread]:
         return thread
 
     return start
+
+
+def test_the_answer_tells_the_reranker_and_what_it_scored_and_nothing_of_it_without_one(
+    batcher: Batcher,
+) -> None:
+    found = _told(ask(batcher, with_reranker(FakeReranker(fits=2))), "r-1", explain=False)
+    assert found["reranker"] == {"model_version": "m-rerank", "reranked": 2}
+    assert [("rerank_score" in result) for result in found["results"]] == [True, True, False, False, False]
+    assert SearchOut.model_validate(found).results[0].rerank_score == found["results"][0]["rerank_score"]
+    plain = _told(ask(batcher, serving_of("c", FakeEncoder())), "r-1", explain=False)
+    assert "reranker" not in plain
+    assert not any("rerank_score" in result for result in plain["results"])
