@@ -102,6 +102,18 @@ def cycle(
     start(context, kind, corpus, _ordered(training, from_scratch), wait, as_json)
 
 
+@app.command("train-reranker")
+def train_reranker(
+    context: typer.Context,
+    corpus: CorpusName,
+    no_promote: Annotated[bool, typer.Option("--no-promote", help="Ask the gate, but do not use it.")] = False,
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a re-ranker of the best hits, and use it where it is better than none."""
+    start(context, "reranker", corpus, {"promote": not no_promote}, wait, as_json)
+
+
 @jobs.callback()
 def list_by_default(context: typer.Context) -> None:
     """List, show, pause, resume, cancel, approve and reject jobs."""

@@ -234,7 +234,7 @@ class MilvusIndex:
         """
         limit = min(limit, MAX_WINDOW)
         near = search_parameters(settings, limit)
-        reading = {
+        reading: dict[str, Any] = {
             "limit": limit,
             "output_fields": FIELDS,
             "consistency_level": "Strong" if strong else "Bounded",
@@ -253,8 +253,8 @@ class MilvusIndex:
             both = partial(self._client.hybrid_search, collection, requests, RRFRanker(K), **reading)
             return self._hits(collection, both, float)
         matching = partial(ask, data=list(words), anns_field="words", search_params=_BY_WORDS)
-        lists = (self._hits(collection, search, float) for search in (nearest, matching))
-        return [_fused(*pair, bm25_weight)[:limit] for pair in zip(*lists, strict=True)]
+        rows = zip(self._hits(collection, nearest, float), self._hits(collection, matching, float), strict=True)
+        return [_fused(near_hits, word_hits, bm25_weight)[:limit] for near_hits, word_hits in rows]
 
     def _hits(
         self, collection: str, search: Callable[[], Any], score_of: Callable[[float], float]

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from embedloop.frozen import Frozen
 from embedloop.fusion import EVEN
 from embedloop.recipe.compression import ExportSettings
+from embedloop.recipe.reranking import Reranking
 from embedloop.recipe.settings import TrainingSettings
 
 DEFAULT_BASE_MODEL = "all-MiniLM-L6-v2"
@@ -206,6 +207,7 @@ class Policy(Frozen):
     gate: GateSettings = GateSettings()
     boosts: Annotated[tuple[Boost, ...], Field(max_length=32)] = ()
     bm25_weight: Annotated[float, Field(ge=0, le=1)] = EVEN
+    reranking: Reranking = Reranking()
     critical_queries: Annotated[tuple[CriticalQuery, ...], Field(max_length=200)] = ()
     require_approval: bool = False
     rollback_window_seconds: Annotated[float, Field(ge=0)] = 7 * 86400.0

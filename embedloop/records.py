@@ -54,6 +54,7 @@ class JobKind(StrEnum):
     HEADROOM = "headroom"
     BRIDGE = "bridge"
     TRAIN_FROM_SCRATCH = "train_from_scratch"
+    RERANKER = "reranker"
 
     @property
     def exclusive(self) -> bool:

@@ -33,6 +33,8 @@ RUN_FILE = "training.json"
 EXPORT_FILE = "onnx/export.json"
 GRAPHS = {"onnx": ONNX_FILE, "onnx_int8": INT8_FILE}
 _PLAIN = ExportSettings()
+# Backend of a model version that re-ranks and cannot encode.
+CROSS_ENCODER = "cross_encoder"
 _HASH_BLOCK = 1 << 20
 # Embedding models do not take more, whatever their files say.
 _WIDEST = 8192
@@ -263,8 +265,10 @@ def load_encoder(
     """Loads a model version; `bulk` is that of `OnnxEncoder`, torch needs none.
 
     Raises:
-        ModelRefused: its files differ from the manifest, or its backend is not known.
+        ModelRefused: its files differ from the manifest, its backend is not known, or it re-ranks.
     """
+    if model.backend == CROSS_ENCODER:
+        raise ModelRefused(f"model version {model.model_id} re-ranks and cannot encode", field="model_version")
     load = partial(
         _kind(model, bulk),
         max_tokens=model.max_tokens,

@@ -344,6 +344,14 @@ class FinetuneParams(Body):
     training: OwnTraining | None = None
 
 
+class RerankerParams(Body):
+    """Trains a re-ranker as the policy says and asks the gate."""
+
+    promote: Annotated[
+        bool, Field(strict=True, description="Whether one that passes goes into `policy.reranking.model`.")
+    ] = True
+
+
 class QuestionIn(Body):
     """A question with the answers that are right."""
 
@@ -422,7 +430,13 @@ class JobIn(Body):
     params: Annotated[
         dict[str, Any],
         Described(
-            CycleParams | FinetuneParams | EvaluateParams | HeadroomParams | BridgeParams | ReindexParams
+            CycleParams
+            | FinetuneParams
+            | EvaluateParams
+            | HeadroomParams
+            | BridgeParams
+            | RerankerParams
+            | ReindexParams
         ),
         Field(description="Those of the kind."),
     ] = {}
@@ -470,6 +484,7 @@ PARAMS_OF_KIND: dict[JobKind, type[Body]] = {
     JobKind.EVALUATE: EvaluateParams,
     JobKind.HEADROOM: HeadroomParams,
     JobKind.BRIDGE: BridgeParams,
+    JobKind.RERANKER: RerankerParams,
     JobKind.REINDEX: ReindexParams,
     JobKind.TRAIN_FROM_SCRATCH: FromScratchParams,
 }

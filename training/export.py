@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +67,27 @@ def export_onnx(model_folder: Path) -> Path:
     # Padding in the example keeps the attention mask in the traced graph.
     features = _features(model, ["a short text", "another text that is longer than the first"])
     pipeline = (_StaticPipeline(model) if _is_static(model) else _Pipeline(model, list(features))).eval()
+    return write_graph(pipeline, features, model_folder, "embedding")
+
+
+def write_graph(
+    pipeline: torch.nn.Module, features: Mapping[str, torch.Tensor], model_folder: Path, output: str
+) -> Path:
+    """Traces a pipeline into `model_folder/onnx/model.onnx`, whole or not at all.
+
+    Args:
+        pipeline: Takes the features by position, each (n, tokens).
+        features: An example with padding.
+        model_folder: The model's.
+        output: Name of what comes out, (n, ...).
+
+    Raises:
+        ModelRefused: A layer cannot be exported.
+    """
     path = model_folder / "onnx" / "model.onnx"
     path.parent.mkdir(exist_ok=True)
     partial = path.with_suffix(".partial")
-    dynamic = {name: {0: "batch", 1: "sequence"} for name in features} | {"embedding": {0: "batch"}}
+    dynamic = {name: {0: "batch", 1: "sequence"} for name in features} | {output: {0: "batch"}}
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
@@ -84,7 +101,7 @@ def export_onnx(model_folder: Path) -> Path:
                 dynamo=False,
                 opset_version=_OPSET,
                 input_names=list(features),
-                output_names=["embedding"],
+                output_names=[output],
                 dynamic_axes=dynamic,
             )
     except (RuntimeError, TypeError, ValueError, torch.onnx.errors.OnnxExporterError) as error:

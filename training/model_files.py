@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Transformer
 from transformers import PreTrainedModel
 
@@ -48,6 +48,39 @@ def transformer_of(model: SentenceTransformer) -> PreTrainedModel:
     if not isinstance(model[0], Transformer):
         raise TrainingFailed(f"only a transformer can be adapted, got {type(model[0]).__name__}")
     return model[0].auto_model
+
+
+def load_cross_encoder(
+    folder: Path, *, attention: str | None = None, device: str = "cpu", outputs: int | None = None
+) -> CrossEncoder:
+    """Loads a CrossEncoder with one output.
+
+    Args:
+        folder: A CrossEncoder; with `outputs`, also a sentence-transformers model, which gets a new head.
+        attention: As in `load_model`.
+        device: Where to, as torch names it.
+        outputs: Number of outputs to make; None takes the folder's own.
+
+    Raises:
+        ModelRefused: The folder may not be loaded, or the model has more than one output.
+    """
+    if not (folder / "config.json").is_file():
+        raise ModelRefused(f"a cross-encoder must be a folder with config.json, got {folder}")
+    refuse_pickled(folder)
+    try:
+        model = CrossEncoder(
+            str(folder),
+            device=device,
+            num_labels=outputs,
+            trust_remote_code=False,
+            local_files_only=True,
+            model_kwargs={"attn_implementation": attention} if attention else None,
+        )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise ModelRefused(f"{folder} cannot be loaded as a CrossEncoder: {error}") from error
+    if model.num_labels != 1:
+        raise ModelRefused(f"a CrossEncoder must have 1 output, {folder} has {model.num_labels}")
+    return model
 
 
 def refuse_unsafe(folder: Path) -> None:

@@ -32,6 +32,8 @@ STAGE_BODIES: Mapping[str, str] = {
     "evaluate": "workers.evaluate",
     "headroom": "workers.headroom",
     "bridge": "workers.bridge",
+    "train_reranker": "workers.train_reranker",
+    "gate_reranker": "workers.gate_reranker",
     "prepare": "workers.reembed",
     "build": "workers.reembed",
     "embed": "workers.reembed",

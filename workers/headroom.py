@@ -221,7 +221,7 @@ def _training(parts: Parts, job: Job, judged: Judged, lease: Lease) -> dict[str,
         passage_prompt=base.passage_prompt,
     )
     try:
-        result = run_child(config, lease, (0.7, 0.98))
+        result = run_child(config, lease, (0.7, 0.98), processes=config.settings.processes)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     seconds = result["seconds"] / max(1, result["steps"]) * result["planned_steps"]

@@ -16,13 +16,14 @@ from embedloop import jobs
 from embedloop.approval import decide
 from embedloop.catalog import corpora, models
 from embedloop.catalog import jobs as job_rows
-from embedloop.errors import NotFound, TooLittleFeedback, Unavailable
+from embedloop.errors import InvalidInput, NotFound, TooLittleFeedback, Unavailable
 from embedloop.feedback import count_training_pairs
 from embedloop.orders import Order, give
 from embedloop.policy import Policy
 from embedloop.queue import deliver
 from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import Corpus, Job, JobKind, JobState
+from embedloop.registry import CROSS_ENCODER
 from service.answers import job_out
 from service.openapi import answers, refusals
 from service.outputs import JobEvent, JobList, JobOut
@@ -261,9 +262,13 @@ def _check_possible(service: Service, body: JobIn, params: dict[str, Any], scope
         if scoped is not None and job_rows.by_idempotency_key(connection, scoped) is not None:
             return
         model_version = params.get("model_version")
-        if model_version is not None and models.find(connection, model_version) is None:
+        found = None if model_version is None else models.find(connection, model_version)
+        if model_version is not None and found is None:
             raise NotFound(f"there is no model version {model_version!r}", field="params.model_version")
-    if body.kind in (JobKind.CYCLE, JobKind.FINETUNE) and _needs_judgments(corpus, params):
+        if found is not None and found.backend == CROSS_ENCODER:
+            raise InvalidInput(f"{model_version} re-ranks and cannot encode", field="params.model_version")
+    learns = body.kind in (JobKind.CYCLE, JobKind.FINETUNE, JobKind.RERANKER)
+    if learns and _needs_judgments(corpus, params):
         pairs = count_training_pairs(service.database, corpus.name)
         needed = corpus.policy.trigger.min_pairs
         if pairs < needed:

@@ -431,6 +431,15 @@ def test_headroom_is_shown_as_a_verdict_with_what_it_rests_on(
         assert (text in shown.stdout) is curve
 
 
+@pytest.mark.parametrize(("options", "promote"), [((), True), (("--no-promote",), False)])
+def test_a_reranker_is_ordered_with_or_without_its_promotion(
+    service: FakeService, run: Run, options: tuple[str, ...], promote: bool
+) -> None:
+    assert run("train-reranker", "c", *options).exit_code == 0
+    sent = service.seen[-1].json
+    assert (sent["kind"], sent["corpus"], sent["params"]) == ("reranker", "c", {"promote": promote})
+
+
 def test_a_decision_is_sent_with_its_reason_and_a_rejection_needs_one(service: FakeService, run: Run) -> None:
     assert run("jobs", "approve", "j1").exit_code == 0
     assert service.seen[-1].json == {}

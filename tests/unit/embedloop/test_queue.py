@@ -36,6 +36,8 @@ from tests.servers import Server, free_port
         ("gate", "train"),
         ("evaluate", "train"),
         ("headroom", "train"),
+        ("train_reranker", "train"),
+        ("gate_reranker", "train"),
         ("difference", "train"),
         ("bridge", "train"),
         ("prepare", "train"),
