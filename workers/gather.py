@@ -11,9 +11,9 @@ from embedloop.policy import Policy
 from embedloop.records import Corpus, IndexVersion, Job, Judgment, Split, TrainingPair
 from embedloop.text.near_duplicates import near
 from embedloop.text.normalise import query_key
+from training.judgments import qrels_of
 from training.mining import MinedNegatives
 from workers.generated import generated_offers
-from workers.judged import qrels_of
 from workers.labels import Labels, measured_queries, read_labels
 from workers.parts import Parts
 from workers.redaction import Clear, redacted
