@@ -25,11 +25,12 @@ from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import Corpus, Job, JobKind, JobState
 from embedloop.registry import CROSS_ENCODER
 from service.answers import job_out
+from service.job_schemas import PARAMS_OF_KIND, ApproveIn, JobIn, RejectIn
 from service.openapi import answers, refusals
 from service.outputs import JobEvent, JobList, JobOut
 from service.problems import invalid_input
 from service.routing import Admin, Reader, Running, keyed_router
-from service.schemas import NAME_PATTERN, PARAMS_OF_KIND, ApproveIn, Id, JobIn, RejectIn
+from service.schemas import NAME_PATTERN, Id
 from service.state import Service
 
 router: APIRouter = keyed_router("jobs")
