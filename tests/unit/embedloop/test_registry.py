@@ -211,11 +211,11 @@ def test_a_remote_store_is_mirrored(tmp_path: Path) -> None:
 
 
 def test_the_window_is_that_of_sentence_transformers(folder: Path) -> None:
-    from embedloop.registry import _max_tokens
+    from embedloop.registry import max_tokens_of
 
-    assert _max_tokens(resolve_base(DEFAULT_BASE_MODEL)) == 256
+    assert max_tokens_of(resolve_base(DEFAULT_BASE_MODEL)) == 256
     config = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps(config | {"model_max_length": 48}))
-    assert _max_tokens(folder) == 48
+    assert max_tokens_of(folder) == 48
     (folder / "tokenizer_config.json").write_text(json.dumps(config | {"model_max_length": 10**30}))
-    assert _max_tokens(folder) == 64
+    assert max_tokens_of(folder) == 64
