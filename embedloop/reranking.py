@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,9 @@ from embedloop.reranker import Reranker
 from embedloop.rerankers import load_reranker
 
 log = logging.getLogger(__name__)
+
+# What could not be loaded is tried again after so long: a replica looks several times a second.
+RETRY_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,9 @@ class Rerankers:
         self._store = store
         self._threads = threads
         self._loaded: dict[str, Reranker] = {}
+        self._tried_again_at: dict[str, float] = {}
         self._loader: Loader[Reranker] = Loader(threads=1)
+        self._loads: dict[str, Future[Reranker]] = {}
 
     def want(self, model_ids: set[str]) -> list[Future[Reranker]]:
         """Begins to load what is missing, and drops what is not wanted; requests in flight hold their own.
@@ -48,9 +54,11 @@ class Rerankers:
         self._loader.keep(model_ids)
         for model_id in set(self._loaded) - model_ids:
             del self._loaded[model_id]
-        missing = sorted(model_ids - set(self._loaded))
-        loads = [self._loader.ask(model_id, partial(self._load, model_id)) for model_id in missing]
-        return [load for load in loads if not load.done()]
+        now = time.monotonic()
+        resting = {model_id for model_id, at in self._tried_again_at.items() if at > now}
+        missing = sorted(model_ids - set(self._loaded) - resting)
+        self._loads = {one: self._loader.ask(one, partial(self._load, one)) for one in missing}
+        return [load for load in self._loads.values() if not load.done()]
 
     def offer(self, wanted: Reranking, present: ServingReranker | None) -> ServingReranker | None:
         """What a policy asks for once it is loaded, and until then what there is at present.
@@ -59,7 +67,8 @@ class Rerankers:
         """
         if wanted.model is None:
             return None
-        reranker = self._loaded.get(wanted.model) or self._fetch(wanted.model)
+        self._fetch(wanted.model)
+        reranker = self._loaded.get(wanted.model)
         if reranker is None:
             return present
         return ServingReranker(wanted.model, reranker, wanted.depth, wanted.budget_ms)
@@ -67,18 +76,19 @@ class Rerankers:
     def close(self) -> None:
         self._loader.close()
 
-    def _fetch(self, model_id: str) -> Reranker | None:
-        load = self._loader.ask(model_id, partial(self._load, model_id))
-        if not load.done():
-            return None
+    def _fetch(self, model_id: str) -> None:
+        """Takes what was loaded; of what could not be, the log tells once before it is tried again."""
+        load = self._loads.get(model_id)
+        if load is None or not load.done():
+            return
         self._loader.forget(model_id)
+        del self._loads[model_id]
         try:
             self._loaded[model_id] = load.result()
-        except EmbedloopError as error:
-            log.warning("nothing is re-ranked by %s: %s", model_id, error)
-        except Exception:
-            log.exception("nothing is re-ranked by %s", model_id)
-        return self._loaded.get(model_id)
+        except Exception as error:
+            foreign = not isinstance(error, EmbedloopError)
+            log.warning("nothing is re-ranked by %s: %s", model_id, error, exc_info=foreign)
+            self._tried_again_at[model_id] = time.monotonic() + RETRY_SECONDS
 
     def _load(self, model_id: str) -> Reranker:
         with self._database.read() as connection:
