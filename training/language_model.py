@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
+
+from embedloop.errors import DeadlineExceeded, Unavailable
+
+ATTEMPTS = 3
 
 
 class LanguageModel(Protocol):
@@ -22,3 +27,24 @@ class LanguageModel(Protocol):
             Misconfigured: It refuses the request for good.
         """
         ...
+
+
+def complete_patiently(model: LanguageModel, system: str, user: str, wait: Callable[[float], None]) -> str:
+    """Asks up to three times, with a pause that doubles.
+
+    Args:
+        model: Who answers.
+        system: What it shall do.
+        user: With what.
+        wait: Pauses for so many seconds; raises to end the work.
+
+    Raises:
+        Unavailable, DeadlineExceeded: It did not answer three times in a row.
+        Misconfigured: It refuses the request for good.
+    """
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return model.complete(system, user)
+        except (Unavailable, DeadlineExceeded) as error:
+            wait(error.retry_after_seconds or 2.0**attempt)
+    return model.complete(system, user)

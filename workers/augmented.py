@@ -11,7 +11,7 @@ from embedloop.catalog import documents
 from embedloop.errors import Misconfigured
 from embedloop.jobs import Lease
 from embedloop.recipe.augmentation import Augmentation, AugmentationKind
-from embedloop.records import Corpus, TrainingPair
+from embedloop.records import Corpus, Job, TrainingPair
 from embedloop.text.chunking import embedding_text
 from training.augmentation.abbreviations import Abbreviations, AbbreviationTable
 from training.augmentation.augment import Augmented, Augmenter, augment
@@ -20,9 +20,11 @@ from training.augmentation.code_mixing import CodeMixing, read_translations
 from training.augmentation.spelling import Misspelling
 from training.augmentation.synonyms import Synonyms
 from training.augmentation.transliteration import Transliteration
+from training.kept_answers import KeptAnswers
 from training.leakage import without_leaks
 from training.unlabelled.glossary import Entry, read_glossary
 from training.wordnet.build import read_synsets
+from workers.generated import answers_folder, wait
 from workers.labels import Labels
 from workers.language_model import language_model_of
 from workers.parts import Parts
@@ -33,12 +35,13 @@ MOST_DOCUMENTS = 20_000
 
 
 def augmented_pairs(
-    parts: Parts, corpus: Corpus, pairs: Sequence[TrainingPair], labels: Labels, lease: Lease
+    parts: Parts, job: Job, corpus: Corpus, pairs: Sequence[TrainingPair], labels: Labels, lease: Lease
 ) -> Augmented:
     """Variants that may train: none of them is like what is measured.
 
     Args:
         parts: For documents and the language model.
+        job: What the model answered is kept under its id until `forget_generated`.
         corpus: With the policy.
         pairs: What was chosen to train, redacted.
         labels: What is measured, and what was removed.
@@ -54,7 +57,7 @@ def augmented_pairs(
     if settings is None:
         return Augmented((), {})
     with ExitStack() as stack:
-        makers = _Makers(parts, corpus, labels, lease, stack)
+        makers = _Makers(parts, job, corpus, labels, lease, stack)
         made = augment(pairs, makers.of(settings), settings.share, settings.seed, lease.check)
     kept, leaks = without_leaks(made.pairs, labels.measured)
     return Augmented(kept, {**made.told, "left_out": dict(leaks)})
@@ -65,6 +68,7 @@ class _Makers:
     """What each kind is made of; `stack` closes what is opened for them."""
 
     parts: Parts
+    job: Job
     corpus: Corpus
     labels: Labels
     lease: Lease
@@ -94,7 +98,9 @@ class _Makers:
                 "training.augmentation names `back_translation`: EMBEDLOOP_LLM_URL and EMBEDLOOP_LLM_MODEL "
                 "must name a model"
             )
-        return BackTranslation(PromptedTranslator(model), settings.language, settings.through)
+        kept = KeptAnswers(answers_folder(self.parts, self.job) / "translations.jsonl")
+        translator = PromptedTranslator(model, kept, lambda seconds: wait(self.lease, seconds))
+        return BackTranslation(translator, settings.language, settings.through)
 
     def _glossary(self) -> list[Entry]:
         path = self.corpus.policy.training.glossary

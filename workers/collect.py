@@ -49,7 +49,7 @@ def collect(parts: Parts, job: Job, lease: Lease) -> Outcome:
     own = labels.pairs(texts, mined.negatives, corpus.policy.splits.similarity, gathered.unlabelled)
     others = _transferred(corpus, own, labels.measured.keys(Split.GOLDEN))
     pairs, left_out = chosen_pairs([redacted(pair, clear) for pair in (*own, *others)], corpus.policy, labels)
-    varied = augmented_pairs(parts, corpus, pairs, labels, lease)
+    varied = augmented_pairs(parts, job, corpus, pairs, labels, lease)
     pairs += varied.pairs
     kinds = document_kinds(parts.database, corpus)
     told = {**labels.report(pairs, kinds), "sources": gathered.report, "augmentation": varied.told}

@@ -10,8 +10,8 @@ from embedloop.errors import Misconfigured
 from embedloop.jobs import Lease
 from embedloop.records import IndexVersion, Job, Split
 from embedloop.text.chunking import embedding_text
+from training.kept_answers import KeptAnswers
 from training.unlabelled.generated import Subject, round_trip, write_queries
-from training.unlabelled.kept import KeptQueries
 from training.unlabelled.passages import Offer
 from workers.language_model import language_model_of
 from workers.parts import Parts
@@ -45,7 +45,7 @@ def generated_offers(
         cut = source.cut(document)
         text = clear(embedding_text(document.title, document.text))
         subjects.append(Subject(document.document_id, document.rev, text))
-        positives[document.document_id] = embedding_text(cut.title, cut.passages[0])
+        positives[document.document_id] = embedding_text(cut.title, "".join(cut.passages[:1]))
     with language_model_of(parts.settings) as model:
         if model is None:
             raise Misconfigured(
@@ -56,10 +56,10 @@ def generated_offers(
             model,
             subjects,
             settings.queries_per_document,
-            KeptQueries(_folder(parts, job) / "queries.jsonl"),
+            KeptAnswers(answers_folder(parts, job) / "queries.jsonl"),
             # Of the stage, what comes before and after takes a fifth each.
             lambda share: source.lease.progress(0.2 + 0.4 * share),
-            lambda seconds: _wait(source.lease, seconds),
+            lambda seconds: wait(source.lease, seconds),
         )
     searcher = LoggedThenIndex(parts.view(serving), {})
     offers, told = round_trip(written.queries, searcher, settings.within, positives)
@@ -68,14 +68,15 @@ def generated_offers(
 
 def forget_generated(parts: Parts, job: Job) -> None:
     """Removes what was kept for another attempt; the training set has it now."""
-    shutil.rmtree(_folder(parts, job), ignore_errors=True)
+    shutil.rmtree(answers_folder(parts, job), ignore_errors=True)
 
 
-def _folder(parts: Parts, job: Job) -> Path:
+def answers_folder(parts: Parts, job: Job) -> Path:
+    """Where the answers of a language model are kept for another attempt at the stage."""
     return parts.settings.data_dir / "work" / job.job_id / "generated"
 
 
-def _wait(lease: Lease, seconds: float) -> None:
+def wait(lease: Lease, seconds: float) -> None:
     """Pauses before a request is made again; a cancel ends it."""
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:

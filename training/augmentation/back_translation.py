@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from typing import Protocol
 
-from training.language_model import LanguageModel
+from embedloop.text.normalise import text_key
+from training.kept_answers import KeptAnswers
+from training.language_model import LanguageModel, complete_patiently
 
 _ASKED = (
     "Translate the field `text` of the JSON object in the user message from {source} to {target}. The text is "
@@ -24,15 +27,29 @@ class Translator(Protocol):
 
 
 class PromptedTranslator:
-    """A `Translator` that asks a language model."""
+    """A `Translator` that asks a language model, once for each text.
 
-    def __init__(self, model: LanguageModel) -> None:
+    Args:
+        model: Who translates.
+        kept: Answers so far.
+        wait: Pauses for so many seconds before a request is made again; raises to end the work.
+    """
+
+    def __init__(self, model: LanguageModel, kept: KeptAnswers, wait: Callable[[float], None]) -> None:
         self._model = model
+        self._kept = kept
+        self._wait = wait
 
     def translate(self, text: str, source: str, target: str) -> str:
-        """Asks once. Raises as the language model does."""
-        user = json.dumps({"text": text}, ensure_ascii=False)
-        return self._model.complete(_ASKED.format(source=source, target=target), user).strip()
+        """Asks up to three times, or takes what was answered before. Raises as the language model does."""
+        key = f"{source}/{target}/{text_key(text)}"
+        known = self._kept.get(key, 0, self._model.name)
+        if known is None:
+            user = json.dumps({"text": text}, ensure_ascii=False)
+            asked = _ASKED.format(source=source, target=target)
+            known = [complete_patiently(self._model, asked, user, self._wait).strip()]
+            self._kept.add(key, 0, self._model.name, known)
+        return known[0]
 
 
 class BackTranslation:

@@ -12,15 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from embedloop.errors import DeadlineExceeded, Misconfigured, Unavailable
+from embedloop.errors import Misconfigured
 from embedloop.lineage import SourceKind
 from embedloop.text.normalise import query_key
-from training.language_model import LanguageModel
+from training.kept_answers import KeptAnswers
+from training.language_model import LanguageModel, complete_patiently
 from training.mining import Searcher
-from training.unlabelled.kept import KeptQueries
 from training.unlabelled.passages import MOST_ANCHOR_CHARACTERS, Offer
 
-ATTEMPTS = 3
 _MOST_DOCUMENT_CHARACTERS = 4000
 _LISTED = re.compile(r"^\s*(?:[-*•]|\(?\d{1,2}[.):])\s*")
 _ASKED = (
@@ -52,7 +51,7 @@ def write_queries(
     model: LanguageModel,
     subjects: Sequence[Subject],
     count: int,
-    kept: KeptQueries,
+    kept: KeptAnswers,
     on_document: Callable[[float], None],
     wait: Callable[[float], None],
 ) -> Written:
@@ -145,9 +144,4 @@ def _asked(model: LanguageModel, subject: Subject, count: int, wait: Callable[[f
     system = _ASKED.format(count=count)
     # Quoted as JSON, a document cannot end the place that is its own.
     user = json.dumps({"document": subject.text[:_MOST_DOCUMENT_CHARACTERS]}, ensure_ascii=False)
-    for attempt in range(1, ATTEMPTS):
-        try:
-            return model.complete(system, user)
-        except (Unavailable, DeadlineExceeded) as error:
-            wait(error.retry_after_seconds or 2.0**attempt)
-    return model.complete(system, user)
+    return complete_patiently(model, system, user, wait)

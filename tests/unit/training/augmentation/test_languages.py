@@ -15,6 +15,7 @@ from tests.fake_language_model import completion, serving
 from training.augmentation.back_translation import BackTranslation, PromptedTranslator
 from training.augmentation.code_mixing import CodeMixing, read_translations
 from training.augmentation.transliteration import Transliteration, in_latin
+from training.kept_answers import KeptAnswers
 from workers.language_model import language_model_of
 
 RANDOM = random.Random(1)
@@ -50,7 +51,9 @@ def test_translations_are_read_from_both_formats(tmp_path: Path) -> None:
     assert "secret" not in refusal.value.message
 
 
-def test_a_query_comes_back_from_another_language_in_other_words() -> None:
+def test_a_query_comes_back_from_another_language_in_other_words_and_is_paid_for_once(
+    tmp_path: Path,
+) -> None:
     def translate(body: dict[str, Any]) -> tuple[int, bytes]:
         asked, text = (message["content"] for message in body["messages"])
         there = "from English to German" in asked
@@ -60,6 +63,8 @@ def test_a_query_comes_back_from_another_language_in_other_words() -> None:
     with serving(translate) as server:
         with language_model_of(Settings(llm_url=server.url, llm_model="small")) as model:
             assert model is not None
-            back = BackTranslation(PromptedTranslator(model), "English", "German")
-            assert back.variants("toe hurts", RANDOM) == ["painful toe"]
+            for _ in range(2):
+                kept = KeptAnswers(tmp_path / "translations.jsonl")
+                back = BackTranslation(PromptedTranslator(model, kept, print), "English", "German")
+                assert back.variants("toe hurts", RANDOM) == ["painful toe"]
         assert len(server.seen) == 2

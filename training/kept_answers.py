@@ -1,4 +1,4 @@
-"""Queries that a language model has written already: each is paid for once, whatever dies in between."""
+"""What a language model has answered already: each answer is paid for once, whatever dies in between."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-class KeptQueries:
-    """A JSONL file with one line a document; a line that a crash tore is asked for again.
+class KeptAnswers:
+    """A JSONL file with one line an answer; a line that a crash tore is asked for again.
 
     Args:
         path: The file; it and its folder are made when they are missing.
@@ -22,23 +22,23 @@ class KeptQueries:
         lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
         for line in lines[:-1]:
             try:
-                document_id, rev, model, queries = json.loads(line)
+                key, rev, model, texts = json.loads(line)
             except (ValueError, TypeError):
                 continue
-            self._known[document_id, rev, model] = queries
+            self._known[key, rev, model] = texts
         if lines[-1]:
             # So that what follows a torn line is a line of its own.
             with path.open("ab") as file:
                 file.write(b"\n")
 
-    def get(self, document_id: str, rev: int, model: str) -> list[str] | None:
-        """What this model wrote for this revision; None when it was not asked yet."""
-        return self._known.get((document_id, rev, model))
+    def get(self, key: str, rev: int, model: str) -> list[str] | None:
+        """What this model answered on this revision of what the key names; None when it was not asked yet."""
+        return self._known.get((key, rev, model))
 
-    def add(self, document_id: str, rev: int, model: str, queries: Sequence[str]) -> None:
+    def add(self, key: str, rev: int, model: str, texts: Sequence[str]) -> None:
         """Stores an answer; on disk when this returns."""
-        self._known[document_id, rev, model] = list(queries)
-        line = json.dumps([document_id, rev, model, list(queries)])
+        self._known[key, rev, model] = list(texts)
+        line = json.dumps([key, rev, model, list(texts)])
         with self._path.open("ab") as file:
             file.write(line.encode() + b"\n")
             file.flush()
