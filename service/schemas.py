@@ -335,7 +335,7 @@ class CycleParams(Body):
 
 
 class FromScratchParams(CycleParams):
-    """As a cycle, with a model made of the corpus alone, by FastText unless `training.from_scratch` says how."""
+    """As a cycle, with a model made of the corpus alone: FastText unless `training.from_scratch` says."""
 
 
 class FinetuneParams(Body):
