@@ -18,8 +18,6 @@ from embedloop.cli_session import (
 )
 from embedloop.model_card import to_markdown
 
-REFUSALS_SHOWN = 20
-
 app = typer.Typer()
 models = typer.Typer(help="List model versions, or show the card of one.", invoke_without_command=True)
 app.add_typer(models, name="models")

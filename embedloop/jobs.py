@@ -361,4 +361,4 @@ def _end_badly(database: Database, job: Job, token: int, error: Exception, on_fa
     }
     with database.write() as connection:
         jobs.change(connection, job.job_id, token, state=state.value, error=told, lease_until=0)
-        on_failure(connection, job)
+        on_failure(connection, jobs.get(connection, job.job_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -17,6 +18,9 @@ from embedloop.errors import EmbedloopError
 from embedloop.milvus_errors import translated
 
 T = TypeVar("T")
+
+# It writes two tracebacks for each call that fails; here every failure is raised, and told once by who called.
+logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
 
 # Raised by pymilvus itself, about what it was given.
 _INPUT_ERRORS = (ParamError, DataNotMatchException, DataTypeNotMatchException)

@@ -15,7 +15,7 @@ from embedloop.catalog import index_versions
 from embedloop.errors import EmbedloopError, WorkerStopping
 from embedloop.jobs import Lease, Outcome
 from embedloop.queue import deliver
-from embedloop.records import IndexState, Job
+from embedloop.records import IndexState, Job, JobState
 from embedloop.settings import Settings
 from workers import embed_shard as shard_task
 from workers import heartbeat, stopping, upkeep
@@ -173,9 +173,14 @@ def _body(stage: str) -> StageBody:
 
 
 def _retire_unfinished(connection: Connection, job: Job) -> None:
-    """A job that failed or was cancelled leaves no building version behind."""
+    """A failed or cancelled job leaves no building version behind, a cancelled one no ready one either.
+
+    What a failed job had ready may still be promoted by hand.
+    """
     if not job.kind.exclusive:
         return
+    given_up = job.checkpoint.get("index_version") if job.state is JobState.CANCELLED else None
     for version in index_versions.of_corpus(connection, job.corpus):
-        if version.state is IndexState.BUILDING:
+        ready = version.state is IndexState.READY and version.index_version_id == given_up
+        if ready or version.state is IndexState.BUILDING:
             reembed.retire(connection, version.index_version_id)

@@ -128,6 +128,20 @@ def test_a_job_waits_for_a_persons_word_and_obeys_it(
     assert (again.status_code, again.json()["code"]) == (409, "conflict")
 
 
+def test_a_cancelled_wait_for_approval_leaves_no_ready_version(
+    served: Bench, http: TestClient, other_tiny: ModelVersion
+) -> None:
+    ask_for_approval(served)
+    job_id = served.submit(model_version=other_tiny.model_id)
+    waiting = served.finish(job_id)
+    assert waiting.state is JobState.AWAITING_APPROVAL
+    candidate = waiting.checkpoint["index_version"]
+    assert served.world.version(candidate).state is IndexState.READY
+    http.post(f"/v1/jobs/{job_id}/cancel")
+    assert served.run(job_id).state is JobState.CANCELLED
+    assert served.world.version(candidate).state is IndexState.RETIRED
+
+
 def test_a_job_that_shall_not_promote_waits_for_nobody(served: Bench, other_tiny: ModelVersion) -> None:
     ask_for_approval(served)
     job = served.finish(served.submit(model_version=other_tiny.model_id, promote=False))
