@@ -50,7 +50,7 @@ class CycleParams(Body):
 
 
 class FromScratchParams(CycleParams):
-    """As a cycle, with a model made of the corpus alone; `training.from_scratch` says how (FastText)."""
+    """As a cycle, with a model made of the corpus alone: FastText unless `training.from_scratch` says."""
 
 
 class FinetuneParams(Body):

@@ -23,7 +23,7 @@ from training.scratch.words import Lexicon, learn_words
 
 # The size of a transformer's weights, so that learning rates made for those move these as far.
 _ROOT_MEAN_SQUARE = 0.02
-# Of a row: it decides the vector only of a text without any known word.
+# Of a text's length: it decides the vector only of a text without any known word.
 _FALLBACK_SHARE = 1e-3
 
 
@@ -66,14 +66,11 @@ def build_static_model(
     directions = principal_directions(means)
     common = directions[: settings.components]
     scale = _ROOT_MEAN_SQUARE / float(np.sqrt(np.mean(rows**2)) or 1.0)
+    projection = without(common)
+    length = float(np.median(np.linalg.norm(means @ projection, axis=1)))
     fallback = common[0] if len(common) else directions[-1]
-    _save(
-        tokenizer,
-        rows * np.float32(scale),
-        without(common),
-        fallback * np.float32(_FALLBACK_SHARE * _ROOT_MEAN_SQUARE),
-        out,
-    )
+    bias = fallback * np.float32(_FALLBACK_SHARE * scale * length)
+    _save(tokenizer, rows * np.float32(scale), projection, bias, out)
     return _told(lexicon, encoded, tokenizer.token_to_id(UNKNOWN), len(passages))
 
 
