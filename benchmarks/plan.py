@@ -257,3 +257,31 @@ class SwapPlan:
             training_pairs=32,
             golden_queries=10,
         )
+
+
+def _road_sizes() -> dict[str, SetSizes]:
+    # Every road trains and encodes anew: what two cores do in about a minute a road.
+    return {
+        "hpo": SetSizes(passages=1500, train=1000, dev=150, test=300),
+        "hinglish_top": SetSizes(passages=1500, train=1000, dev=150, test=300),
+        "xquad_hi": SetSizes(),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class RoadsPlan:
+    """Sizes of the roads benchmark.
+
+    Attributes:
+        sizes: Set -> how much of it is taken.
+        max_steps: Most steps of a training; None leaves it to the recipe.
+    """
+
+    sizes: Mapping[str, SetSizes] = field(default_factory=_road_sizes)
+    max_steps: int | None = None
+
+    @classmethod
+    def quick(cls) -> RoadsPlan:
+        """Sizes at which everything runs once, and no figure means anything."""
+        small = SetSizes(passages=60, train=24, dev=8, test=16)
+        return cls(sizes=dict.fromkeys(_road_sizes(), small), max_steps=2)

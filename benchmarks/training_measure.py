@@ -16,7 +16,8 @@ from benchmarks.training_models import Encoded, Models, general_scores, score_mo
 from benchmarks.training_recipes import PlainRecipe, Trained
 from benchmarks.training_scores import BASE, BM25, OURS, PLAIN, general_table, table_of
 from benchmarks.training_sets import DEV, SPLIT_BY, SPLITS, TEST, TRAIN, RankingSet
-from embedloop.policy import DEFAULT_BASE_MODEL, TrainingSettings
+from embedloop.policy import DEFAULT_BASE_MODEL
+from embedloop.recipe.settings import TrainingSettings
 from embedloop.registry import resolve_base
 from training.evaluation import Scores
 from training.general import GeneralSet, packaged_general_set

@@ -13,7 +13,8 @@ from benchmarks import child, training_child
 from benchmarks.training_child import Device
 from benchmarks.training_models import Encoded
 from benchmarks.training_sets import DEV, TEST, TRAIN, RankingSet
-from embedloop.policy import GateSettings, TrainingSettings
+from embedloop.policy import GateSettings
+from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import Judgment, Split, TrainingPair
 from training.finetune import FinetuneConfig
 from training.general import GeneralSet, write_general_sets
@@ -111,7 +112,7 @@ def plain(
     folder: Path,
 ) -> Trained:
     """The same training pairs for the same wall time: no mined negatives, no dev set, no merging."""
-    pairs = [pair for pair in _pairs(ranking, MinedNegatives({}, {}, {})) if pair.split is TRAIN]
+    pairs = [pair for pair in labelled(ranking) if pair.split is TRAIN]
     begin = time.perf_counter()
     result = child.measure(
         "benchmarks.bare_trainer",
@@ -134,9 +135,14 @@ def plain(
     return Trained(Path(result["model"]), spent, told | {name: result[name] for name in ("steps", "epochs")})
 
 
+def labelled(ranking: RankingSet) -> list[TrainingPair]:
+    """The pairs of a set that train or choose, without mined negatives."""
+    return _pairs(ranking, MinedNegatives({}, {}, {}))
+
+
 def pair_counts(ranking: RankingSet) -> dict[str, int]:
     """How many pairs each split has that is trained or chosen by."""
-    return dict(Counter(str(pair.split) for pair in _pairs(ranking, MinedNegatives({}, {}, {}))))
+    return dict(Counter(str(pair.split) for pair in labelled(ranking)))
 
 
 def _mined(ranking: RankingSet, encoded: Encoded, settings: TrainingSettings) -> MinedNegatives:

@@ -30,9 +30,11 @@ SPLIT_BY = {
     "medquad": "by topic: no document, topic or question is in two splits",
     "legal_contracts": "by contract: no contract or policy is in two splits; its kinds of clauses are in all",
     "scifact": "by claim, as in BEIR: a test claim may have an abstract that a training claim has too",
+    "xquad_hi": "by article: no paragraph is in two splits",
     "hinglish_top": "by request: no English request and no query is in two splits",
 }
-NAMES = tuple(SPLIT_BY)
+# On which the training benchmark compares recipes; the base model reads no word of `xquad_hi`.
+NAMES = (HPO, "medquad", "legal_contracts", "scifact", "hinglish_top")
 
 
 @dataclass(frozen=True, slots=True)

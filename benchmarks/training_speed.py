@@ -22,7 +22,8 @@ from benchmarks.plan import SEED, TrainingSpeedPlan
 from benchmarks.progress import say, show
 from benchmarks.report import Report
 from embedloop.demo.ontology import Case, Vocabulary
-from embedloop.policy import DEFAULT_BASE_MODEL, TrainingSettings
+from embedloop.policy import DEFAULT_BASE_MODEL
+from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import Split, TrainingPair
 from embedloop.registry import resolve_base
 from embedloop.text.chunking import embedding_text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -25,6 +26,14 @@ jobs = typer.Typer(help="List, show and steer jobs.", invoke_without_command=Tru
 app.add_typer(jobs, name="jobs")
 
 CorpusName = Annotated[str, typer.Argument(metavar="CORPUS", help="Name of the corpus.")]
+TrainingOption = Annotated[
+    str | None,
+    typer.Option(
+        "--training",
+        metavar="JSON",
+        help="Fields of policy.training for this job alone, as JSON: '{\"epochs\": 2}'.",
+    ),
+]
 ModelOption = Annotated[str | None, typer.Option("--model", help="Id of a model version.")]
 
 
@@ -45,15 +54,27 @@ def reindex(
 
 
 @app.command()
-def train(context: typer.Context, corpus: CorpusName, wait: Wait = False, as_json: AsJson = False) -> None:
-    """Fine-tune a model on the corpus' feedback, without serving it."""
-    start(context, "finetune", corpus, {}, wait, as_json)
+def train(
+    context: typer.Context,
+    corpus: CorpusName,
+    training: TrainingOption = None,
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model for the corpus, without serving it."""
+    start(context, "finetune", corpus, _ordered(training), wait, as_json)
 
 
 @app.command()
-def cycle(context: typer.Context, corpus: CorpusName, wait: Wait = False, as_json: AsJson = False) -> None:
-    """Fine-tune, compare at the gate, re-embed and promote: the whole loop once."""
-    start(context, "cycle", corpus, {}, wait, as_json)
+def cycle(
+    context: typer.Context,
+    corpus: CorpusName,
+    training: TrainingOption = None,
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train, compare at the gate, re-embed and promote: the whole loop once."""
+    start(context, "cycle", corpus, _ordered(training), wait, as_json)
 
 
 @jobs.callback()
@@ -149,6 +170,19 @@ def start(
     _print_job(job, as_json)
     if wait:
         exit_unless_succeeded(job)
+
+
+def _ordered(training: str | None) -> dict[str, Any]:
+    """The params of a job that trains; raises BadParameter for what is no JSON object."""
+    if training is None:
+        return {}
+    try:
+        given = json.loads(training)
+    except ValueError as error:
+        raise typer.BadParameter(f"is no JSON: {error}", param_hint="--training") from error
+    if not isinstance(given, dict):
+        raise typer.BadParameter(f"must be a JSON object, got {training}", param_hint="--training")
+    return {"training": given}
 
 
 def exit_unless_succeeded(job: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from pydantic_core import CoreSchema
 
 from embedloop.filters import Filter
 from embedloop.policy import Chunking, MetadataField, Policy
+from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import JobKind, Signal, Split
 from embedloop.text.cleaned import ContentType
 
@@ -318,16 +319,25 @@ class RemovalIn(Body):
     document_id: DocumentId | None = None
 
 
+OwnTraining = Annotated[
+    dict[str, Any],
+    Described(TrainingSettings),
+    Field(description="Fields of `policy.training` that count for this job alone, in place of the policy's."),
+]
+
+
 class CycleParams(Body):
     """Trains, builds and, if the gate allows it, promotes."""
 
+    training: OwnTraining | None = None
     critical_queries: CriticalQueries | None = None
-
     promote: Annotated[bool, Field(strict=True)] = True
 
 
 class FinetuneParams(Body):
     """Trains and asks the gate."""
+
+    training: OwnTraining | None = None
 
 
 class QuestionIn(Body):

@@ -11,7 +11,8 @@ import sys
 import threading
 import urllib.request
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -253,6 +254,22 @@ def family_of(pid: int) -> list[psutil.Process]:
     """A process and everything that it started."""
     root = psutil.Process(pid)
     return [root, *root.children(recursive=True)]
+
+
+@contextmanager
+def suspended(pid: int) -> Iterator[None]:
+    """SIGSTOP of a process and everything that it started, for as long as the block lasts."""
+    family = family_of(pid)
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
+    try:
+        yield
+    finally:
+        for process in family:
+            # One that was on its way out is reaped as soon as its parent goes on.
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 def kill_family(pid: int) -> None:

@@ -23,7 +23,7 @@ _ORPHANED = 3
 
 
 def main(arguments: list[str]) -> int:
-    """Runs one fine-tune; returns the exit code."""
+    """Runs one course; returns the exit code."""
     events = _claim_stdout()
     stop = threading.Event()
     threading.Thread(target=_follow_parent, args=(stop,), daemon=True).start()
@@ -49,7 +49,8 @@ def main(arguments: list[str]) -> int:
 def _train(path: Path, events: TextIO, stop: threading.Event) -> dict[str, Any]:
     from transformers.utils.logging import disable_progress_bar
 
-    from training.finetune import FinetuneConfig, Progress, finetune
+    from training.course import run_course
+    from training.finetune import FinetuneConfig, Progress
 
     disable_progress_bar()
 
@@ -61,7 +62,7 @@ def _train(path: Path, events: TextIO, stop: threading.Event) -> dict[str, Any]:
         config = FinetuneConfig.from_json(json.loads(path.read_text()))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidInput(f"{path} is not a configuration: {error}") from error
-    return finetune(config, on_progress=report, should_stop=stop.is_set).to_json()
+    return run_course(config, on_progress=report, should_stop=stop.is_set)
 
 
 def _claim_stdout() -> TextIO:

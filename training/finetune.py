@@ -14,7 +14,7 @@ from sentence_transformers import (
 )
 
 from embedloop.errors import JobCancelled
-from embedloop.policy import TrainingSettings
+from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import Split, TrainingPair
 from training import ranks
 from training.batches import Row
@@ -52,6 +52,8 @@ class FinetuneConfig:
         passage_prompt: Put before every document text, as the encoder does.
         general: File that `write_general_sets` wrote, for the alpha sweep; None measures no forgetting.
         max_general_drop: Most nDCG@10 that the merged model may lose on it.
+        passages: File with texts of the corpus as they are embedded, a JSON string a line, for steps that
+            learn from them.
     """
 
     base: Path
@@ -62,6 +64,7 @@ class FinetuneConfig:
     passage_prompt: str
     general: Path | None = None
     max_general_drop: float = 0.01
+    passages: Path | None = None
 
     @property
     def prompts(self) -> Prompts:
@@ -77,6 +80,7 @@ class FinetuneConfig:
             "passage_prompt": self.passage_prompt,
             "general": None if self.general is None else str(self.general),
             "max_general_drop": self.max_general_drop,
+            "passages": None if self.passages is None else str(self.passages),
         }
 
     @classmethod
@@ -90,6 +94,7 @@ class FinetuneConfig:
             passage_prompt=raw["passage_prompt"],
             general=None if raw["general"] is None else Path(raw["general"]),
             max_general_drop=raw["max_general_drop"],
+            passages=None if raw["passages"] is None else Path(raw["passages"]),
         )
 
 
@@ -164,6 +169,7 @@ def _identity(config: FinetuneConfig) -> dict[str, Any]:
     return config.to_json() | {
         "out": "",
         "general": "",
+        "passages": "",
         "max_general_drop": 0.0,
         "base": sha256_of([*config.base.rglob("*.safetensors")]),
         "training_set": sha256_of([config.training_set]),

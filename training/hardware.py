@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 from embedloop.errors import TrainingFailed
-from embedloop.policy import Precision
+from embedloop.recipe.settings import Precision
 
 Numbers = Literal["fp32", "bf16", "fp16"]
 

@@ -10,7 +10,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import PreTrainedModel
 
 from embedloop.errors import TrainingFailed
-from embedloop.policy import TrainingSettings
+from embedloop.recipe.settings import TrainingSettings
 
 # Some attention layers keep their probability as a number instead of a Dropout module.
 _NUMBERS = ("attention_dropout", "dropout_prob", "dropout_p")

@@ -25,7 +25,7 @@ from sentence_transformers.sentence_transformer.losses import (
     TripletLoss,
 )
 
-from embedloop.policy import Loss, TrainingSettings
+from embedloop.recipe.settings import Loss, TrainingSettings
 from training.batches import Row, columns_of
 from training.ranking_loss import SharedDocumentsRankingLoss
 

@@ -75,6 +75,30 @@ def save(
         shutil.rmtree(leftover, ignore_errors=True)
     model.save_pretrained(str(partial), create_model_card=False, safe_serialization=True)
     partial.rename(result.model)
+    write_record(out, config, result, hardware)
+
+
+def not_tuned(base: Path, out: Path, config: dict[str, Any], hardware: Hardware) -> FinetuneResult:
+    """What is told where there was nothing to fine-tune with: the model is the base, as it is."""
+    result = FinetuneResult(
+        model=base,
+        steps=0,
+        planned_steps=0,
+        seconds=0.0,
+        stopped_by="steps",
+        loss=(),
+        dev=(),
+        space=(),
+        best_step=0,
+        sweep=None,
+        notes=("there were no pairs: nothing was fine-tuned",),
+    )
+    write_record(out, config, result, hardware)
+    return result
+
+
+def write_record(out: Path, config: dict[str, Any], result: FinetuneResult, hardware: Hardware) -> None:
+    """Writes `training.json` and `curves.png`."""
     record = {
         "config": config,
         "result": result.to_json(),

@@ -19,7 +19,7 @@ from sentence_transformers import (
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PrinterCallback
 
-from embedloop.policy import TrainingSettings
+from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import TrainingPair
 from training import ranks
 from training.batches import PlannedBatchSampler, Row, make_rows, plan_batches

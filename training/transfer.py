@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from embedloop.errors import TrainingFailed
-from embedloop.policy import Transfer
+from embedloop.recipe.settings import Transfer
 from embedloop.records import Split, TrainingPair
 from embedloop.text.normalise import query_key
 from training.general import GeneralPair, packaged_pairs

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from transformers import TrainerCallback
 
-from embedloop.policy import TrainingSettings
+from embedloop.recipe.settings import TrainingSettings
 from training import ranks
 from training.checkpoints import CURVE_FILE
 from training.validation import DevSet
@@ -23,11 +23,11 @@ StoppedBy = Literal["steps", "time_budget", "patience", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a fine-tune is; `progress` is 0..1, `loss` and `dev` (nDCG@10) are the latest known."""
+    """Where a course is, 0..1; the rest is of its fine-tune, `loss` and `dev` (nDCG@10) the latest known."""
 
     progress: float
-    step: int
-    steps: int
+    step: int = 0
+    steps: int = 0
     loss: float | None = None
     dev: float | None = None
 

@@ -23,6 +23,7 @@ from training.mining import MinedNegatives
 from training.pairs import write_training_set
 from workers.labels import chosen_pairs, document_kinds, judge, keep_lineage, read_labels
 from workers.negatives import first_passages, mine
+from workers.ordered import corpus_of
 from workers.parts import Parts
 
 
@@ -30,7 +31,7 @@ def collect(parts: Parts, job: Job, lease: Lease) -> Outcome:
     """Freezes what people have said so far into a training set; rejects the job when it is too little."""
     begun = now()
     with parts.database.read() as connection:
-        corpus = corpora.get(connection, job.corpus)
+        corpus = corpus_of(connection, job)
         serving = _serving(connection, corpus)
     counted = judge(parts.database, corpus, begun)
     lease.progress(0.2)

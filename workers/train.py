@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from embedloop.catalog import corpora, documents, models
+from embedloop.catalog import documents, models
 from embedloop.errors import TrainingFailed, WorkInterrupted
 from embedloop.jobs import Advance, Lease, Outcome
 from embedloop.records import Corpus, Job
@@ -28,7 +28,9 @@ from training.ranks import command
 from workers.bases import register_base, register_folder
 from workers.general import general_sets
 from workers.labels import check_may_train
+from workers.ordered import corpus_of
 from workers.parts import Parts
+from workers.passages import write_passages
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ CHECKPOINT_SECONDS = 120
 def train(parts: Parts, job: Job, lease: Lease) -> Outcome:
     """Fine-tunes the corpus' base model on the job's training set and registers the result."""
     with parts.database.read() as connection:
-        corpus = corpora.get(connection, job.corpus)
+        corpus = corpus_of(connection, job)
         training_set = models.training_set(connection, job.checkpoint["training_set"])
         sample = documents.sample(connection, corpus.name, PARITY_TEXTS)
     frozen = parts.store.fetch(training_set.training_set_id) / training_set.path
@@ -60,6 +62,7 @@ def train(parts: Parts, job: Job, lease: Lease) -> Outcome:
         passage_prompt=base.passage_prompt,
         general=_general(parts, corpus, work),
         max_general_drop=corpus.policy.gate.max_general_drop,
+        passages=_passages(parts, corpus, work, lease),
     )
     result = run_child(config, lease)
     model = register_folder(
@@ -88,6 +91,17 @@ def _general(parts: Parts, corpus: Corpus, folder: Path) -> Path | None:
     path = folder / "general.json"
     write_general_sets(sets, path)
     return path
+
+
+def _passages(parts: Parts, corpus: Corpus, folder: Path, lease: Lease) -> Path | None:
+    """Texts of the corpus as a file for the child, where a step of the recipe reads them."""
+    # torch loads here and not when a worker starts.
+    from training.course import needs_passages
+
+    if not needs_passages(corpus.policy.training):
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    return write_passages(parts, corpus, folder / "passages.jsonl", lease)
 
 
 def _keep_record(parts: Parts, run: Path, model_id: str) -> None:
@@ -207,7 +221,7 @@ def _metrics(result: dict[str, Any], counts: Any) -> dict[str, Any]:
     for name in ("loss", "dev", "space"):
         for step, value in result[name]:
             curve.setdefault(step, {"step": step})[name] = value
-    kept = ("steps", "planned_steps", "seconds", "stopped_by", "best_step", "sweep", "notes")
+    kept = ("steps", "planned_steps", "seconds", "stopped_by", "best_step", "sweep", "notes", "course")
     return {
         **{name: result[name] for name in kept},
         "curve": [curve[step] for step in sorted(curve)],

@@ -20,6 +20,7 @@ from embedloop.errors import NotFound, TooLittleFeedback, Unavailable
 from embedloop.feedback import count_training_pairs
 from embedloop.orders import Order, give
 from embedloop.queue import deliver
+from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import Job, JobKind, JobState
 from service.answers import job_out
 from service.openapi import answers, refusals
@@ -58,7 +59,7 @@ def submit_job(
 ) -> dict[str, Any]:
     """Submits a job; with an Idempotency-Key seen before, answers with the job that it made."""
     caller.require_corpus(body.corpus)
-    params = _params(body)
+    params = _params(body, service)
     scoped = None if idempotency_key is None else f"{caller.key.key_id}:{idempotency_key}"
     _check_possible(service, body, params, scoped)
     with service.database.write() as connection:
@@ -222,12 +223,24 @@ def _read(service: Service, job_id: str) -> Job:
         return job_rows.get(connection, job_id)
 
 
-def _params(body: JobIn) -> dict[str, Any]:
+def _params(body: JobIn, service: Service) -> dict[str, Any]:
     try:
         params = PARAMS_OF_KIND[body.kind].model_validate(body.params)
     except ValidationError as error:
         raise invalid_input(error.errors(), "params") from error
-    return params.model_dump(mode="json", exclude_none=True)
+    told = params.model_dump(mode="json", exclude_none=True)
+    given = body.params.get("training")
+    return told if given is None else told | {"training": _training(body.corpus, given, service)}
+
+
+def _training(corpus: str, given: dict[str, Any], service: Service) -> dict[str, Any]:
+    """The policy's training with what was given for this job in its place, whole."""
+    with service.database.read() as connection:
+        present = corpora.get(connection, corpus).policy.training
+    try:
+        return TrainingSettings.model_validate(present.model_dump() | given).model_dump(mode="json")
+    except ValidationError as error:
+        raise invalid_input(error.errors(), "params.training") from error
 
 
 def _check_possible(service: Service, body: JobIn, params: dict[str, Any], scoped: str | None) -> None:

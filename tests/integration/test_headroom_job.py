@@ -10,7 +10,8 @@ import pytest
 from embedloop.catalog import corpora, index_versions, models
 from embedloop.feedback import ImportedJudgment, import_judgments
 from embedloop.orders import Order
-from embedloop.policy import GateSettings, Policy, TrainingSettings, Trigger
+from embedloop.policy import GateSettings, Policy, Trigger
+from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import IndexState, JobKind, JobState, ModelVersion, Split
 from tests.integration.bench import Bench
 from tests.integration.conftest import CHUNKING

@@ -91,3 +91,33 @@ def test_transfer_file_that_is_missing_fails_the_job_by_name(
     job = client.wait_for_job(client.submit_job("finetune", name)["id"], JOB_SECONDS)
     assert (job["state"], job["error"]["code"]) == ("failed", "training_failed")
     assert "missing.jsonl" in job["error"]["message"]
+
+
+def test_training_of_one_job_stands_in_place_of_the_policys(
+    client: Client, new_corpus: NewCorpus, stack: Stack
+) -> None:
+    name = new_corpus(training={"epochs": 2, "merge_alphas": []})
+    judge(client, name, [*clinic.judged(0, "train"), *clinic.judged(1, "golden", 6)])
+    submitted = client.submit_job("finetune", name, {"training": {"epochs": 1}})
+    assert submitted["params"]["training"]["merge_alphas"] == []
+    job = client.wait_for_job(submitted["id"], JOB_SECONDS)
+    kept = stack.data_dir / "models" / f"run-{job['result']['model_version']}" / "training.json"
+    assert json.loads(kept.read_text())["config"]["settings"]["epochs"] == 1
+    assert client.corpus(name)["policy"]["training"]["epochs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("training", "field"),
+    [
+        ({"epochs": 0}, "params.training.epochs"),
+        ({"magic": 1}, "params.training.magic"),
+        (7, "params.training"),
+    ],
+)
+def test_training_of_one_job_that_cannot_be_is_refused_by_its_field(
+    client: Client, new_corpus: NewCorpus, training: Any, field: str
+) -> None:
+    name = new_corpus()
+    with pytest.raises(InvalidInput) as refusal:
+        client.submit_job("cycle", name, {"training": training})
+    assert refusal.value.field == field

@@ -87,4 +87,4 @@ def test_ontology_shares_no_term_between_its_splits() -> None:
 
 @pytest.mark.parametrize("plan", [TrainingPlan(), TrainingPlan.quick(), TrainingPlan.whole()])
 def test_every_plan_has_sizes_for_every_set(plan: TrainingPlan) -> None:
-    assert plan.sizes.keys() == set(NAMES) == SPLIT_BY.keys()
+    assert plan.sizes.keys() == set(NAMES) < SPLIT_BY.keys()

@@ -160,7 +160,9 @@ def test_feedback_is_sent_with_document_and_comment(service: FakeService, run: R
         ),
         (["reindex", "c"], "reindex", {"promote": True}),
         (["train", "c"], "finetune", {}),
+        (["train", "c", "--training", '{"epochs": 2}'], "finetune", {"training": {"epochs": 2}}),
         (["cycle", "c"], "cycle", {}),
+        (["cycle", "c", "--training", '{"seed": 5}'], "cycle", {"training": {"seed": 5}}),
         (["headroom", "c"], "headroom", {}),
         (["evaluate", "c", "--model", "m2"], "evaluate", {"model_version": "m2"}),
     ],
@@ -172,6 +174,15 @@ def test_job_commands_submit_their_kind(
     assert result.exit_code == 0
     assert "j1 of c: queued" in result.stdout
     assert service.seen[-1].json == {"kind": kind, "corpus": "c", "params": params}
+
+
+@pytest.mark.parametrize("training", ["{", "[1]", "epochs"])
+def test_own_training_that_is_no_json_object_is_refused_before_anything_is_sent(
+    service: FakeService, run: Run, training: str
+) -> None:
+    result = run("cycle", "c", "--training", training)
+    assert result.exit_code == 2
+    assert service.seen == []
 
 
 def test_waiting_for_a_job_prints_its_result(service: FakeService, run: Run) -> None:

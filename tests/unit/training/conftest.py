@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from embedloop.policy import TrainingSettings
+from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import Judgment, Split, TrainingPair
 from tests.tiny_model import build_tiny_model
 from training.finetune import FinetuneConfig, FinetuneResult, finetune

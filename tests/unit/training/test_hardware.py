@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from embedloop.policy import Precision
+from embedloop.recipe.settings import Precision
 from tests.unit.training.conftest import run
 from training.finetune import FinetuneConfig
 from training.hardware import choose_hardware, hardware_here

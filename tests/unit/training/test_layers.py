@@ -8,7 +8,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import PreTrainedModel
 
 from embedloop.errors import TrainingFailed
-from embedloop.policy import TrainingSettings
+from embedloop.recipe.settings import TrainingSettings
 from training.layers import prepared
 from training.model_files import load_model
 

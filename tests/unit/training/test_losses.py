@@ -10,7 +10,7 @@ import torch
 from safetensors.numpy import load_file
 
 from embedloop.errors import TrainingFailed
-from embedloop.policy import Loss, TrainingSettings
+from embedloop.recipe.settings import Loss, TrainingSettings
 from embedloop.records import Split, TrainingPair
 from tests.unit.training.conftest import run
 from training.batches import make_rows

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from embedloop.errors import TrainingFailed
-from embedloop.policy import Transfer
+from embedloop.recipe.settings import Transfer
 from embedloop.records import Split, TrainingPair
 from embedloop.text.normalise import query_key
 from training.general import packaged_pairs

@@ -21,7 +21,7 @@ from embedloop.errors import MissingExtra, Unavailable
 from embedloop.policy import Policy
 from embedloop.records import NewDocument
 from tests.conftest import memory_folder
-from tests.servers import Server, family_of, once_it_answers, postgres, postgres_url
+from tests.servers import Server, once_it_answers, postgres, postgres_url, suspended
 from tests.unit.embedloop.catalog.conftest import CORPUS
 
 FAIL = "DO $$ BEGIN RAISE EXCEPTION 'told to' USING ERRCODE = '%s'; END $$"
@@ -334,16 +334,10 @@ def test_a_postgresql_that_hangs_is_given_up_and_heals_when_it_goes_on(
         corpora.add(connection, CORPUS, Policy())
     (written,) = put_documents(database, CORPUS, [NewDocument("a", "", "x")])
     _fill_pools(database)
-    family = family_of(own_server.pid)
-    for process in family:
-        process.suspend()
-    try:
+    with suspended(own_server.pid):
         for use in (names, lambda d: look_up(d, ["a"])):
             with pytest.raises(Unavailable):
                 use(database)
-    finally:
-        for process in family:
-            process.resume()
     assert once_it_answers(lambda: names(database)) == [CORPUS]
     assert once_it_answers(lambda: look_up(database, ["a"])) == {"a": written.rev}
     database.dispose()
