@@ -18,8 +18,9 @@ from embedloop.capabilities import Capabilities, capabilities_of, every_server_c
 from embedloop.encoder import Vectors
 from embedloop.errors import DeadlineExceeded, EmbedloopError, InvalidInput
 from embedloop.fusion import EVEN, K, fuse
+from embedloop.index_pages import Reading, iterated, paged
 from embedloop.index_parameters import cosine_of, search_parameters
-from embedloop.index_rows import FIELDS, Row, as_hit, as_passage, as_row, messages
+from embedloop.index_rows import FIELDS, Row, as_found, as_hit, as_passage, as_row, messages
 from embedloop.index_schema import collection_schema, index_parameters
 from embedloop.index_sealing import Handover, handover
 from embedloop.milvus_call import call
@@ -292,55 +293,21 @@ class MilvusIndex:
 
     def scan(self, collection: str, *, with_vectors: bool = False) -> Iterator[list[Row]]:
         """All rows in pages, in no set order and no snapshot: rows written meanwhile may be missing."""
-        fields = ["passage_id", "document_id", "rev"] + (["vector"] if with_vectors else [])
-        pages = self._iterated if self.capabilities().iterator_timestamps else self._paged
-        for page in pages(collection, fields, SCAN_ROWS if with_vectors else SCAN_KEYS):
-            yield [
-                Row(
-                    row["passage_id"],
-                    row["document_id"],
-                    int(row["rev"]),
-                    np.asarray(row["vector"], dtype=np.float32) if with_vectors else None,
-                )
-                for row in page
-            ]
-
-    def _iterated(self, collection: str, fields: list[str], size: int) -> Iterator[list[dict[str, Any]]]:
-        iterator = self._loaded(
+        reading = Reading(
+            self._client,
+            partial(self._loaded, collection),
             collection,
-            lambda: self._client.query_iterator(
-                collection,
-                batch_size=size,
-                output_fields=fields,
-                timeout=max(30.0, self._timeout),
-            ),
+            ["passage_id", "document_id", "rev"] + (["vector"] if with_vectors else []),
+            SCAN_ROWS if with_vectors else SCAN_KEYS,
+            max(30.0, self._timeout),
         )
-        try:
-            while page := call(iterator.next):
-                yield page
-        finally:
-            iterator.close()
-
-    def _paged(self, collection: str, fields: list[str], size: int) -> Iterator[list[dict[str, Any]]]:
-        """What an iterator does, without a time to read at: it would be this machine's, and miss late rows."""
-        last = ""
-        while page := self._loaded(collection, partial(self._page_after, collection, last, fields, size)):
-            yield page
-            last = page[-1]["passage_id"]
-
-    def _page_after(self, collection: str, last: str, fields: list[str], size: int) -> list[dict[str, Any]]:
-        """The rows that follow a key, in the order of keys."""
-        rows: list[dict[str, Any]] = self._client.query(
-            collection,
-            filter=f'passage_id > "{last}"',
-            limit=size,
-            output_fields=fields,
-            timeout=max(30.0, self._timeout),
-            # Without these, a server may answer with any rows that follow.
-            iterator="True",
-            reduce_stop_for_best="True",
-        )
-        return rows
+        able = self.capabilities()
+        if able.iterator_timestamps:
+            pages = iterated(reading)
+        else:
+            pages = paged(reading, as_of_now=able.orders_every_page)
+        for page in pages:
+            yield [as_found(row) for row in page]
 
     def point_alias(self, alias: str, collection: str) -> None:
         """Creates the alias or moves it."""

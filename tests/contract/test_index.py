@@ -144,29 +144,6 @@ def test_delete_takes_exactly_the_keys_given(index: MilvusIndex, collection: str
     assert index.present(collection, [r.passage_id for r in rows]) == {rows[n].passage_id for n in (0, 2, 4)}
 
 
-def test_scan_yields_every_row_once(
-    index: MilvusIndex, collection: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = [passage(f"d{n}", rev=n) for n in range(2300)]
-    vectors = unit_vectors(2300)
-    index.upsert(collection, rows, vectors)
-    index.delete(collection, [rows[0].passage_id])
-    seen = [row for page in index.scan(collection, with_vectors=True) for row in page]
-    assert sorted((row.document_id, row.rev) for row in seen) == sorted(
-        (r.document_id, r.rev) for r in rows[1:]
-    )
-    by_key = {row.passage_id: row.vector for row in seen}
-    np.testing.assert_allclose(by_key[rows[77].passage_id], vectors[77], atol=1e-6)
-    monkeypatch.setattr("embedloop.index.SCAN_KEYS", 700)
-    keys = [row for page in index.scan(collection) for row in page]
-    assert all(row.vector is None for row in keys)
-    assert sorted(row.passage_id for row in keys) == sorted(by_key)
-
-
-def test_scan_of_an_empty_collection_yields_nothing(index: MilvusIndex, collection: str) -> None:
-    assert [row for page in index.scan(collection) for row in page] == []
-
-
 def test_filters_compare_strings_numbers_and_truth(find: Found) -> None:
     assert find(Compare(field="lang", op="eq", value="en")) == ['id "with" quotes/ü', "plain"]
     assert find(Compare(field="year", op="gt", value=2002)) == ["control", "unicode"]
