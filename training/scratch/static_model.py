@@ -98,7 +98,8 @@ def _shares(pieces: Sequence[str], counts: dict[str, int]) -> NDArray[np.float32
     """A piece weighs as much of a word as it is long: an unknown word weighs about as much as a rare one."""
     characters = sum(len(word) * count for word, count in counts.items()) / sum(counts.values())
     lengths = np.array([len(piece.removeprefix("##")) for piece in pieces], dtype=np.float32)
-    return np.minimum(1.0, lengths / np.float32(characters))
+    shares: NDArray[np.float32] = np.minimum(1.0, lengths / np.float32(characters))
+    return shares
 
 
 def _save(
@@ -125,7 +126,7 @@ def _save(
     partial.rename(out)
 
 
-def _told(lexicon: Lexicon, encoded: Sequence[Sequence[int]], unknown: int, passages: int) -> dict[str, Any]:
+def _told(lexicon: Lexicon, encoded: Sequence[Sequence[int]], unknown: int | None, passages: int) -> dict[str, Any]:
     tokens = sum(len(ids) for ids in encoded)
     missing = sum(list(ids).count(unknown) for ids in encoded)
     return {
