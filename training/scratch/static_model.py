@@ -126,9 +126,11 @@ def _save(
     partial.rename(out)
 
 
-def _told(lexicon: Lexicon, encoded: Sequence[Sequence[int]], unknown: int | None, passages: int) -> dict[str, Any]:
+def _told(
+    lexicon: Lexicon, encoded: Sequence[Sequence[int]], unknown: int | None, passages: int
+) -> dict[str, Any]:
     tokens = sum(len(ids) for ids in encoded)
-    missing = sum(list(ids).count(unknown) for ids in encoded)
+    missing = sum(one == unknown for ids in encoded for one in ids)
     return {
         "passages": passages,
         "words": sum(" " not in word for word in lexicon.counts),
