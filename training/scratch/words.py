@@ -25,7 +25,8 @@ from training.scratch.tokenizer import PIECE_PREFIX, piece_counts
 _MOST_WORDS = 10_000
 _MOST_PIECES = 50_000
 _NEGATIVES = 10
-_PHRASE_SCORE = 10.0
+# Of normalised pointwise mutual information, -1..1 (Bouma 2009), which depends on no corpus' size.
+_PHRASE_SCORE = 0.6
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,8 @@ class _Epochs(CallbackAny2Vec):
 def _with_phrases(texts: Sequence[Sequence[str]], settings: FromScratch) -> list[list[str]]:
     """Joins pairs of words that stand together more often than by chance (Mikolov et al. 2013)."""
     least = max(2, settings.min_count)
-    found = Phrases(texts, min_count=least, threshold=_PHRASE_SCORE, delimiter=" ").freeze()
+    phrases = Phrases(texts, min_count=least, threshold=_PHRASE_SCORE, scoring="npmi", delimiter=" ")
+    found = phrases.freeze()
     return [list(found[list(text)]) for text in texts]
 
 

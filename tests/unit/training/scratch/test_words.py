@@ -42,8 +42,10 @@ def test_texts_without_a_frequent_word_are_refused(method: str) -> None:
 
 
 def test_words_that_stand_together_become_a_phrase() -> None:
-    texts = [["high", "blood", "pressure", f"w{number}", f"v{number % 7}"] for number in range(60)]
-    assert "blood pressure" in learn(texts, method="lsa", phrases=True).counts
+    texts = [[f"v{number % 7}", "blood", "pressure", f"w{number % 5}"] for number in range(70)]
+    counts = learn(texts, method="lsa", phrases=True).counts
+    assert counts["blood pressure"] == 70
+    assert not [word for word in counts if " " in word and word != "blood pressure"]
 
 
 def test_fasttext_has_vectors_of_pieces_and_the_others_have_none() -> None:
