@@ -54,7 +54,7 @@ def test_a_candidate_that_no_person_judged_waits_for_one_and_then_serves(
 
 def test_no_document_that_measured_it_was_in_its_training(client: Client, waiting: dict[str, Any]) -> None:
     pairs = client.training_pairs(NAME, training_set=waiting["result"]["training_set"], limit=100)
-    trained = {one["document_id"] for one in pairs["items"]}
-    told = {source for one in pairs["items"] for source in one["sources"]["structure"]}
+    trained = {one["document_id"] for one in pairs}
+    told = {source for one in pairs for source in one["sources"]["structure"]}
     assert {f"structure:title:{one}" for one in trained} == told
     assert len(trained) + waiting["result"]["gate"]["metrics"]["queries"] <= len(clinic.TERMS)
