@@ -44,10 +44,14 @@ def run(options: argparse.Namespace, plan: TrainingPlan, folder: Path) -> None:
     _check_device(options.device)
     settings = settings_of(plan, options.device)
     known = taken_over(folder / "training.json", settings) if options.resume else {}
+    if options.keep:
+        known |= kept(folder / "training.json", options.sets)
     report = Report("training", folder, settings, training_picture.draw)
     sets: dict[str, Any] = {}
     missing: list[str] = []
-    for name in options.sets:
+    for name in training_sets.NAMES:
+        if name not in options.sets and name not in known:
+            continue
         if name in known:
             say(f"{name}: taken over from the report")
             sets[name] = known[name]
@@ -101,6 +105,14 @@ def taken_over(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def kept(path: Path, measured: Sequence[str]) -> dict[str, Any]:
+    """The sets of an earlier report that are not measured again; each tells its own commit."""
+    if not path.is_file():
+        return {}
+    before = json.loads(path.read_text(encoding="utf-8"))
+    return {name: one for name, one in before.get("sets", {}).items() if name not in measured}
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
     size = parser.add_mutually_exclusive_group()
@@ -117,6 +129,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--resume",
         action="store_true",
         help="take over the sets that this commit has measured with these settings",
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the sets of the report that --sets does not name, as they are"
     )
     return parser.parse_args(arguments)
 

@@ -75,7 +75,8 @@ def _set(name: str, one: Mapping[str, Any]) -> list[str]:
     lines = [
         f"### {name}",
         f"{one['documents']:,} documents; {pairs['train']:,} training pairs, {queries['dev']:,} dev and "
-        f"{queries['test']:,} test queries, apart {one['split']}.",
+        f"{queries['test']:,} test queries, apart {one['split']}. "
+        f"Measured {one['measured']['at'][:10]}, commit {one['measured']['commit'][:10]}.",
         "",
         *_systems(one["test"], one["general"], one["training"]),
         "",

@@ -84,6 +84,28 @@ def choose_alpha(points: Iterable[SweepPoint], max_general_drop: float) -> Sweep
     return Sweep(ordered, best.alpha, f"best on {measured}")
 
 
+def refined_alpha(points: Iterable[SweepPoint], max_general_drop: float) -> float | None:
+    """Halfway between the choice and the next larger mixture, where only forgetting forbids that one.
+
+    None where nothing is to be gained there: the larger one is allowed, or no better on dev.
+
+    >>> measured = [SweepPoint(0, 0.60, 0.50), SweepPoint(0.25, 0.70, 0.50), SweepPoint(0.5, 0.72, 0.46)]
+    >>> refined_alpha(measured, 0.01), refined_alpha(measured, 0.05)
+    (0.375, None)
+    >>> refined_alpha([SweepPoint(0, 0.6, 0.5), SweepPoint(0.25, 0.7, 0.5), SweepPoint(0.5, 0.6, 0.4)], 0.01)
+    """
+    ordered = sorted(points, key=lambda point: point.alpha)
+    chosen = choose_alpha(ordered, max_general_drop).alpha
+    base, tuned = ordered[0], ordered[1:]
+    place = next(n for n, point in enumerate(tuned) if point.alpha == chosen)
+    here, *larger = tuned[place:]
+    if not larger or _drop(base, here) > max_general_drop or _drop(base, larger[0]) <= max_general_drop:
+        return None
+    if here.dev is not None and (larger[0].dev or 0.0) <= here.dev:
+        return None
+    return (here.alpha + larger[0].alpha) / 2
+
+
 def _drop(base: SweepPoint, point: SweepPoint) -> float:
     if base.general is None or point.general is None:
         return 0.0

@@ -9,9 +9,12 @@ from sentence_transformers import SentenceTransformer
 
 from training.general import METRIC, GeneralSet
 from training.general_score import score_general
-from training.merging import Sweep, SweepPoint, choose_alpha, interpolate, mixtures
+from training.merging import Sweep, SweepPoint, choose_alpha, interpolate, mixtures, refined_alpha
 from training.prompts import Prompts
 from training.validation import DevSet, encode
+
+# Each halves the gap between what may be forgotten and what is.
+REFINEMENTS = 2
 
 
 def sweep(
@@ -29,6 +32,8 @@ def sweep(
 ) -> Sweep:
     """Measures mixtures of base and tuned weights and leaves the chosen one in `model`.
 
+    Where the bound on forgetting decides, the place between the mixtures where it is met is looked for.
+
     Args:
         model: With the tuned weights.
         base: Weights that the training started from, with the same names.
@@ -44,14 +49,21 @@ def sweep(
     tuned = {name: one.detach().clone() for name, one in model.state_dict().items()}
     between = mixtures(alphas)
     known = {} if known_dev is None else dict(zip((0.0, 1.0), known_dev, strict=True))
-    points = []
-    for number, alpha in enumerate((0.0, *between, 1.0)):
-        on_point(number / (len(between) + 2))
+    points: list[SweepPoint] = []
+
+    def measure(alpha: float) -> None:
+        on_point(len(points) / (len(between) + 2 + REFINEMENTS))
         model.load_state_dict(interpolate(base, tuned, alpha))
         score = known.get(alpha)
         if score is None and dev is not None:
             score = dev.measure(model)[0]
         points.append(SweepPoint(alpha, score, _general(model, general, prompts, dimension)))
+
+    for alpha in (0.0, *between, 1.0):
+        measure(alpha)
+    for _ in range(REFINEMENTS):
+        if (nearer := refined_alpha(points, max_general_drop)) is not None:
+            measure(nearer)
     chosen = choose_alpha(points, max_general_drop)
     model.load_state_dict(interpolate(base, tuned, chosen.alpha))
     return chosen

@@ -155,6 +155,13 @@ def test_set_is_taken_over_only_from_the_same_commit_and_settings(
     assert training.taken_over(path, asked).keys() == known
 
 
+def test_sets_that_are_not_measured_again_are_kept_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "training.json"
+    assert training.kept(path, ["a"]) == {}
+    path.write_text(json.dumps({"sets": {"a": measured(0.8), "b": measured(0.7)}}))
+    assert training.kept(path, ["a"]) == {"b": measured(0.7)}
+
+
 def test_nothing_is_taken_over_where_there_is_no_report(tmp_path: Path) -> None:
     assert training.taken_over(tmp_path / "training.json", {}) == {}
 
