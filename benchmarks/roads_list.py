@@ -56,23 +56,24 @@ def _student(walk: Walk) -> Reached:
 
 
 HPO, HINGLISH, HINDI = "hpo", "hinglish_top", "xquad_hi"
-ENGLISH_LETTERS = frozenset({HPO, HINGLISH})
+BOTH = frozenset({HPO, HINGLISH})
+ONLY_HPO = frozenset({HPO})
 
 ROADS = (
     Road("base", "base model", lambda walk: walk.base_reached),
     Road("bm25", "BM25", Walk.words),
-    Road("structure", "pairs from structure, no labels", by_structure, frozenset({HPO})),
+    Road("structure", "pairs from structure, no labels", by_structure, ONLY_HPO),
     Road(
         "tsdae",
         "TSDAE, no labels",
         lambda walk: _adapted(walk, "tsdae", {"objective": "tsdae"}, labels=False),
-        frozenset({HPO}),
+        ONLY_HPO,
     ),
     Road(
         "simcse",
         "SimCSE, no labels",
         lambda walk: _adapted(walk, "simcse", {"objective": "simcse"}, labels=False),
-        frozenset({HPO}),
+        ONLY_HPO,
     ),
     Road("lsa", "LSA from scratch, no labels", lambda walk: _static(walk, "lsa")),
     Road("fasttext", "FastText from scratch, no labels", lambda walk: _static(walk, "fasttext")),
@@ -87,38 +88,38 @@ ROADS = (
         "vocabulary",
         "1,000 new terms and MLM, then labels",
         lambda walk: _adapted(walk, "vocabulary", {"new_terms": 1000, "objective": "mlm"}, labels=True),
-        frozenset({HPO}),
+        ONLY_HPO,
     ),
-    Road("augmentation", "labels and their variants", by_augmentation, ENGLISH_LETTERS),
+    Road("augmentation", "labels and their variants", by_augmentation, BOTH),
     Road(
         "lora",
         "LoRA on labels",
         lambda walk: walk.by_recipe("lora", {**TUNED, "lora": {}, "learning_rate": 1e-3}),
-        frozenset({HPO}),
+        ONLY_HPO,
     ),
-    Road("map_affine", "affine map of queries", lambda walk: by_map(walk, "affine"), ENGLISH_LETTERS),
-    Road("map_low_rank", "low-rank map of queries", lambda walk: by_map(walk, "low_rank"), ENGLISH_LETTERS),
-    Road("map_mlp", "MLP map of queries", lambda walk: by_map(walk, "mlp"), ENGLISH_LETTERS),
-    Road("map_procrustes", "turn of queries", lambda walk: by_map(walk, "procrustes"), ENGLISH_LETTERS),
-    Road("bridge", "fine-tuned queries, the base's passages", by_bridge, ENGLISH_LETTERS),
+    Road("map_affine", "affine map of queries", lambda walk: by_map(walk, "affine"), BOTH),
+    Road("map_low_rank", "low-rank map of queries", lambda walk: by_map(walk, "low_rank"), ONLY_HPO),
+    Road("map_mlp", "MLP map of queries", lambda walk: by_map(walk, "mlp"), ONLY_HPO),
+    Road("map_procrustes", "turn of queries", lambda walk: by_map(walk, "procrustes"), ONLY_HPO),
+    Road("bridge", "fine-tuned queries, the base's passages", by_bridge, ONLY_HPO),
     Road(
         "hybrid",
         "fine-tuned, with BM25",
         lambda walk: hybrid(walk, walk.tuned_served, walk.tuned.cpu_seconds),
     ),
-    Road("reranker", "fine-tuned, with a re-ranker", by_reranker, frozenset({HPO})),
-    Road("int8", "fine-tuned, int8", Walk.quantised, ENGLISH_LETTERS),
+    Road("reranker", "fine-tuned, with a re-ranker", by_reranker, ONLY_HPO),
+    Road("int8", "fine-tuned, int8", Walk.quantised, ONLY_HPO),
     Road(
         "matryoshka",
         "fine-tuned, 128 dimensions",
         lambda walk: walk.by_recipe("matryoshka", {**TUNED, "matryoshka": (256, 128, 64), "dimension": 128}),
-        ENGLISH_LETTERS,
+        BOTH,
     ),
-    Road("student", "student with 3 of 6 layers", _student, ENGLISH_LETTERS),
+    Road("student", "student with 3 of 6 layers", _student, ONLY_HPO),
     Road(
         "two_stage",
         "LSA first, fine-tuned re-scores",
         lambda walk: by_two_stages(walk, _from_scratch(walk, "lsa")),
-        frozenset({HPO}),
+        ONLY_HPO,
     ),
 )
