@@ -235,10 +235,10 @@ def _encode(view: View, passages: Sequence[Passage]) -> Vectors:
     """Vectors (n, dim) of passages; stops between batches when the view says so."""
     known: dict[str, Vectors] = {} if view.source is None else view.source.find(passages)
     todo = [p for p in passages if p.passage_id not in known]
-    texts = [embedding_text(p.title, p.text) for p in todo]
-    if not known:
-        return view.encoder.encode_passages(texts, check=view.check)
+    # Where all are known, nothing else asks.
+    view.check()
     if todo:
+        texts = [embedding_text(p.title, p.text) for p in todo]
         encoded = view.encoder.encode_passages(texts, check=view.check)
         known.update(zip((p.passage_id for p in todo), encoded, strict=True))
     return np.stack([known[p.passage_id] for p in passages])

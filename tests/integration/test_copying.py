@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from embedloop.applier import View
 from embedloop.catalog import models
 from embedloop.copying import StoredVectors
-from embedloop.encoder import Encoder, Vectors
+from embedloop.encoder import Encoder, Vectors, go_on
 from embedloop.mapped import register_mapped
 from embedloop.query_map import QueryMap
 from embedloop.records import JobKind, JobState, ModelVersion
@@ -36,9 +36,9 @@ class CountingEncoder:
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         return self.real.encode_queries(texts)
 
-    def encode_passages(self, texts: Sequence[str]) -> Vectors:
+    def encode_passages(self, texts: Sequence[str], *, check: Callable[[], None] = go_on) -> Vectors:
         self.encoded.extend(texts)
-        return self.real.encode_passages(texts)
+        return self.real.encode_passages(texts, check=check)
 
 
 def turned(world: World, model: ModelVersion) -> ModelVersion:

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
-from embedloop.encoder import Vectors
+from embedloop.encoder import Vectors, go_on
 from embedloop.errors import InvalidInput, ModelRefused
 from embedloop.recipe.compression import ExportSettings
 from training.fidelity import Measured, choose, measure
@@ -32,7 +32,7 @@ class FakeEncoder:
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         return self._points(texts, 0.0)
 
-    def encode_passages(self, texts: Sequence[str]) -> Vectors:
+    def encode_passages(self, texts: Sequence[str], *, check: Callable[[], None] = go_on) -> Vectors:
         return self._points(texts, self._shift)
 
     def _points(self, texts: Sequence[str], shift: float) -> Vectors:
