@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
-from embedloop.capabilities import AliasedDrop, ServerKind
 from embedloop.policy import Chunking, IndexSettings, Policy
 from embedloop.records import IndexState, JobKind, JobState
 from service.examples import (
@@ -21,7 +20,6 @@ from service.examples import (
     MODEL,
     MODEL_CARD,
     MOVED,
-    READINESS,
     SEARCH,
 )
 from service.output import Absent, Out, example
@@ -363,39 +361,3 @@ class EmbeddingsOut(Out):
     usage: Usage
 
     model_config = example(EMBEDDINGS)
-
-
-class HealthOut(Out):
-    model_config = example({"status": "ok"})
-
-    status: Literal["ok"]
-
-
-class MilvusCapabilities(Out):
-    """What the connected Milvus can do."""
-
-    server: Annotated[str, Field(description="Its version.")]
-    kind: ServerKind
-    index_types: Annotated[list[str], Field(description="Values that `policy.index.index_type` may take.")]
-    metric_types: Annotated[list[str], Field(description="Values that `policy.index.metric_type` may take.")]
-    bm25: Annotated[bool, Field(description="Whether `policy.index.bm25` may be true.")]
-    filter_templates: bool
-    iterator_timestamps: bool
-    max_dimension: int
-    aliased_drop: AliasedDrop
-
-
-class Capabilities(Out):
-    """Parts that answered the check."""
-
-    milvus: MilvusCapabilities | SkipJsonSchema[None] = Absent
-
-
-class ReadinessOut(Out):
-    """Each part with `ok`, or with what hinders it; and what the parts can do."""
-
-    status: Literal["ready", "unready", "stopping"]
-    checks: dict[str, str]
-    capabilities: Capabilities
-
-    model_config = example(READINESS)

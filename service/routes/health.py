@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from embedloop.errors import EmbedloopError
 from service.openapi import RETRY_AFTER, answers
-from service.outputs import HealthOut, ReadinessOut
+from service.outputs_health import HealthOut, ReadinessOut
 from service.routing import Running
 from service.state import Service
 
