@@ -17,6 +17,7 @@ from embedloop.difference_report import to_html, to_markdown
 from embedloop.readers import read_questions
 
 SYSTEMS = ("bm25", "base", "serving", "model")
+WORST_TERMS = 5
 
 app = typer.Typer()
 
@@ -98,10 +99,33 @@ def show_headroom(result: dict[str, Any]) -> None:
             f"{one['labels']} labels: expected {one['mean']:+.3f} ({one['low']:+.3f} to {one['high']:+.3f}), "
             f"{one['relative']:+.1%}"
         )
-    for line in _cost(result):
+    for line in (*_vocabulary(result["vocabulary"]), *_hybrid(result), *_cost(result)):
         print_line(line)
     for note in result["notes"]:
         print_line(f"note: {note}")
+
+
+def _hybrid(result: dict[str, Any]) -> list[str]:
+    if (found := result["hybrid"]) is None:
+        return []
+    gain = found["gain"]
+    told = f"{gain['mean']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f}) on {found['queries']} dev queries"
+    if found["proposed"] == found["present"]:
+        return [f"words beside vectors: keep bm25_weight {found['present']:g}; tuning it brings {told}"]
+    return [f"words beside vectors: bm25_weight {found['proposed']:g} brings {told} over {found['present']:g}"]
+
+
+def _vocabulary(told: dict[str, Any]) -> list[str]:
+    """How the tokenizer cuts the corpus' words, with the terms that it cuts worst."""
+    lines = [
+        f"words: {told['fertility']:.2f} pieces each, {told['oov_rate']:.1%} not read; {told['terms']} domain "
+        f"terms: {told['term_fertility']:.2f} pieces each, {told['kept_whole']:.0%} kept whole",
+        f"new terms in the tokenizer: {told['advice']}",
+    ]
+    if told["worst"]:
+        worst = (f"{one['term']} ({' '.join(one['pieces'])})" for one in told["worst"][:WORST_TERMS])
+        lines.append(f"cut worst: {', '.join(worst)}")
+    return lines
 
 
 def _cost(result: dict[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from embedloop.records import HELD_OUT, Gate, ModelVersion, TrainingSet
 
-_KEPT_METRICS = ("steps", "planned_steps", "seconds", "stopped_by", "best_step", "sweep")
+_KEPT_METRICS = ("steps", "planned_steps", "seconds", "stopped_by", "best_step", "sweep", "query_map", "bridge")
 
 
 def card_of(

@@ -52,6 +52,9 @@ class JobKind(StrEnum):
     EVALUATE = "evaluate"
     REINDEX = "reindex"
     HEADROOM = "headroom"
+    BRIDGE = "bridge"
+    TRAIN_FROM_SCRATCH = "train_from_scratch"
+    RERANKER = "reranker"
 
     @property
     def exclusive(self) -> bool:

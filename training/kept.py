@@ -1,45 +1,46 @@
-"""What a language model has answered already: each answer is paid for once, whatever dies in between."""
+"""What a smaller model keeps of a larger one, and what it saves: told in the record of its step."""
 
 from __future__ import annotations
 
-import json
-import os
+import time
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
+
+from sentence_transformers import SentenceTransformer
+
+from embedloop.records import Split
+from training.finetune import FinetuneConfig
+from training.pairs import read_training_set
+from training.validation import DevSet, encode
 
 
-class KeptAnswers:
-    """A JSONL file with one line an answer; a line that a crash tore is asked for again.
+def kept(
+    config: FinetuneConfig, teacher: SentenceTransformer, student: SentenceTransformer, texts: Sequence[str]
+) -> dict[str, Any]:
+    """Both models side by side, the teacher first.
 
     Args:
-        path: The file; it and its folder are made when they are missing.
+        config: Of the course: its training set and prompts.
+        teacher: The larger one.
+        student: The smaller one.
+        texts: Passages that both encode for the clock.
+
+    Returns:
+        `weights`, `seconds_of_sample` (in torch, for the same texts) and `dev` (nDCG@10; None without a dev
+        split), each a pair.
     """
+    models = (teacher, student)
+    pairs = read_training_set(config.training_set)
+    train, dev = ([one for one in pairs if one.split is split] for split in (Split.TRAIN, Split.DEV))
+    questions = DevSet(dev, train, config.query_prompt, config.passage_prompt) if dev else None
+    return {
+        "weights": [sum(one.numel() for one in model.parameters()) for model in models],
+        "seconds_of_sample": [_seconds(model, texts) for model in models],
+        "dev": None if questions is None else [round(questions.measure(model)[0], 4) for model in models],
+    }
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._known: dict[tuple[str, int, str], list[str]] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
-        for line in lines[:-1]:
-            try:
-                key, rev, model, texts = json.loads(line)
-            except (ValueError, TypeError):
-                continue
-            self._known[key, rev, model] = texts
-        if lines[-1]:
-            # So that what follows a torn line is a line of its own.
-            with path.open("ab") as file:
-                file.write(b"\n")
 
-    def get(self, key: str, rev: int, model: str) -> list[str] | None:
-        """What this model answered on this revision of what the key names; None when it was not asked yet."""
-        return self._known.get((key, rev, model))
-
-    def add(self, key: str, rev: int, model: str, texts: Sequence[str]) -> None:
-        """Stores an answer; on disk when this returns."""
-        self._known[key, rev, model] = list(texts)
-        line = json.dumps([key, rev, model, list(texts)])
-        with self._path.open("ab") as file:
-            file.write(line.encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+def _seconds(model: SentenceTransformer, texts: Sequence[str]) -> float:
+    begun = time.perf_counter()
+    encode(model, texts)
+    return round(time.perf_counter() - begun, 3)

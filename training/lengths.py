@@ -18,15 +18,16 @@ def token_lengths(
 
     A model that gives no attention mask is counted in characters.
     """
-    anchors = _count(model, {query_prompt + row.anchor for row in rows})
-    documents = _count(model, {passage_prompt + text for row in rows for text in row.documents})
+    anchors = count_tokens(model, {query_prompt + row.anchor for row in rows})
+    documents = count_tokens(model, {passage_prompt + text for row in rows for text in row.documents})
     return [
         (anchors[query_prompt + row.anchor], max(documents[passage_prompt + text] for text in row.documents))
         for row in rows
     ]
 
 
-def _count(model: SentenceTransformer, texts: Iterable[str]) -> dict[str, int]:
+def count_tokens(model: SentenceTransformer, texts: Iterable[str]) -> dict[str, int]:
+    """Tokens of each text, cut to the model's window."""
     ordered = sorted(texts, key=lambda text: (len(text), text))
     counted: dict[str, int] = {}
     for start in range(0, len(ordered), _CHUNK):

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from safetensors.torch import load_file
 from sentence_transformers import (
     SentenceTransformer,
     SentenceTransformerTrainer,
@@ -21,6 +22,7 @@ from transformers import PrinterCallback
 
 from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import TrainingPair
+from embedloop.static_models import set_window
 from training import ranks
 from training.batches import PlannedBatchSampler, Row, make_rows, plan_batches
 from training.hardware import Hardware
@@ -28,12 +30,13 @@ from training.lengths import token_lengths
 from training.losses import Table, make_loss, negatives_wanted, shares_documents, table_of
 from training.prompts import Prompts
 from training.schedule import budget_share, epochs_for, rate_share
-from training.watch import Watch
+from training.watch import Watch, save_weights
 
 _LOSS_POINTS = 50
+_WEIGHTS_FILE = "weights.safetensors"
 
 
-class _Trainer(SentenceTransformerTrainer):
+class BudgetedTrainer(SentenceTransformerTrainer):
     """The library's trainer, less the model card that it would look up and write at every checkpoint.
 
     Its learning rate falls by the steps, and faster where the time budget ends before them.
@@ -58,7 +61,13 @@ class _Trainer(SentenceTransformerTrainer):
         return
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        self.model.save_pretrained(output_dir or self.args.output_dir, create_model_card=False)
+        # Weights alone: what is built beside the model's own, such as LoRA's, has no folder to be loaded from.
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_weights(self.model, folder / _WEIGHTS_FILE)
+
+    def _load_from_checkpoint(self, checkpoint_path: str) -> None:
+        self.model.load_state_dict(load_file(Path(checkpoint_path) / _WEIGHTS_FILE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +109,11 @@ def trainer_of(
     watch: Watch,
 ) -> SentenceTransformerTrainer:
     """A trainer that is ready to train; its checkpoints go to `folder`, when `watch` asks for them."""
-    trainer = _Trainer(
+    trainer = BudgetedTrainer(
         watch,
         settings.time_budget_seconds,
         model=model,
-        args=_arguments(settings, folder, plan, hardware),
+        args=arguments(settings, folder, _steps(settings, plan), plan.sampler, hardware),
         train_dataset=_dataset(plan.table, prompts),
         loss=make_loss(settings, model),
     )
@@ -126,11 +135,11 @@ def threads(wanted: int | None) -> Iterator[None]:
 def window(model: SentenceTransformer, max_tokens: int) -> Iterator[None]:
     """Texts are cut to `max_tokens` inside; the saved model keeps its own window."""
     own = model.max_seq_length
-    model.max_seq_length = min(max_tokens, own or max_tokens)
+    set_window(model, min(max_tokens, own or max_tokens))
     try:
         yield
     finally:
-        model.max_seq_length = own
+        set_window(model, own)
 
 
 def _dataset(table: Table, prompts: Prompts) -> Dataset:
@@ -144,20 +153,23 @@ def _dataset(table: Table, prompts: Prompts) -> Dataset:
     )
 
 
-def _arguments(
-    settings: TrainingSettings, folder: Path, plan: Plan, hardware: Hardware
-) -> SentenceTransformerTrainingArguments:
+def _steps(settings: TrainingSettings, plan: Plan) -> int:
     epochs = settings.epochs or epochs_for(len(plan.rows))
     steps = max(1, math.ceil(epochs * len(plan.sampler) / ranks.count()))
-    if settings.max_steps is not None:
-        steps = min(steps, settings.max_steps)
+    return steps if settings.max_steps is None else min(steps, settings.max_steps)
+
+
+def arguments(
+    settings: TrainingSettings, folder: Path, steps: int, sampler: PlannedBatchSampler, hardware: Hardware
+) -> SentenceTransformerTrainingArguments:
+    """What the library is told: checkpoints go to `folder` when the callback asks, nothing is reported."""
     return SentenceTransformerTrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
         per_device_train_batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         warmup_steps=math.ceil(settings.warmup_ratio * steps),
-        batch_sampler=lambda dataset, **kwargs: plan.sampler,
+        batch_sampler=lambda dataset, **kwargs: sampler,
         seed=settings.seed,
         data_seed=settings.seed,
         eval_strategy="no",

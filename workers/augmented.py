@@ -20,7 +20,7 @@ from training.augmentation.code_mixing import CodeMixing, read_translations
 from training.augmentation.spelling import Misspelling
 from training.augmentation.synonyms import Synonyms
 from training.augmentation.transliteration import Transliteration
-from training.kept import KeptAnswers
+from training.kept_answers import KeptAnswers
 from training.leakage import without_leaks
 from training.unlabelled.glossary import Entry, read_glossary
 from training.wordnet.build import read_synsets

@@ -16,7 +16,7 @@ from embedloop.catalog.database import now
 from embedloop.errors import NotReady
 from embedloop.jobs import Advance, End, Lease, Outcome
 from embedloop.lineage import SourceKind, kind_of
-from embedloop.records import Corpus, IndexVersion, Job, JobState, Split, TrainingPair, TrainingSet
+from embedloop.records import Corpus, IndexVersion, Job, JobKind, JobState, Split, TrainingPair, TrainingSet
 from training.mining import MinedNegatives
 from training.pairs import write_training_set
 from workers.augmented import augmented_pairs
@@ -39,9 +39,10 @@ def collect(parts: Parts, job: Job, lease: Lease) -> Outcome:
     lease.progress(0.2)
     clear = clear_of(parts, corpus)
     gathered = gather(parts, job, corpus, serving, lease, clear)
-    labels = gathered.labels
     if (reason := gathered.too_little(corpus.policy)) is not None:
         return End(JobState.REJECTED, {"code": "too_little_feedback", "reason": reason})
+    gathered = gathered.enough(corpus.policy)
+    labels = gathered.labels
     mined = gathered.kept_apart(mine(parts, corpus, serving, [*labels.judged, *gathered.questions], lease))
     lease.progress(0.7)
     texts = _texts(parts, corpus, serving, gathered.documents, mined.negatives)
@@ -57,7 +58,9 @@ def collect(parts: Parts, job: Job, lease: Lease) -> Outcome:
     keep_lineage(parts.database, frozen.training_set_id, pairs, counted.persons, lease.check)
     with parts.database.write() as connection:
         models.add_training_set(connection, frozen)
-        corpora.set_feedback_watermark(connection, corpus.name, begun)
+        if job.kind is not JobKind.RERANKER:
+            # What an encoder has not seen yet still starts its cycle.
+            corpora.set_feedback_watermark(connection, corpus.name, begun)
     forget_generated(parts, job)
     return Advance({"training_set": frozen.training_set_id, "negatives_dropped": mined.dropped})
 

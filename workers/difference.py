@@ -41,12 +41,12 @@ def difference(parts: Parts, job: Job, lease: Lease) -> Outcome:
     critical, recent = _queries(parts, corpus, job.params)
     queries = [*critical, *recent]
     try:
-        before = _answers(parts, parts.view(serving), queries, lease)
+        before = _answers(parts, parts.view(serving), queries, corpus.policy.bm25_weight, lease)
     except CollectionNotFound:
         # What Milvus lost answers nothing, and must not stand in the way of what replaces it.
         before = {query: [] for query in queries}
     lease.progress(0.5)
-    after = _answers(parts, parts.view(candidate), queries, lease)
+    after = _answers(parts, parts.view(candidate), queries, corpus.policy.bm25_weight, lease)
     report = compared(critical, recent, before, after)
     with parts.database.write() as connection:
         differences.put(connection, candidate.index_version_id, against=serving.index_version_id, report=report)
@@ -96,7 +96,9 @@ def _queries(parts: Parts, corpus: Corpus, params: Mapping[str, Any]) -> tuple[l
     return list(named.values()), list(recent.values())[:RECENT_QUERIES]
 
 
-def _answers(parts: Parts, view: View, queries: Sequence[str], lease: Lease) -> dict[str, list[Hit]]:
+def _answers(
+    parts: Parts, view: View, queries: Sequence[str], bm25_weight: float, lease: Lease
+) -> dict[str, list[Hit]]:
     """Query -> the nearest live passages, without boosts."""
     found: dict[str, list[Hit]] = {}
     for start in range(0, len(queries), QUERIES_PER_SEARCH):
@@ -108,6 +110,7 @@ def _answers(parts: Parts, view: View, queries: Sequence[str], lease: Lease) -> 
             FETCHED,
             settings=view.version.index,
             words=part if view.version.index.bm25 else None,
+            bm25_weight=bm25_weight,
         )
         found.update(zip(part, _live(parts, view.version.corpus, hits), strict=True))
     return found

@@ -5,11 +5,12 @@ Where there are too few golden queries and the policy allows it, on structure th
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from embedloop.catalog import index_versions, models
 from embedloop.catalog.database import now
+from embedloop.copying import passage_key
 from embedloop.jobs import Advance, End, Lease, Outcome
 from embedloop.records import HELD_OUT, Corpus, Evidence, Gate, Job, JobState, ModelVersion, Split
 from training.evaluation import Scores
@@ -58,12 +59,7 @@ def gate(parts: Parts, job: Job, lease: Lease) -> Outcome:
         cost_of(parts, candidate, parts.encoders.get(candidate), compared.queries),
         evidence=compared.evidence,
     )
-    verdict = {
-        "verdict": "passed" if decision.passed else "failed",
-        "reasons": list(decision.reasons),
-        "metrics": dict(decision.metrics),
-    }
-    _keep(parts, job, candidate, serving, decision, verdict)
+    verdict = keep_decision(parts, job, candidate, serving, decision)
     if not decision.passed:
         return End(JobState.REJECTED, {**job.checkpoint, "gate": verdict, "promoted": False})
     return Advance({"gate": verdict})
@@ -99,7 +95,7 @@ def _measure(
     parts: Parts, golden: Judged, model: ModelVersion, lease: Lease, share: tuple[float, float]
 ) -> Scores:
     encoder = parts.encoders.get(model)
-    stored = model.model_id == golden.serving.model_id
+    stored = passage_key(model) == passage_key(parts.model(golden.serving.model_id))
     vectors = passage_vectors(parts, golden, encoder, lease, share, stored=stored)
     return score(golden, rank(golden, encoder, vectors, RANKED))
 
@@ -109,20 +105,20 @@ def _general(parts: Parts, corpus: Corpus, candidate: ModelVersion, lease: Lease
     sets = general_sets(parts, corpus)
     if not sets:
         return None
-    base = parts.model(candidate.parent) if candidate.parent else candidate
-    base_scores = measure_general(sets, parts.encoders.get(base))
+    base_scores = measure_general(sets, parts.encoders.get(parts.root(candidate)))
     lease.progress(0.9)
     return General(base_scores, measure_general(sets, parts.encoders.get(candidate)))
 
 
-def _keep(
-    parts: Parts,
-    job: Job,
-    candidate: ModelVersion,
-    serving: ModelVersion,
-    decision: GateDecision,
-    verdict: Mapping[str, object],
-) -> None:
+def keep_decision(
+    parts: Parts, job: Job, candidate: ModelVersion, serving: ModelVersion, decision: GateDecision
+) -> dict[str, object]:
+    """Keeps a decision for ever, and with the candidate; returns it as jobs tell it."""
+    verdict: dict[str, object] = {
+        "verdict": "passed" if decision.passed else "failed",
+        "reasons": list(decision.reasons),
+        "metrics": dict(decision.metrics),
+    }
     with parts.database.write() as connection:
         models.add_gate(
             connection,
@@ -139,3 +135,4 @@ def _keep(
             ),
         )
         models.set_metrics(connection, candidate.model_id, {**candidate.metrics, "gate": verdict})
+    return verdict

@@ -11,9 +11,9 @@ from embedloop.policy import Policy
 from embedloop.records import Corpus, IndexVersion, Job, Judgment, Split, TrainingPair
 from embedloop.text.near_duplicates import near
 from embedloop.text.normalise import query_key
+from training.judgments import qrels_of
 from training.mining import MinedNegatives
 from workers.generated import generated_offers
-from workers.judged import qrels_of
 from workers.labels import Labels, measured_queries, read_labels
 from workers.parts import Parts
 from workers.redaction import Clear, redacted
@@ -54,12 +54,21 @@ class Gathered:
         judged = {one.document_id for one in self.labels.judged}
         return judged | {one.document_id for one in self.unlabelled}
 
+    @property
+    def pairs(self) -> int:
+        return self.labels.positives + len(self.unlabelled)
+
+    def enough(self, policy: Policy) -> Gathered:
+        """Without any pair where there are fewer than the policy wants: passages are learnt from alone then."""
+        if self.pairs >= policy.trigger.min_pairs:
+            return self
+        return replace(self, labels=replace(self.labels, judged=(), imported=()), unlabelled=())
+
     def too_little(self, policy: Policy) -> str | None:
         """Why no training can begin; None when it can."""
-        pairs = self.labels.positives + len(self.unlabelled)
-        needed = policy.trigger.min_pairs if policy.training.sources else 0
-        if pairs < needed:
-            return f"{pairs} training pairs, at least {needed} are needed"
+        needed = policy.trigger.min_pairs
+        if self.pairs < needed and policy.training.sources and not policy.training.learns_from_passages:
+            return f"{self.pairs} training pairs, at least {needed} are needed"
         if self.held_out is not None and len(self.held_out) < policy.gate.min_queries:
             return (
                 f"{len(self.held_out)} documents held out give a query, at least {policy.gate.min_queries} are "
@@ -87,7 +96,7 @@ def gather(
     )
     if "judgments" not in training.sources:
         labels = replace(labels, judged=(), imported=())
-    if training.needs_judgments and not hold_out:
+    if training.judgments_only and not hold_out:
         return Gathered(labels, (), None, (), {})
     source = source_of(parts, corpus, serving, labels.removed, lease, hold_out=hold_out)
     held_out = [redacted(pair, clear) for pair in held_out_pairs(source)] if hold_out else None

@@ -10,7 +10,7 @@ from embedloop.errors import Misconfigured
 from embedloop.jobs import Lease
 from embedloop.records import IndexVersion, Job, Split
 from embedloop.text.chunking import embedding_text
-from training.kept import KeptAnswers
+from training.kept_answers import KeptAnswers
 from training.unlabelled.generated import Subject, round_trip, write_queries
 from training.unlabelled.passages import Offer
 from workers.language_model import language_model_of

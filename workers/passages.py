@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
-from embedloop.catalog import documents, index_versions, removals
+from embedloop.catalog import documents, removals
 from embedloop.corpus import passages_of
-from embedloop.errors import NotReady
 from embedloop.jobs import Lease
 from embedloop.records import Corpus
 from embedloop.text.chunking import embedding_text
@@ -23,29 +23,37 @@ _DOCUMENTS_PER_READ = 500
 def write_passages(parts: Parts, corpus: Corpus, path: Path, lease: Lease) -> Path:
     """Writes the passages of a spread of the live documents, a JSON string a line, whole or not at all.
 
+    Raises:
+        NotReady: The corpus has no serving index version, whose chunking counts.
+    """
+    partial = path.with_suffix(".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        for text in passage_texts(parts, corpus, MOST_DOCUMENTS, lease):
+            file.write(json.dumps(text, ensure_ascii=False) + "\n")
+    return partial.rename(path)
+
+
+def passage_texts(parts: Parts, corpus: Corpus, most_documents: int, lease: Lease) -> Iterator[str]:
+    """The passages of a spread of the live documents.
+
     No personal data that the redactor knows is in them, whatever the policy for documents, and nothing of a
     document that was removed from training.
 
     Raises:
         NotReady: The corpus has no serving index version, whose chunking counts.
     """
-    if corpus.serving is None:
-        raise NotReady(f"corpus {corpus.name!r} has no serving index version yet", field="corpus")
+    serving = parts.serving(corpus)
     with parts.database.read() as connection:
-        serving = index_versions.get(connection, corpus.serving)
-        ids = documents.spread(connection, corpus.name, MOST_DOCUMENTS)
+        ids = documents.spread(connection, corpus.name, most_documents)
         removed = removals.marks(connection, corpus.name)
     chunker = parts.chunker(serving, parts.model(serving.model_id))
     names = presidio_names(parts.settings.names_model) if corpus.policy.redact_names else None
-    partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        for start in range(0, len(ids), _DOCUMENTS_PER_READ):
-            lease.check()
-            with parts.database.read() as connection:
-                found = documents.get_many(connection, corpus.name, ids[start : start + _DOCUMENTS_PER_READ])
-            for document in found.values():
-                for passage in passages_of(document, chunker):
-                    text = redact(embedding_text(passage.title, passage.text), names=names).text
-                    if document.document_id not in removed.documents and not removed.has_text(text):
-                        file.write(json.dumps(text, ensure_ascii=False) + "\n")
-    return partial.rename(path)
+    for start in range(0, len(ids), _DOCUMENTS_PER_READ):
+        lease.check()
+        with parts.database.read() as connection:
+            found = documents.get_many(connection, corpus.name, ids[start : start + _DOCUMENTS_PER_READ])
+        for document in found.values():
+            for passage in passages_of(document, chunker):
+                text = redact(embedding_text(passage.title, passage.text), names=names).text
+                if document.document_id not in removed.documents and not removed.has_text(text):
+                    yield text

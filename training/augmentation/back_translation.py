@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from embedloop.text.normalise import text_key
-from training.kept import KeptAnswers
+from training.kept_answers import KeptAnswers
 from training.language_model import LanguageModel, complete_patiently
 
 _ASKED = (

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from embedloop.errors import Misconfigured
 from embedloop.lineage import SourceKind
 from embedloop.text.normalise import query_key
-from training.kept import KeptAnswers
+from training.kept_answers import KeptAnswers
 from training.language_model import LanguageModel, complete_patiently
 from training.mining import Searcher
 from training.unlabelled.passages import MOST_ANCHOR_CHARACTERS, Offer

@@ -1,17 +1,26 @@
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from semantic_text_splitter import TextSplitter
+from tokenizers import Regex, Tokenizer
 from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.pre_tokenizers import Split, Whitespace
 from tokenizers.processors import TemplateProcessing
 
 from embedloop.errors import ModelRefused
 from embedloop.policy import Chunking
-from embedloop.text.chunking import MAX_CHUNK_CHARS, Chunk, Chunker, embedding_text
+from embedloop.text.chunking import (
+    MAX_CHUNK_CHARS,
+    WINDOW_CHARS,
+    Chunk,
+    Chunker,
+    _windowed,
+    embedding_text,
+)
 
 
 @pytest.fixture
@@ -137,3 +146,60 @@ def test_offsets_always_match_and_no_word_is_lost(by: Literal["text", "markdown"
     chunks = Chunker(tokenizer, Chunking(by=by, max_tokens=16), 64).split("", text)
     assert all(text[chunk.start : chunk.end] == chunk.text for chunk in chunks)
     assert "".join("".join(chunk.text.split()) for chunk in chunks) == "".join(text.split())
+
+
+@dataclass
+class Handed:
+    """A splitter that notes how many characters it is handed at once."""
+
+    real: Any
+    lengths: list[int] = field(default_factory=list)
+
+    def chunk_indices(self, text: str) -> Any:
+        self.lengths.append(len(text))
+        return self.real.chunk_indices(text)
+
+
+@pytest.mark.parametrize("by", ["text", "markdown"])
+def test_text_without_blanks_is_handed_to_the_splitter_in_windows_and_hardly_any_of_it_twice(
+    monkeypatch: pytest.MonkeyPatch, by: Literal["text", "markdown"]
+) -> None:
+    tokenizer = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Split(Regex("."), "isolated")
+    cutter = Chunker(tokenizer, Chunking(by=by, max_tokens=64), 64)
+    handed = Handed(cutter._splitter(64))
+    monkeypatch.setitem(cutter._splitters, 64, handed)
+    text = "高血圧と糖尿病の治療" * 4000
+    chunks = cutter.split("", text)
+    assert "".join(chunk.text for chunk in chunks) == text
+    assert max(handed.lengths) == WINDOW_CHARS
+    assert sum(handed.lengths) < 1.1 * len(text)
+
+
+PARTS = st.sampled_from(["fever", "naïve", "высокий", "12.5", "Dr. X", "数据数据"])
+ENDS = st.sampled_from([" ", " ", " ", ". ", "? ", ", ", "\n", "\n\n", "\n\n\n"])
+
+
+@pytest.mark.parametrize("overlap", [0, 5])
+@given(text=st.lists(st.tuples(PARTS, ENDS), min_size=100, max_size=200))
+@settings(deadline=None, max_examples=40)
+def test_windows_change_no_passage_of_text_with_separators(overlap: int, text: list[tuple[str, str]]) -> None:
+    whole = "".join(f"{part}{end}" for part, end in text)
+    splitter = TextSplitter.from_callback(lambda piece: len(piece.split()), 12, overlap)
+    assert list(_windowed(splitter, whole, 400)) == splitter.chunk_indices(whole)
+
+
+def test_word_longer_than_a_window_is_one_word(tokenizer_file: Path) -> None:
+    word = "x" * (3 * WINDOW_CHARS)
+    chunks = chunker(tokenizer_file).split("", f"fever {word} cough")
+    assert "".join(chunk.text.replace(" ", "") for chunk in chunks) == f"fever{word}cough"
+    assert max(len(chunk.text) for chunk in chunks) <= MAX_CHUNK_CHARS
+
+
+def test_long_line_of_markdown_leaves_the_lines_around_it_as_they_are(tokenizer_file: Path) -> None:
+    markdown = Chunker.from_tokenizer_file(tokenizer_file, Chunking(by="markdown", max_tokens=16), 64)
+    around = f"# One\n\n{words(30)}\n\n# Two\n\n{words(30)}\n\n"
+    alone = markdown.split("", around)
+    beside = markdown.split("", around + words(4000))
+    assert beside[: len(alone)] == alone
+    assert sum(len(chunk.text.split()) for chunk in beside) == len(around.split()) + 4000

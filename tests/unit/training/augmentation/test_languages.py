@@ -15,7 +15,7 @@ from tests.fake_language_model import completion, serving
 from training.augmentation.back_translation import BackTranslation, PromptedTranslator
 from training.augmentation.code_mixing import CodeMixing, read_translations
 from training.augmentation.transliteration import Transliteration, in_latin
-from training.kept import KeptAnswers
+from training.kept_answers import KeptAnswers
 from workers.language_model import language_model_of
 
 RANDOM = random.Random(1)

@@ -12,7 +12,7 @@ import pytest
 from embedloop.errors import JobCancelled, Misconfigured, Unavailable
 from embedloop.settings import Settings
 from tests.fake_language_model import FakeLanguageModel, Reply, completion, serving
-from training.kept import KeptAnswers
+from training.kept_answers import KeptAnswers
 from training.language_model import ATTEMPTS
 from training.unlabelled.generated import Subject, Written, round_trip, write_queries
 from workers.language_model import OpenAiModel, language_model_of

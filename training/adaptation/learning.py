@@ -1,0 +1,167 @@
+"""Training on passages alone, by the trainer of the fine-tune: seeded, budgeted, resumable."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from safetensors.torch import load_model as load_weights
+from safetensors.torch import save_model as save_weights
+from sentence_transformers import SentenceTransformer
+from transformers import PrinterCallback
+
+from embedloop.errors import JobCancelled
+from embedloop.recipe.adaptation import Adaptation, Objective
+from embedloop.recipe.settings import TrainingSettings
+from training.adaptation.mlm import MaskedLanguageModelLoss
+from training.adaptation.simcse import TwiceDroppedOutLoss
+from training.adaptation.tsdae import DamagedCopyLoss
+from training.batches import PlannedBatchSampler
+from training.checkpoints import CURVE_FILE, open_checkpoints
+from training.hardware import Hardware
+from training.layers import prepared
+from training.lengths import count_tokens
+from training.model_files import load_model, transformer_of
+from training.outcome import save_trained
+from training.trainer import BudgetedTrainer, arguments, threads, window
+from training.watch import Curve, Progress, StoppedBy, Watch
+
+CHECKPOINTS = 10
+OBJECTIVE_FILE = "objective.safetensors"
+
+_LOSSES: Mapping[Objective, Callable[[SentenceTransformer], torch.nn.Module]] = {
+    "mlm": MaskedLanguageModelLoss,
+    "tsdae": DamagedCopyLoss,
+    "simcse": TwiceDroppedOutLoss,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """How a training on passages went; `loss` are (step, loss) points."""
+
+    objective: Objective
+    passages: int
+    steps: int
+    planned_steps: int
+    stopped_by: StoppedBy
+    loss: tuple[tuple[int, float], ...]
+
+
+def learn(
+    base: Path,
+    target: Path,
+    texts: Sequence[str],
+    adaptation: Adaptation,
+    settings: TrainingSettings,
+    *,
+    hardware: Hardware,
+    on_progress: Callable[[float], None],
+    should_stop: Callable[[], bool],
+) -> Learned:
+    """Trains a model on texts by the objective of its adaptation, and writes it whole or not at all.
+
+    Checkpoints lie in `checkpoints` beside `target`, with the objective's own weights; a later call with the
+    same base, texts and settings resumes from the last one.
+
+    Args:
+        base: Model folder.
+        target: The new model folder.
+        texts: Different passages, redacted, as they are embedded.
+        adaptation: What is learnt, and for how long; its `objective` is set.
+        settings: The rest of the recipe: seed, threads, precision, dropout.
+        hardware: Where.
+        on_progress: Takes the share that is done, 0..1, after every step.
+        should_stop: Asked after every step; True saves a checkpoint and ends.
+
+    Raises:
+        TrainingFailed: The model is no transformer, the objective does not fit it, or the weights diverged.
+        JobCancelled: `should_stop` said so.
+    """
+    if adaptation.objective is None:
+        raise ValueError("learning from passages needs an objective, got none")
+    recipe = _recipe(settings, adaptation)
+    model = load_model(base, device=hardware.device)
+    transformer_of(model)
+    folder = target.with_name("checkpoints")
+    last = open_checkpoints(folder, {"adaptation": adaptation.model_dump(), "settings": recipe.model_dump()})
+    curve = Curve.read(last / CURVE_FILE) if last else Curve()
+
+    def tell(progress: Progress) -> None:
+        on_progress(progress.progress)
+
+    watch = Watch(model, recipe, None, curve, folder, tell, should_stop)
+    with threads(recipe.threads), window(model, recipe.max_tokens), prepared(model, recipe):
+        sampler = PlannedBatchSampler(_batches(model, texts, recipe), recipe.seed)
+        trainer = _AdaptationTrainer(
+            watch,
+            recipe.time_budget_seconds,
+            model=model,
+            args=arguments(recipe, folder, _steps(adaptation, len(sampler)), sampler, hardware),
+            train_dataset=Dataset.from_dict({"text": list(texts)}),
+            loss=_made(adaptation.objective, model, recipe.seed),
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    if watch.stopped_by == "cancelled":
+        raise JobCancelled(f"adaptation was stopped at step {trainer.state.global_step}; it can be resumed")
+    save_trained(model, target, recipe.learning_rate)
+    return Learned(
+        objective=adaptation.objective,
+        passages=len(texts),
+        steps=trainer.state.global_step,
+        planned_steps=trainer.state.max_steps,
+        stopped_by=watch.stopped_by,
+        loss=tuple(watch.curve.loss),
+    )
+
+
+class _AdaptationTrainer(BudgetedTrainer):
+    """Keeps the objective's own weights with each checkpoint: a head or a decoder begins at random."""
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        super()._save(output_dir, state_dict)
+        save_weights(self.loss, str(Path(output_dir or self.args.output_dir) / OBJECTIVE_FILE))
+
+    def _load_from_checkpoint(self, checkpoint_path: str) -> None:
+        load_weights(self.loss, str(Path(checkpoint_path) / OBJECTIVE_FILE))
+
+
+def _recipe(settings: TrainingSettings, adaptation: Adaptation) -> TrainingSettings:
+    """The recipe of the fine-tune with what the adaptation says in its place; nothing is frozen."""
+    own = ("max_steps", "batch_size", "learning_rate", "max_tokens", "time_budget_seconds")
+    changed = {name: getattr(adaptation, name) for name in own} | {
+        "freeze_embeddings": False,
+        "freeze_layers": 0,
+        "evaluations": CHECKPOINTS,
+    }
+    if adaptation.objective == "simcse":
+        changed["dropout"] = None
+    return settings.model_copy(update=changed)
+
+
+def _made(objective: Objective, model: SentenceTransformer, seed: int) -> torch.nn.Module:
+    """The loss, with its new weights drawn from the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _LOSSES[objective](model)
+
+
+def _steps(adaptation: Adaptation, batches: int) -> int:
+    steps = max(1, math.ceil(adaptation.epochs * batches))
+    return steps if adaptation.max_steps is None else min(steps, adaptation.max_steps)
+
+
+def _batches(model: SentenceTransformer, texts: Sequence[str], recipe: TrainingSettings) -> list[list[int]]:
+    """Batches of texts of like length; which of equals share one is drawn from the seed."""
+    lengths = count_tokens(model, texts)
+    order = list(range(len(texts)))
+    random.Random(recipe.seed).shuffle(order)
+    order.sort(key=lambda at: lengths[texts[at]])
+    return [order[start : start + recipe.batch_size] for start in range(0, len(order), recipe.batch_size)]

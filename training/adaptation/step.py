@@ -1,0 +1,126 @@
+"""The step of a course that fits a base to the corpus' words and passages before it is fine-tuned."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from embedloop.errors import JobCancelled
+from embedloop.recipe.adaptation import Adaptation
+from training.adaptation.learning import learn
+from training.checkpoints import sha256_of
+from training.hardware import hardware_here
+from training.passages import read_passages
+from training.steps import Step, Task
+from training.vocabulary.extension import extend_model, terms_to_add
+from training.vocabulary.report import measure, open_tokenizer
+from training.vocabulary.terms import find_terms
+
+# Of the step's progress, where something is learnt after it.
+EXTENSION_SHARE = 0.05
+# Of the course's time, beside 1 of fine-tuning.
+_EXTENSION_WEIGHT, _LEARNING_WEIGHT = 0.05, 1.0
+_EXTENDED, _EXTENSION_FILE = "extended", "extension.json"
+
+
+def adaptation_step(adaptation: Adaptation) -> Step:
+    """The step of a course that does what the adaptation says."""
+    weight = _EXTENSION_WEIGHT if adaptation.objective is None else _LEARNING_WEIGHT
+    return Step("adaptation", weight, lambda task: _adapt(task, adaptation))
+
+
+def _adapt(task: Task, adaptation: Adaptation) -> dict[str, Any]:
+    """Extends the vocabulary, then learns; a run that was killed goes on where it was.
+
+    Raises:
+        TrainingFailed: There are no passages, or the base cannot be adapted so.
+        JobCancelled: `task.should_stop` said so.
+    """
+    texts = _spread(list(dict.fromkeys(read_passages(task.config.passages))), adaptation.max_passages)
+    _begin_anew_if_changed(task, texts)
+    told: dict[str, Any] = {}
+    base = task.base
+    if adaptation.new_terms:
+        told["vocabulary"] = _extension(task, adaptation, texts)
+        base = task.out / _EXTENDED
+    if adaptation.objective is None:
+        _hand_over(base, task.model)
+        return told
+    start = EXTENSION_SHARE if adaptation.new_terms else 0.0
+    task.on_progress(start)
+    hardware = hardware_here(task.config.settings.precision)
+    learned = learn(
+        base,
+        task.model,
+        texts,
+        adaptation,
+        task.config.settings,
+        hardware=hardware,
+        on_progress=lambda part: task.on_progress(start + (1 - start) * part),
+        should_stop=task.should_stop,
+    )
+    return told | {"learning": asdict(learned), "notes": [hardware.note] if hardware.note else []}
+
+
+def _extension(task: Task, adaptation: Adaptation, texts: Sequence[str]) -> dict[str, Any]:
+    """Adds terms to the base, unless an earlier run did, and tells coverage before and after."""
+    record = task.out / _EXTENSION_FILE
+    if not record.is_file():
+        before = open_tokenizer(task.base)
+        words, terms = find_terms(before, _while_wanted(task, texts), adaptation.min_documents)
+        added = terms_to_add(before, terms, adaptation.new_terms)
+        extension = extend_model(task.base, added, task.out / _EXTENDED)
+        told = {
+            "before": measure(before, words, terms).to_json(),
+            "after": measure(open_tokenizer(task.out / _EXTENDED), words, terms).to_json(),
+            "new_terms": len(extension.terms),
+            "new_rows": extension.rows,
+        }
+        partial = record.with_suffix(".partial")
+        partial.write_text(json.dumps(told))
+        partial.replace(record)
+    found: dict[str, Any] = json.loads(record.read_text())
+    return found
+
+
+def _while_wanted(task: Task, texts: Sequence[str]) -> Iterator[str]:
+    for text in texts:
+        if task.should_stop():
+            raise JobCancelled("adaptation was stopped while it looked for terms")
+        yield text
+
+
+def _begin_anew_if_changed(task: Task, texts: Sequence[str]) -> None:
+    """What an earlier attempt left counts only for the same base, texts and recipe: documents may have gone."""
+    digest = hashlib.sha256(
+        sha256_of([*task.base.rglob("*.safetensors"), task.base / "tokenizer.json"]).encode()
+    )
+    digest.update(task.config.settings.model_dump_json().encode())
+    for text in texts:
+        digest.update(json.dumps(text).encode())
+    mark = task.out / "identity"
+    if not mark.is_file() or mark.read_text() != digest.hexdigest():
+        shutil.rmtree(task.out)
+        task.out.mkdir()
+        mark.write_text(digest.hexdigest())
+
+
+def _hand_over(extended: Path, model: Path) -> None:
+    """The extended base is the step's model; after a kill it may be that already."""
+    if extended.is_dir():
+        shutil.rmtree(model, ignore_errors=True)
+        extended.rename(model)
+
+
+def _spread(texts: Sequence[str], most: int) -> list[str]:
+    """At most so many, evenly over all.
+
+    >>> _spread("abcdef", 3)
+    ['a', 'c', 'e']
+    """
+    return [texts[at * len(texts) // most] for at in range(most)] if len(texts) > most else list(texts)
