@@ -73,9 +73,8 @@ def test_queries_that_find_their_document_train_and_the_others_are_counted(
     lineage = {pair.document_id: pair.lineage for pair in pairs}
     assert {one: lineage[one] for one in TEXTS} == {one: (f"generated:{one}",) for one in TEXTS}
     told = frozen.report["sources"]["generated"]
-    assert (told["documents"], told["written"]) == (7, 14)
-    assert told["not_found"] == 14 - len(pairs) >= len(TEXTS)
-    assert frozen.counts["generated"] == len(pairs)
+    assert (told["documents"], told["written"], told["not_found"]) == (7, 14, 7)
+    assert frozen.counts["generated"] == told["pairs"] == len(pairs)
     assert not any("ann@example.org" in json.dumps(body) for _, _, body in model.seen)
 
 
