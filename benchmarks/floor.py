@@ -152,6 +152,7 @@ def encoder_of(config: dict[str, Any]) -> OnnxEncoder:
         max_tokens=config["max_tokens"],
         threads=config["threads"],
         batch_size=config["batch_size"],
+        bulk=config.get("bulk", False),
     )
 
 

@@ -90,6 +90,15 @@ def ratios(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "embed_stage_to_bare": verdicts.judged(
             ratio(quiet["documents_per_second"]["embed"], bare), at_least=0.95
         ),
+        "embed_stage_to_bare_in_bulk": verdicts.judged(
+            ratio(quiet["documents_per_second"]["embed"], found["bare"]["in_bulk"]["documents_per_second"])
+        ),
+        "embed_stage_to_bare_in_bulk_of_long_documents": verdicts.judged(
+            ratio(
+                long["quiet"]["documents_per_second"]["embed"],
+                long["bare"]["in_bulk"]["documents_per_second"],
+            )
+        ),
         "job_to_bare": verdicts.judged(ratio(quiet["documents_per_second"]["job"], bare)),
         "job_with_searches_to_quiet_job": verdicts.judged(
             ratio(loaded["documents_per_second"]["job"], quiet["documents_per_second"]["job"])

@@ -56,18 +56,27 @@ def with_searches(bench: Bench, vocabulary: Vocabulary, plan: ReembedPlan) -> di
 
 
 def bare(bench: Bench, vocabulary: Vocabulary) -> dict[str, Any]:
-    """The encoder alone on the same passages, with the threads and the batch size of the job."""
+    """The encoder alone on the same passages, with the threads and the batch size of the job.
+
+    Once with both threads in one batch, as a script would run it, and once `in_bulk`, as the job does it.
+    """
     parts = bench.bare_parts()
     texts = passages(vocabulary, parts)
-    say(f"bare encoder, {len(texts)} passages")
+    documents = len(vocabulary.terms)
+    return (
+        {"documents": documents, "passages": len(texts)}
+        | _encoded(parts, texts, documents, bulk=False)
+        | {"in_bulk": _encoded(parts, texts, documents, bulk=True)}
+    )
+
+
+def _encoded(parts: dict[str, Any], texts: list[str], documents: int, *, bulk: bool) -> dict[str, float]:
+    say(f"bare encoder{' in bulk' if bulk else ''}, {len(texts)} passages")
     figures = child.measure(
         "benchmarks.floor",
-        parts | {"what": "encode", "threads": Settings().embed_threads, "texts": texts},
+        parts | {"what": "encode", "threads": Settings().embed_threads, "bulk": bulk, "texts": texts},
     )
-    documents = len(vocabulary.terms)
     return {
-        "documents": documents,
-        "passages": len(texts),
         "seconds": figures["seconds"],
         "documents_per_second": round(documents / figures["seconds"], 2),
         "cpu_ms_per_document": round(1000 * figures["cpu_seconds"] / documents, 3),

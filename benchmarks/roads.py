@@ -8,6 +8,7 @@ that they hardly depend on what else the machine does.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -36,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, default=DATA, help=f"folder of BEIR folders (default {DATA})")
     parser.add_argument("--roads", help="names, with commas between them (default all)")
     parser.add_argument("--sets", help="names, with commas between them (default all of the plan)")
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the roads of the report that are not asked for, as they are"
+    )
     options = parser.parse_args(arguments)
     plan = RoadsPlan.quick() if options.quick else RoadsPlan()
     return command.run(lambda: run(options, plan, command.folder_of(options)))
@@ -49,13 +53,13 @@ def run(options: argparse.Namespace, plan: RoadsPlan, folder: Path) -> None:
     """
     settings = {"base_model": DEFAULT_BASE_MODEL, "seed": SEED, "plan": asdict(plan)}
     report = Report("roads", folder, settings, roads_picture.draw)
-    sets: dict[str, Any] = {}
+    sets: dict[str, Any] = kept(folder / "roads.json") if options.keep else {}
     for name in options.sets.split(",") if options.sets else plan.sizes:
         ranking = training_sets.load(name, options.data, plan.sizes[name])
         sets[name] = {
             "documents": len(ranking.documents),
             "queries": {str(split): len(ranking.qrels[split]) for split in training_sets.SPLITS},
-            "roads": {},
+            "roads": sets.get(name, {}).get("roads", {}),
         }
         with tempfile.TemporaryDirectory(prefix="embedloop-bench-") as scratch:
             walk = Walk(ranking, Path(scratch), plan)
@@ -72,6 +76,14 @@ def run(options: argparse.Namespace, plan: RoadsPlan, folder: Path) -> None:
     report.finish()
     roads_page.write(report.content, folder)
     _show(report.content)
+
+
+def kept(path: Path) -> dict[str, Any]:
+    """The sets of an earlier report; each road tells its own commit."""
+    if not path.is_file():
+        return {}
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["sets"]
+    return found
 
 
 def _show(report: dict[str, Any]) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from benchmarks.roads_measure import Reached, reached
-from benchmarks.roads_walk import Walk
+from benchmarks.roads_beside import by_reranker, by_two_stages, hybrid
+from benchmarks.roads_map import by_bridge, by_map
+from benchmarks.roads_measure import Reached, Served, reached, serve
+from benchmarks.roads_pairs import by_augmentation, by_structure
+from benchmarks.roads_walk import TUNED, Walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +37,89 @@ def _fine_tune(walk: Walk) -> Reached:
     return reached(walk.tuned_served, walk.ranking, walk.tuned.cpu_seconds)
 
 
+def _adapted(walk: Walk, name: str, adaptation: Mapping[str, Any], *, labels: bool) -> Reached:
+    settings = {**TUNED, "adaptation": {"max_steps": walk.plan.max_steps, **adaptation}}
+    return walk.by_recipe(name, settings, None if labels else [])
+
+
+def _from_scratch(walk: Walk, method: str) -> Served:
+    trained = walk.train(method, {**TUNED, "from_scratch": {"method": method}}, [])
+    return serve(walk.models, trained.model, walk.ranking)
+
+
+def _static(walk: Walk, method: str) -> Reached:
+    return walk.by_recipe(method, {**TUNED, "from_scratch": {"method": method}}, [])
+
+
+def _student(walk: Walk) -> Reached:
+    return walk.by_recipe("student", {"student": {"layers": 3}}, [], walk.tuned.model)
+
+
+HPO, HINGLISH, HINDI = "hpo", "hinglish_top", "xquad_hi"
+BOTH = frozenset({HPO, HINGLISH})
+ONLY_HPO = frozenset({HPO})
+
 ROADS = (
     Road("base", "base model", lambda walk: walk.base_reached),
     Road("bm25", "BM25", Walk.words),
+    Road("structure", "pairs from structure, no labels", by_structure, ONLY_HPO),
+    Road(
+        "tsdae",
+        "TSDAE, no labels",
+        lambda walk: _adapted(walk, "tsdae", {"objective": "tsdae"}, labels=False),
+        ONLY_HPO,
+    ),
+    Road(
+        "simcse",
+        "SimCSE, no labels",
+        lambda walk: _adapted(walk, "simcse", {"objective": "simcse"}, labels=False),
+        ONLY_HPO,
+    ),
+    Road("lsa", "LSA from scratch, no labels", lambda walk: _static(walk, "lsa")),
+    Road("fasttext", "FastText from scratch, no labels", lambda walk: _static(walk, "fasttext")),
+    Road(
+        "lsa_hybrid",
+        "LSA from scratch with BM25",
+        lambda walk: hybrid(walk, _from_scratch(walk, "lsa"), 0.0),
+        frozenset({HINDI}),
+    ),
     Road("finetune", "fine-tuned on labels", _fine_tune),
+    Road(
+        "vocabulary",
+        "1,000 new terms and MLM, then labels",
+        lambda walk: _adapted(walk, "vocabulary", {"new_terms": 1000, "objective": "mlm"}, labels=True),
+        ONLY_HPO,
+    ),
+    Road("augmentation", "labels and their variants", by_augmentation, BOTH),
+    Road(
+        "lora",
+        "LoRA on labels",
+        lambda walk: walk.by_recipe("lora", {**TUNED, "lora": {}, "learning_rate": 1e-3}),
+        ONLY_HPO,
+    ),
+    Road("map_affine", "affine map of queries", lambda walk: by_map(walk, "affine"), BOTH),
+    Road("map_low_rank", "low-rank map of queries", lambda walk: by_map(walk, "low_rank"), ONLY_HPO),
+    Road("map_mlp", "MLP map of queries", lambda walk: by_map(walk, "mlp"), ONLY_HPO),
+    Road("map_procrustes", "turn of queries", lambda walk: by_map(walk, "procrustes"), ONLY_HPO),
+    Road("bridge", "fine-tuned queries, the base's passages", by_bridge, ONLY_HPO),
+    Road(
+        "hybrid",
+        "fine-tuned, with BM25",
+        lambda walk: hybrid(walk, walk.tuned_served, walk.tuned.cpu_seconds),
+    ),
+    Road("reranker", "fine-tuned, with a re-ranker", by_reranker, ONLY_HPO),
+    Road("int8", "fine-tuned, int8", Walk.quantised, ONLY_HPO),
+    Road(
+        "matryoshka",
+        "fine-tuned, 128 dimensions",
+        lambda walk: walk.by_recipe("matryoshka", {**TUNED, "matryoshka": (256, 128, 64), "dimension": 128}),
+        BOTH,
+    ),
+    Road("student", "student with 3 of 6 layers", _student, ONLY_HPO),
+    Road(
+        "two_stage",
+        "LSA first, fine-tuned re-scores",
+        lambda walk: by_two_stages(walk, _from_scratch(walk, "lsa")),
+        ONLY_HPO,
+    ),
 )

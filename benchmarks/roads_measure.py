@@ -13,10 +13,13 @@ from typing import Any
 from benchmarks.training_models import METRICS, Encoded, Models, score_model
 from benchmarks.training_sets import TEST, RankingSet
 from embedloop.encoder import Encoder
+from embedloop.recipe.compression import ExportSettings
 from training.evaluation import Scores, bootstrap_interval, paired_difference
+from training.general import GeneralSet
 
 DECIDES = "ndcg@10"
 QUERIES_TIMED = 60
+TEXTS_CHECKED = 256
 
 
 @dataclass
@@ -58,10 +61,16 @@ class Served:
         return self.encoded.encoder
 
 
-def serve(models: Models, folder: Path, ranking: RankingSet) -> Served:
+def serve(
+    models: Models,
+    folder: Path,
+    ranking: RankingSet,
+    settings: ExportSettings | None = None,
+    judged: GeneralSet | None = None,
+) -> Served:
     """Registers, exports and checks a model folder, and encodes the set's documents with it."""
-    texts = [ranking.documents[one] for one in sorted(ranking.documents)[:32]]
-    encoder = models.encoder(folder, texts)
+    texts = [ranking.documents[one] for one in sorted(ranking.documents)[:TEXTS_CHECKED]]
+    encoder = models.encoder(folder, texts, settings or ExportSettings(), judged)
     clock = Clock()
     encoded = Encoded.of(encoder, ranking.documents)
     return Served(folder, encoded, round(1000 * clock.seconds() / len(ranking.documents), 3))

@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks import command
 from benchmarks.machine import ROOT
+from benchmarks.roads_list import ROADS
 from benchmarks.training_page import filled
 from benchmarks.training_scores import LEVEL
 
@@ -42,7 +43,7 @@ def tables(report: Mapping[str, Any]) -> str:
             "",
             f"| {' | '.join(HEAD)} |",
             f"|{'---|' * len(HEAD)}",
-            *(_row(road) for road in one["roads"].values()),
+            *(_row(one["roads"][road.name]) for road in ROADS if road.name in one["roads"]),
             "",
         ]
     return "\n".join(lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ from benchmarks.plan import SEED, RoadsPlan
 from benchmarks.roads_measure import Clock, Reached, Served, reached, serve, timed
 from benchmarks.training_models import Models, score_words
 from benchmarks.training_recipes import labelled
-from benchmarks.training_sets import TEST, RankingSet
+from benchmarks.training_sets import DEV, TEST, RankingSet
 from embedloop.policy import DEFAULT_BASE_MODEL
+from embedloop.recipe.compression import ExportSettings
 from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import TrainingPair
 from embedloop.registry import resolve_base
 from training.finetune import FinetuneConfig
+from training.general import GeneralSet
 from training.lexical import Bm25
 from training.pairs import write_training_set
 
@@ -121,6 +123,28 @@ class Walk:
         trained = self.train(name, settings, self.labelled if pairs is None else pairs, base)
         told = {one: trained.result[one] for one in ("steps", "course", "notes")}
         return reached(serve(self.models, trained.model, self.ranking), self.ranking, trained.cpu_seconds, told)
+
+    def with_told(self, found: Reached, told: Mapping[str, Any]) -> Reached:
+        """The same with more to tell."""
+        return replace(found, told={**found.told, **told})
+
+    def quantised(self) -> Reached:
+        """The tuned model as an int8 graph, the faster of two ways; its fidelity to fp32 is told."""
+        served = serve(self.models, self.tuned.model, self.ranking, ExportSettings(precision="int8"), self.dev)
+        found = reached(served, self.ranking, self.tuned.cpu_seconds)
+        return self.with_told(found, {"export": self.models.export_of(served.folder)})
+
+    @cached_property
+    def dev(self) -> GeneralSet:
+        """Dev queries with the documents that answer them."""
+        qrels = self.ranking.qrels[DEV]
+        documents = sorted(self.ranking.relevant(DEV))
+        return GeneralSet(
+            "dev",
+            {key: self.ranking.queries[key] for key in qrels},
+            {one: self.ranking.documents[one] for one in documents},
+            qrels,
+        )
 
     def words(self) -> Reached:
         """BM25: no model at all."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,16 +15,19 @@ from embedloop.catalog.database import Database
 from embedloop.catalog.migrate import upgrade
 from embedloop.encoder import Encoder, Vectors
 from embedloop.policy import DEFAULT_BASE_MODEL
-from embedloop.registry import ModelStore, load_encoder, register
+from embedloop.recipe.compression import ExportSettings
+from embedloop.registry import EXPORT_FILE, ModelStore, load_encoder, max_tokens_of, register
 from training.evaluation import Scores, rank_by_cosine, score_run
 from training.export import check_parity, export_onnx
 from training.general import METRIC, GeneralSet
 from training.general_score import score_general
 from training.lexical import Bm25
+from training.quantised_export import export_int8
 
 METRICS = ("precision@5", "hit@5", "ndcg@10")
 _DEPTH = 10
 _PARITY_TEXTS = 32
+FULL = ExportSettings()
 _BATCH_SIZE: Mapping[Device, int] = {"cpu": 32, "gpu": 256}
 
 
@@ -37,9 +41,18 @@ class Models:
         self._database = Database(url)
         self._store = ModelStore(str(folder / "models"), folder / "cache")
         self._device = device
+        self._exports: dict[Path, Mapping[str, Any]] = {}
 
-    def encoder(self, folder: Path, texts: Sequence[str]) -> Encoder:
+    def encoder(
+        self,
+        folder: Path,
+        texts: Sequence[str],
+        settings: ExportSettings = FULL,
+        judged: GeneralSet | None = None,
+    ) -> Encoder:
         """The service's encoder of a model folder: ONNX on a CPU, torch on a GPU.
+
+        An int8 graph is calibrated on `texts` and measured on them and on `judged`.
 
         Raises:
             ModelRefused: The folder may not be loaded, or its export differs from it on `texts`.
@@ -48,6 +61,8 @@ class Models:
         def export(copy: Path) -> None:
             export_onnx(copy)
             check_parity(copy, texts[:_PARITY_TEXTS])
+            if settings.precision != "fp32" and judged is not None:
+                self._quantise(copy, settings, judged, texts)
 
         model = register(
             self._database,
@@ -56,8 +71,26 @@ class Models:
             base=DEFAULT_BASE_MODEL,
             export=export,
             backend="onnx" if self._device == "cpu" else "torch",
+            settings=settings,
         )
+        self._exports[folder] = model.metrics.get("export", {})
         return load_encoder(self._store, model, threads=2, batch_size=_BATCH_SIZE[self._device])
+
+    def export_of(self, folder: Path) -> Mapping[str, Any]:
+        """What the last export of a folder measured; nothing for fp32."""
+        return self._exports[folder]
+
+    def _quantise(self, copy: Path, settings: ExportSettings, judged: GeneralSet, texts: Sequence[str]) -> None:
+        export_int8(
+            copy,
+            settings,
+            judged,
+            texts,
+            copy / EXPORT_FILE,
+            max_tokens=max_tokens_of(copy),
+            threads=2,
+            batch_size=_BATCH_SIZE[self._device],
+        )
 
     def close(self) -> None:
         self._database.dispose()

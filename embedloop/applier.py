@@ -19,8 +19,9 @@ import numpy as np
 
 from embedloop.catalog import documents, index_versions
 from embedloop.catalog.database import Database
+from embedloop.copying import VectorSource
 from embedloop.corpus import passages_of
-from embedloop.encoder import Encoder, Vectors
+from embedloop.encoder import Encoder, Vectors, go_on
 from embedloop.errors import EmbedloopError, JobCancelled, LeaseLost, Misconfigured
 from embedloop.index import MilvusIndex
 from embedloop.index_rows import passage_id
@@ -33,9 +34,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CHANGES_PER_ROUND = 500
-PASSAGES_PER_ROUND = 128
-# Between two of these it is asked whether to go on: a second or two of a small model on a CPU.
-PASSAGES_PER_CHECK = 32
+# Batches are planned within a round, and its rows are one message: fewer would be padded more.
+PASSAGES_PER_ROUND = 512
+# Nothing is encoded while these are cut.
+PASSAGES_OF_FIRST_ROUND = 64
 FLUSH_AFTER_ROWS = 500
 MAX_DOCUMENT_ATTEMPTS = 3
 NAMED_PASSAGES = 20
@@ -43,16 +45,13 @@ NAMED_PASSAGES = 20
 _NOT_THE_DOCUMENTS = (LeaseLost, JobCancelled, Misconfigured, MemoryError, OSError)
 
 
-def go_on() -> None:
-    """Stops nothing."""
-
-
 @dataclass(frozen=True, slots=True)
 class View:
     """One index version with what is needed to write to it.
 
     Attributes:
-        check: Called between two batches or pages; raises what shall end the work.
+        check: Called between two batches or pages, from whatever thread is at work; raises what shall end it.
+        source: Asked for vectors before they are encoded.
     """
 
     database: Database
@@ -61,6 +60,7 @@ class View:
     encoder: Encoder
     chunker: Chunker
     check: Callable[[], None] = go_on
+    source: VectorSource | None = None
 
 
 def apply_changes(view: View, *, lease_seconds: float) -> int | None:
@@ -201,7 +201,7 @@ def _apply(view: View, document_ids: Sequence[str]) -> int:
         failed = index_versions.failures(connection, identity)
     current = {p.document_id for group in placed.values() for p in group if _is_current(p, live)}
     pending = [d for d in live.values() if d.document_id not in current]
-    written = _embed(view, _groups(view, pending))
+    written = _embed(view, _rounds(view, pending))
     delete_placed(view, [p for group in placed.values() for p in group if not _is_live(p, live)])
     healed = [i for i in document_ids if i in failed]
     if healed:
@@ -210,28 +210,38 @@ def _apply(view: View, document_ids: Sequence[str]) -> int:
     return written
 
 
-def _embed(view: View, groups: Sequence[Sequence[Passage]]) -> int:
-    """Encodes and writes the groups; one is written while the next is encoded. Returns the rows written."""
+def _embed(view: View, rounds: Iterator[Sequence[Passage]]) -> int:
+    """Encodes rounds, while the next one is cut and the last one is written. Returns the rows written."""
+    rows = 0
     writing: Future[None] | None = None
-    with ThreadPoolExecutor(1, thread_name_prefix="rows") as writer:
-        for group in groups:
-            vectors = _encode(view, group)
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix="passages") as cutter,
+        ThreadPoolExecutor(1, thread_name_prefix="rows") as writer,
+    ):
+        cutting = cutter.submit(next, rounds, ())
+        while passages := cutting.result():
+            cutting = cutter.submit(next, rounds, ())
+            vectors = _encode(view, passages)
             if writing is not None:
                 writing.result()
-            writing = writer.submit(_write, view, group, vectors)
+            writing = writer.submit(_write, view, passages, vectors)
+            rows += len(passages)
         if writing is not None:
             writing.result()
-    return sum(len(group) for group in groups)
+    return rows
 
 
 def _encode(view: View, passages: Sequence[Passage]) -> Vectors:
     """Vectors (n, dim) of passages; stops between batches when the view says so."""
-    batches = []
-    for start in range(0, len(passages), PASSAGES_PER_CHECK):
-        view.check()
-        part = passages[start : start + PASSAGES_PER_CHECK]
-        batches.append(view.encoder.encode_passages([embedding_text(p.title, p.text) for p in part]))
-    return np.concatenate(batches)
+    known: dict[str, Vectors] = {} if view.source is None else view.source.find(passages)
+    todo = [p for p in passages if p.passage_id not in known]
+    texts = [embedding_text(p.title, p.text) for p in todo]
+    if not known:
+        return view.encoder.encode_passages(texts, check=view.check)
+    if todo:
+        encoded = view.encoder.encode_passages(texts, check=view.check)
+        known.update(zip((p.passage_id for p in todo), encoded, strict=True))
+    return np.stack([known[p.passage_id] for p in passages])
 
 
 def _write(view: View, passages: Sequence[Passage], vectors: Vectors) -> None:
@@ -250,16 +260,19 @@ def _place(view: View, counts: dict[tuple[str, int], int], *, written: bool) -> 
         index_versions.place(connection, view.version.index_version_id, placed)
 
 
-def _groups(view: View, pending: Sequence[Document]) -> list[list[Passage]]:
-    """Passages in groups of whole documents of like length: a document's rows are written together."""
-    groups: list[list[Passage]] = [[]]
+def _rounds(view: View, pending: Sequence[Document]) -> Iterator[list[Passage]]:
+    """Passages in rounds of whole documents of like length: a document's rows are written together."""
+    passages: list[Passage] = []
+    most = PASSAGES_OF_FIRST_ROUND
     for document in sorted(pending, key=lambda d: len(d.title) + len(d.text)):
         view.check()
-        passages = passages_of(document, view.chunker)
-        if groups[-1] and len(groups[-1]) + len(passages) > PASSAGES_PER_ROUND:
-            groups.append([])
-        groups[-1].extend(passages)
-    return [group for group in groups if group]
+        cut = passages_of(document, view.chunker)
+        if passages and len(passages) + len(cut) > most:
+            yield passages
+            passages, most = [], PASSAGES_PER_ROUND
+        passages.extend(cut)
+    if passages:
+        yield passages
 
 
 def _is_current(placed: Placement, live: dict[str, Document]) -> bool:

@@ -13,8 +13,18 @@ from embedloop.catalog.database import now
 from embedloop.catalog.jobs import Letter
 from embedloop.catalog.tables import approvals
 from embedloop.errors import Conflict
+from embedloop.policy import Policy
 from embedloop.queue import RUN_STAGE
-from embedloop.records import Job, JobState
+from embedloop.records import HELD_OUT, Gate, Job, JobState
+
+
+def needs_person(policy: Policy, gate: Gate | None) -> bool:
+    """Whether a person must decide on a promotion: the policy says so, or the evidence is weak.
+
+    >>> needs_person(Policy(require_approval=True), None), needs_person(Policy(), None)
+    (True, False)
+    """
+    return policy.require_approval or (gate is not None and gate.metrics.get("evidence") == HELD_OUT)
 
 
 def decide(

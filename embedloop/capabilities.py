@@ -50,6 +50,7 @@ METRIC_TYPES: dict[ServerKind, frozenset[str]] = {
 BM25_SINCE: Version = (2, 5, 0)
 FILTER_TEMPLATES_SINCE: Version = (2, 5, 0)
 ITERATOR_TIMESTAMPS_SINCE: Version = (2, 5, 0)
+UNORDERED_PAGES_SINCE: Version = (2, 4, 0)
 ALIASED_DROP_REFUSED_SINCE: Version = (2, 5, 5)
 MAX_DIMENSION = 32_768
 _NUMBERS = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
@@ -85,6 +86,12 @@ class Capabilities:
     def lists_segments(self) -> bool:
         """Whether it tells which segments are loaded, and so when a finished index is in use."""
         return self.kind is ServerKind.MILVUS
+
+    @property
+    def orders_every_page(self) -> bool:
+        """Whether a query with a limit takes the least keys, and not any rows unless an iterator asks."""
+        number = _number(self.version)
+        return self.kind is ServerKind.MILVUS and number is not None and number < UNORDERED_PAGES_SINCE
 
     @property
     def server(self) -> str:

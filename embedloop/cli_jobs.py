@@ -34,6 +34,14 @@ TrainingOption = Annotated[
         help="Fields of policy.training for this job alone, as JSON: '{\"epochs\": 2}'.",
     ),
 ]
+FromScratchOption = Annotated[
+    str | None,
+    typer.Option(
+        "--from-scratch",
+        metavar="METHOD",
+        help="Make the model of the corpus alone: lsa, word2vec or fasttext; more by --training.",
+    ),
+]
 ModelOption = Annotated[str | None, typer.Option("--model", help="Id of a model version.")]
 
 
@@ -54,15 +62,30 @@ def reindex(
 
 
 @app.command()
+def bridge(
+    context: typer.Context,
+    corpus: CorpusName,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Id of the new model version.")],
+    no_promote: Annotated[bool, typer.Option("--no-promote", help="Build it, but do not serve it.")] = False,
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Answer queries of a new model from the passages as they are, until a reindex has re-embedded them."""
+    params = {"model_version": model, "promote": not no_promote}
+    start(context, "bridge", corpus, params, wait, as_json)
+
+
+@app.command()
 def train(
     context: typer.Context,
     corpus: CorpusName,
     training: TrainingOption = None,
+    from_scratch: FromScratchOption = None,
     wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a model for the corpus, without serving it."""
-    start(context, "finetune", corpus, _ordered(training), wait, as_json)
+    start(context, "finetune", corpus, _ordered(training, from_scratch), wait, as_json)
 
 
 @app.command()
@@ -70,11 +93,25 @@ def cycle(
     context: typer.Context,
     corpus: CorpusName,
     training: TrainingOption = None,
+    from_scratch: FromScratchOption = None,
     wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
     """Train, compare at the gate, re-embed and promote: the whole loop once."""
-    start(context, "cycle", corpus, _ordered(training), wait, as_json)
+    kind = "cycle" if from_scratch is None else "train_from_scratch"
+    start(context, kind, corpus, _ordered(training, from_scratch), wait, as_json)
+
+
+@app.command("train-reranker")
+def train_reranker(
+    context: typer.Context,
+    corpus: CorpusName,
+    no_promote: Annotated[bool, typer.Option("--no-promote", help="Ask the gate, but do not use it.")] = False,
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a re-ranker of the best hits, and use it where it is better than none."""
+    start(context, "reranker", corpus, {"promote": not no_promote}, wait, as_json)
 
 
 @jobs.callback()
@@ -172,17 +209,18 @@ def start(
         exit_unless_succeeded(job)
 
 
-def _ordered(training: str | None) -> dict[str, Any]:
+def _ordered(training: str | None, from_scratch: str | None) -> dict[str, Any]:
     """The params of a job that trains; raises BadParameter for what is no JSON object."""
+    made = {} if from_scratch is None else {"from_scratch": {"method": from_scratch}}
     if training is None:
-        return {}
+        return {"training": made} if made else {}
     try:
         given = json.loads(training)
     except ValueError as error:
         raise typer.BadParameter(f"is no JSON: {error}", param_hint="--training") from error
     if not isinstance(given, dict):
         raise typer.BadParameter(f"must be a JSON object, got {training}", param_hint="--training")
-    return {"training": given}
+    return {"training": made | given}
 
 
 def exit_unless_succeeded(job: dict[str, Any]) -> None:

@@ -99,10 +99,20 @@ def show_headroom(result: dict[str, Any]) -> None:
             f"{one['labels']} labels: expected {one['mean']:+.3f} ({one['low']:+.3f} to {one['high']:+.3f}), "
             f"{one['relative']:+.1%}"
         )
-    for line in (*_vocabulary(result["vocabulary"]), *_cost(result)):
+    for line in (*_vocabulary(result["vocabulary"]), *_hybrid(result), *_cost(result)):
         print_line(line)
     for note in result["notes"]:
         print_line(f"note: {note}")
+
+
+def _hybrid(result: dict[str, Any]) -> list[str]:
+    if (found := result["hybrid"]) is None:
+        return []
+    gain = found["gain"]
+    told = f"{gain['mean']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f}) on {found['queries']} dev queries"
+    if found["proposed"] == found["present"]:
+        return [f"words beside vectors: keep bm25_weight {found['present']:g}; tuning it brings {told}"]
+    return [f"words beside vectors: bm25_weight {found['proposed']:g} brings {told} over {found['present']:g}"]
 
 
 def _vocabulary(told: dict[str, Any]) -> list[str]:

@@ -17,6 +17,8 @@ from embedloop.records import Passage, Placement
 
 _PARTS = 256
 _MODULUS = 1 << 128
+# With Strong consistency, for which a server may wait for its next tick each time.
+PASSAGES_PER_LOOK = 256
 
 
 @dataclass
@@ -157,25 +159,33 @@ def altered_passages(view: View, expected: Wanted, sample: int) -> tuple[int, li
     Returns:
         How many passages were compared, and in words those that are not there as they should be.
     """
+    passages = _sampled(view, expected, sample)
+    altered = []
+    for start in range(0, len(passages), PASSAGES_PER_LOOK):
+        view.check()
+        part = passages[start : start + PASSAGES_PER_LOOK]
+        stored = view.index.passages(view.version.collection, [p.passage_id for p in part])
+        altered += [
+            f"document {p.document_id!r} passage {p.passage_id}: {what}"
+            for p in part
+            if (what := _alteration(p, stored)) is not None
+        ]
+    return len(passages), altered
+
+
+def _sampled(view: View, expected: Wanted, sample: int) -> list[Passage]:
+    """At most `sample` passages of each of as many documents, as they are cut from the catalog now."""
     with view.database.read() as connection:
         ids = documents.spread(connection, view.version.corpus, sample)
         found = documents.get_many(connection, view.version.corpus, ids)
         # Those of this moment: what changed since the first look is not in the version yet.
         moving = _moving(connection, view)
-    compared, altered = 0, []
+    passages = []
     for identity, document in found.items():
-        if identity in moving or identity in expected.failed:
-            continue
-        view.check()
-        passages = passages_of(document, view.chunker)[:sample]
-        stored = view.index.passages(view.version.collection, [p.passage_id for p in passages])
-        compared += len(passages)
-        altered += [
-            f"document {identity!r} passage {p.passage_id}: {what}"
-            for p in passages
-            if (what := _alteration(p, stored)) is not None
-        ]
-    return compared, altered
+        if identity not in moving and identity not in expected.failed:
+            view.check()
+            passages += passages_of(document, view.chunker)[:sample]
+    return passages
 
 
 def _alteration(passage: Passage, stored: Mapping[str, Passage]) -> str | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedloop.errors import MissingExtra, ModelRefused
+from embedloop.static_models import is_static, set_window
 
 Vectors = NDArray[np.float32]
 
 ONNX_FILE = "onnx/model.onnx"
+INT8_FILE = "onnx/model_int8.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 # What a run of the graph costs beside its tokens, told in tokens (all-MiniLM-L6-v2: 3.5 ms, 0.25 ms a token).
 RUN_COST_TOKENS = 16
@@ -22,10 +25,16 @@ RUN_COST_TOKENS = 16
 RUN_TOKENS = 1024
 
 
+def go_on() -> None:
+    """Stops nothing."""
+
+
 class Encoder(Protocol):
     """Turns texts into vectors `(n, dim)` float32, L2-normalised, in the order given.
 
-    Safe to call from several threads. `encode_queries` and `encode_passages` differ by their prompts.
+    Safe to call from several threads. `encode_queries` and `encode_passages` differ by their prompts. Batches
+    are planned over all the texts of a call, so that many at once are padded least. Before each batch of
+    passages `check` is called, in the calling thread; what it raises ends the work.
     """
 
     @property
@@ -36,7 +45,7 @@ class Encoder(Protocol):
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors: ...
 
-    def encode_passages(self, texts: Sequence[str]) -> Vectors: ...
+    def encode_passages(self, texts: Sequence[str], *, check: Callable[[], None] = go_on) -> Vectors: ...
 
 
 class OnnxEncoder:
@@ -54,8 +63,21 @@ class OnnxEncoder:
         passage_prompt: str = "",
         threads: int = 2,
         batch_size: int = 32,
+        bulk: bool = False,
+        graph: str = ONNX_FILE,
     ):
-        """Loads `folder/onnx/model.onnx` and `folder/tokenizer.json`.
+        """Loads the graph, `folder/onnx/model.onnx` unless told otherwise, and `folder/tokenizer.json`.
+
+        Args:
+            folder: Of a model version.
+            max_tokens: What is longer is cut off.
+            query_prompt: Put before each query.
+            passage_prompt: Put before each passage.
+            threads: That a run of the graph is divided among; with `bulk`, how many runs go on at once.
+            batch_size: Most texts of a run.
+            graph: Relative to the folder.
+            bulk: For many texts rather than for one soon: each run has a thread of its own, and none waits for
+                another at every node of the graph.
 
         Raises:
             ModelRefused: a file is missing or not what it should be.
@@ -63,7 +85,7 @@ class OnnxEncoder:
         import onnxruntime
         from tokenizers import Tokenizer
 
-        model_file, tokenizer_file = folder / ONNX_FILE, folder / TOKENIZER_FILE
+        model_file, tokenizer_file = folder / graph, folder / TOKENIZER_FILE
         for path in (model_file, tokenizer_file):
             if not path.is_file():
                 raise ModelRefused(f"model folder {folder} has no {path.relative_to(folder)}")
@@ -74,8 +96,9 @@ class OnnxEncoder:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length=max_tokens)
         self._pad_id = _pad_id(folder, self._tokenizer)
+        self._special_tokens = not is_static(folder)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1 if bulk else threads
         options.inter_op_num_threads = 1
         # Plans of memory are kept for each shape, and here nearly every batch has one of its own.
         options.enable_mem_pattern = False
@@ -90,35 +113,53 @@ class OnnxEncoder:
         self._inputs = {entry.name for entry in self._session.get_inputs()}
         self._prompts = (query_prompt, passage_prompt)
         self._batch_size = batch_size
+        self._runs_at_once = threads if bulk else 1
         self.max_tokens = max_tokens
-        self.dimension = int(self._run(self._tokenizer.encode_batch(["a"])).shape[1])
+        self.dimension = int(self._run(self._tokens(["a"])).shape[1])
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """Vectors of queries: (n, dim) float32, L2-normalised."""
         return self._encode([self._prompts[0] + text for text in texts])
 
-    def encode_passages(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of passages: (n, dim) float32, L2-normalised."""
-        return self._encode([self._prompts[1] + text for text in texts])
+    def encode_passages(self, texts: Sequence[str], *, check: Callable[[], None] = go_on) -> Vectors:
+        """Vectors of passages: (n, dim) float32, L2-normalised; `check` is called before each batch."""
+        return self._encode([self._prompts[1] + text for text in texts], check)
 
-    def _encode(self, texts: Sequence[str]) -> Vectors:
-        encodings = self._tokenizer.encode_batch(list(texts))
+    def _encode(self, texts: Sequence[str], check: Callable[[], None] = go_on) -> Vectors:
+        encodings = self._tokens(texts)
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
-        for batch in batches_of_like_length([len(e.ids) for e in encodings], self._batch_size):
+
+        def run(batch: list[int]) -> None:
             vectors[batch] = self._run([encodings[i] for i in batch])
+
+        batches = batches_of_like_length([len(e.ids) for e in encodings], self._batch_size)
+        _each(run, batches, min(self._runs_at_once, len(batches)), check)
         return vectors
 
+    def feeds(self, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """What the graph reads of passages, batch by batch: inputs of (n, tokens) int64 by their names."""
+        encodings = self._tokens([self._prompts[1] + text for text in texts])
+        for batch in batches_of_like_length([len(e.ids) for e in encodings], self._batch_size):
+            yield self._feed([encodings[i] for i in batch])
+
+    def _tokens(self, texts: Sequence[str]) -> Any:
+        return self._tokenizer.encode_batch(list(texts), add_special_tokens=self._special_tokens)
+
     def _run(self, encodings: Sequence[Any]) -> Vectors:
-        """One run of the graph over tokenised texts, padded to the longest of them."""
-        shape = (len(encodings), max(len(e.ids) for e in encodings))
+        """One run of the graph over tokenised texts."""
+        return np.asarray(self._session.run(None, self._feed(encodings))[0], dtype=np.float32)
+
+    def _feed(self, encodings: Sequence[Any]) -> dict[str, Any]:
+        """Tokenised texts, padded to the longest of them."""
+        # A static model gives a text of signs alone no token at all.
+        shape = (len(encodings), max(1, *(len(e.ids) for e in encodings)))
         ids = np.full(shape, self._pad_id, dtype=np.int64)
         mask = np.zeros(shape, dtype=np.int64)
         for row, encoding in enumerate(encodings):
             ids[row, : len(encoding.ids)] = encoding.ids
             mask[row, : len(encoding.ids)] = 1
         feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros(shape, dtype=np.int64)}
-        output = self._session.run(None, {name: feed[name] for name in self._inputs})[0]
-        return np.asarray(output, dtype=np.float32)
+        return {name: feed[name] for name in self._inputs}
 
 
 class TorchEncoder:
@@ -151,7 +192,7 @@ class TorchEncoder:
             raise ModelRefused(f"model folder {folder} has no safetensors")
         torch.set_num_threads(threads)
         self._model: Any = SentenceTransformer(str(folder), local_files_only=True, trust_remote_code=False)
-        self._model.max_seq_length = max_tokens
+        set_window(self._model, max_tokens)
         self._prompts = (query_prompt, passage_prompt)
         self._batch_size = batch_size
         self.max_tokens = max_tokens
@@ -159,15 +200,22 @@ class TorchEncoder:
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """Vectors of queries: (n, dim) float32, L2-normalised."""
-        return self._run([self._prompts[0] + text for text in texts])
+        return self._encode([self._prompts[0] + text for text in texts])
 
-    def encode_passages(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of passages: (n, dim) float32, L2-normalised."""
-        return self._run([self._prompts[1] + text for text in texts])
+    def encode_passages(self, texts: Sequence[str], *, check: Callable[[], None] = go_on) -> Vectors:
+        """Vectors of passages: (n, dim) float32, L2-normalised; `check` is called before each batch."""
+        return self._encode([self._prompts[1] + text for text in texts], check)
+
+    def _encode(self, texts: Sequence[str], check: Callable[[], None] = go_on) -> Vectors:
+        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
+        longest_first = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+        for start in range(0, len(texts), self._batch_size):
+            check()
+            batch = longest_first[start : start + self._batch_size]
+            vectors[batch] = self._run([texts[i] for i in batch])
+        return vectors
 
     def _run(self, texts: Sequence[str]) -> Vectors:
-        if not texts:
-            return np.empty((0, self.dimension), dtype=np.float32)
         vectors = self._model.encode(
             list(texts),
             batch_size=self._batch_size,
@@ -202,6 +250,34 @@ def batches_of_like_length(lengths: Sequence[int], most: int) -> list[list[int]]
             padding, longest = 0, lengths[position]
         batches[-1].append(position)
     return batches
+
+
+def _each(
+    run: Callable[[list[int]], None], batches: Iterable[list[int]], at_once: int, check: Callable[[], None]
+) -> None:
+    """Runs all batches, some at once; what `check` raises, called in this thread before each, ends the work."""
+    if at_once <= 1:
+        for batch in batches:
+            check()
+            run(batch)
+        return
+    running: set[Future[None]] = set()
+    with ThreadPoolExecutor(at_once, thread_name_prefix="batches") as threads:
+        for batch in batches:
+            if len(running) == at_once:
+                running = _after_the_first(running)
+            check()
+            running.add(threads.submit(run, batch))
+        while running:
+            running = _after_the_first(running)
+
+
+def _after_the_first(running: set[Future[None]]) -> set[Future[None]]:
+    """Waits until one of them is done, raises what went wrong in it, and returns those that are not done."""
+    done, others = wait(running, return_when=FIRST_COMPLETED)
+    for ended in done:
+        ended.result()
+    return others
 
 
 def _pad_id(folder: Path, tokenizer: Any) -> int:

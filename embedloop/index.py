@@ -17,8 +17,10 @@ from pymilvus import AnnSearchRequest, MilvusClient, RRFRanker
 from embedloop.capabilities import Capabilities, capabilities_of, every_server_can, server_of
 from embedloop.encoder import Vectors
 from embedloop.errors import DeadlineExceeded, EmbedloopError, InvalidInput
+from embedloop.fusion import EVEN, K, fuse
+from embedloop.index_pages import Reading, iterated, paged
 from embedloop.index_parameters import cosine_of, search_parameters
-from embedloop.index_rows import FIELDS, Row, as_hit, as_passage, as_row, messages
+from embedloop.index_rows import FIELDS, Row, as_found, as_hit, as_passage, as_row, messages
 from embedloop.index_schema import collection_schema, index_parameters
 from embedloop.index_sealing import Handover, handover
 from embedloop.milvus_call import call
@@ -34,6 +36,7 @@ SEAL_SECONDS = 300.0
 SEAL_LOOK_SECONDS = 0.25
 # Without vectors. A server reads all keys for each page, so that few large pages cost less.
 SCAN_KEYS = 10_000
+_BY_WORDS = {"metric_type": "BM25"}
 # A server that does not tell whether a segment has its index has had time to load it.
 UNTOLD_SECONDS = 10.0
 _CHANNEL_OPTIONS = {
@@ -209,6 +212,7 @@ class MilvusIndex:
         strong: bool = False,
         timeout_seconds: float | None = None,
         words: Sequence[str] | None = None,
+        bm25_weight: float = EVEN,
     ) -> list[list[Hit]]:
         """The nearest passages of each query, the nearest first.
 
@@ -223,39 +227,40 @@ class MilvusIndex:
             timeout_seconds: Overrides the connection's timeout.
             words: The n queries as text, for a collection with BM25: the best of both searches, fused by their
                 ranks. The score is then that of the fusion.
+            bm25_weight: Share of the words in the fusion, 0..1. Milvus fuses equal shares; others are fused
+                here, from two searches of the same collection.
 
         Returns:
             For each query its hits; scores are cosines whatever the metric, greater is nearer.
         """
         limit = min(limit, MAX_WINDOW)
         near = search_parameters(settings, limit)
-        score_of = partial(cosine_of, metric_type=settings.metric_type) if words is None else float
+        reading: dict[str, Any] = {
+            "limit": limit,
+            "output_fields": FIELDS,
+            "consistency_level": "Strong" if strong else "Bounded",
+            "timeout": timeout_seconds or self._timeout,
+        }
+        ask = partial(self._client.search, collection, filter=filter_expression, **reading)
+        nearest = partial(ask, data=list(vectors), anns_field="vector", search_params=near)
         if words is None:
-            ask = partial(
-                self._client.search,
-                collection,
-                data=list(vectors),
-                filter=filter_expression,
-                search_params=near,
-                anns_field="vector",
-            )
-        else:
+            score_of = partial(cosine_of, metric_type=settings.metric_type)
+            return self._hits(collection, nearest, score_of)
+        if bm25_weight == EVEN:
             requests = [
                 AnnSearchRequest(list(vectors), "vector", near, limit, expr=filter_expression),
-                AnnSearchRequest(list(words), "words", {"metric_type": "BM25"}, limit, expr=filter_expression),
+                AnnSearchRequest(list(words), "words", _BY_WORDS, limit, expr=filter_expression),
             ]
-            ask = partial(self._client.hybrid_search, collection, requests, RRFRanker())
-        found = self._loaded(
-            collection,
-            partial(
-                ask,
-                limit=limit,
-                output_fields=FIELDS,
-                consistency_level="Strong" if strong else "Bounded",
-                timeout=timeout_seconds or self._timeout,
-            ),
-        )
-        return [[as_hit(hit, score_of) for hit in hits] for hits in found]
+            both = partial(self._client.hybrid_search, collection, requests, RRFRanker(K), **reading)
+            return self._hits(collection, both, float)
+        matching = partial(ask, data=list(words), anns_field="words", search_params=_BY_WORDS)
+        rows = zip(self._hits(collection, nearest, float), self._hits(collection, matching, float), strict=True)
+        return [_fused(near_hits, word_hits, bm25_weight)[:limit] for near_hits, word_hits in rows]
+
+    def _hits(
+        self, collection: str, search: Callable[[], Any], score_of: Callable[[float], float]
+    ) -> list[list[Hit]]:
+        return [[as_hit(hit, score_of) for hit in hits] for hits in self._loaded(collection, search)]
 
     def count(self, collection: str) -> int:
         """Number of rows, by count(*) with Strong consistency."""
@@ -288,55 +293,21 @@ class MilvusIndex:
 
     def scan(self, collection: str, *, with_vectors: bool = False) -> Iterator[list[Row]]:
         """All rows in pages, in no set order and no snapshot: rows written meanwhile may be missing."""
-        fields = ["passage_id", "document_id", "rev"] + (["vector"] if with_vectors else [])
-        pages = self._iterated if self.capabilities().iterator_timestamps else self._paged
-        for page in pages(collection, fields, SCAN_ROWS if with_vectors else SCAN_KEYS):
-            yield [
-                Row(
-                    row["passage_id"],
-                    row["document_id"],
-                    int(row["rev"]),
-                    np.asarray(row["vector"], dtype=np.float32) if with_vectors else None,
-                )
-                for row in page
-            ]
-
-    def _iterated(self, collection: str, fields: list[str], size: int) -> Iterator[list[dict[str, Any]]]:
-        iterator = self._loaded(
+        reading = Reading(
+            self._client,
+            partial(self._loaded, collection),
             collection,
-            lambda: self._client.query_iterator(
-                collection,
-                batch_size=size,
-                output_fields=fields,
-                timeout=max(30.0, self._timeout),
-            ),
+            ["passage_id", "document_id", "rev"] + (["vector"] if with_vectors else []),
+            SCAN_ROWS if with_vectors else SCAN_KEYS,
+            max(30.0, self._timeout),
         )
-        try:
-            while page := call(iterator.next):
-                yield page
-        finally:
-            iterator.close()
-
-    def _paged(self, collection: str, fields: list[str], size: int) -> Iterator[list[dict[str, Any]]]:
-        """What an iterator does, without a time to read at: it would be this machine's, and miss late rows."""
-        last = ""
-        while page := self._loaded(collection, partial(self._page_after, collection, last, fields, size)):
-            yield page
-            last = page[-1]["passage_id"]
-
-    def _page_after(self, collection: str, last: str, fields: list[str], size: int) -> list[dict[str, Any]]:
-        """The rows that follow a key, in the order of keys."""
-        rows: list[dict[str, Any]] = self._client.query(
-            collection,
-            filter=f'passage_id > "{last}"',
-            limit=size,
-            output_fields=fields,
-            timeout=max(30.0, self._timeout),
-            # Without these, a server may answer with any rows that follow.
-            iterator="True",
-            reduce_stop_for_best="True",
-        )
-        return rows
+        able = self.capabilities()
+        if able.iterator_timestamps:
+            pages = iterated(reading)
+        else:
+            pages = paged(reading, as_of_now=able.orders_every_page)
+        for page in pages:
+            yield [as_found(row) for row in page]
 
     def point_alias(self, alias: str, collection: str) -> None:
         """Creates the alias or moves it."""
@@ -389,3 +360,10 @@ class MilvusIndex:
         except NotLoaded:
             self.load(collection)
             return call(operation)
+
+
+def _fused(near: Sequence[Hit], matching: Sequence[Hit], weight: float) -> list[Hit]:
+    """One list of both, the best first; the score is that of the fusion."""
+    passages = {hit.passage.passage_id: hit.passage for hit in (*near, *matching)}
+    keys = [[hit.passage.passage_id for hit in hits] for hits in (near, matching)]
+    return [Hit(passages[key], score) for key, score in fuse(keys[0], keys[1], weight)]

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from embedloop.encoder import Vectors
 from embedloop.errors import InvalidInput
 from embedloop.records import Hit, Passage
@@ -65,6 +67,20 @@ def messages(rows: Sequence[dict[str, Any]], dimension: int) -> Iterator[list[di
         size += row_bytes
     if message:
         yield message
+
+
+def as_found(entity: dict[str, Any]) -> Row:
+    """A scanned row as pymilvus hands it out, which gives its vector away.
+
+    There a vector is hundreds of Python floats, eight times the size of its array.
+    """
+    vector = entity.pop("vector", None)
+    return Row(
+        entity["passage_id"],
+        entity["document_id"],
+        int(entity["rev"]),
+        None if vector is None else np.asarray(vector, dtype=np.float32),
+    )
 
 
 def as_passage(entity: Any) -> Passage:

@@ -47,20 +47,33 @@ class Stage:
     weight: float
 
 
+_CYCLE = (
+    Stage("collect", 0.03),
+    Stage("train", 0.55),
+    Stage("gate", 0.12),
+    Stage("build", 0.01),
+    Stage("embed", 0.24),
+    Stage("verify", 0.03),
+    Stage("difference", 0.01),
+    Stage("promote", 0.01),
+)
+
 STAGES: Mapping[JobKind, tuple[Stage, ...]] = {
-    JobKind.CYCLE: (
-        Stage("collect", 0.03),
-        Stage("train", 0.55),
-        Stage("gate", 0.12),
-        Stage("build", 0.01),
-        Stage("embed", 0.24),
-        Stage("verify", 0.03),
-        Stage("difference", 0.01),
-        Stage("promote", 0.01),
-    ),
+    JobKind.CYCLE: _CYCLE,
+    JobKind.TRAIN_FROM_SCRATCH: _CYCLE,
     JobKind.FINETUNE: (Stage("collect", 0.05), Stage("train", 0.8), Stage("gate", 0.15)),
     JobKind.EVALUATE: (Stage("evaluate", 1.0),),
     JobKind.HEADROOM: (Stage("headroom", 1.0),),
+    JobKind.BRIDGE: (
+        Stage("bridge", 0.4),
+        Stage("gate", 0.3),
+        Stage("build", 0.02),
+        Stage("embed", 0.18),
+        Stage("verify", 0.06),
+        Stage("difference", 0.02),
+        Stage("promote", 0.02),
+    ),
+    JobKind.RERANKER: (Stage("collect", 0.05), Stage("train_reranker", 0.75), Stage("gate_reranker", 0.2)),
     JobKind.REINDEX: (
         Stage("prepare", 0.1),
         Stage("build", 0.02),

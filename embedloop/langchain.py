@@ -28,8 +28,8 @@ class EmbedloopRetriever(BaseRetriever):
     """Searches a corpus; every call is logged by the service and can be learnt from.
 
     Each document's metadata holds `retrieval_id`, `document_id`, `passage_id`, `rank` (from 1), `score`
-    (greater is nearer), `title`, `index_version` and `model_version` beside the document's own metadata;
-    where names meet, these win.
+    (greater is nearer), `title`, `index_version` and `model_version` beside the document's own metadata, and
+    `rerank_score` where a re-ranker scored it; where names meet, these win.
 
     Example:
         ```python
@@ -153,6 +153,7 @@ def _documents(found: SearchResult) -> list[Document]:
                 "passage_id": hit.passage_id,
                 "rank": hit.rank,
                 "score": hit.score,
+                **({} if hit.rerank_score is None else {"rerank_score": hit.rerank_score}),
                 "title": hit.title,
                 "index_version": found.index_version,
                 "model_version": found.model_version,

@@ -13,17 +13,22 @@ _FEEDBACK = "f-"
 
 
 class SourceKind(StrEnum):
-    """What a pair is made of: labels (feedback, import, transfer), and the data in it (the others)."""
+    """What a pair is made of: where it is from, and the data in it (person, document, negative)."""
 
     FEEDBACK = "feedback"
     IMPORT = "import"
     TRANSFER = "transfer"
+    STRUCTURE = "structure"
+    GLOSSARY = "glossary"
+    GENERATED = "generated"
+    AUGMENTED = "augmented"
     PERSON = "person"
     DOCUMENT = "document"
     NEGATIVE = "negative"
 
 
-LABELS = (SourceKind.FEEDBACK, SourceKind.IMPORT, SourceKind.TRANSFER)
+DATA = (SourceKind.PERSON, SourceKind.DOCUMENT, SourceKind.NEGATIVE)
+LABELS = tuple(kind for kind in SourceKind if kind not in DATA)
 
 
 def import_source(name: str, line: int) -> str:
@@ -35,7 +40,7 @@ def import_source(name: str, line: int) -> str:
 
 
 def kind_of(source: str) -> SourceKind:
-    """The kind of a label by its name: ids of feedback begin with `f-`, others tell their kind.
+    """The kind of a source by its name: ids of feedback begin with `f-`, others tell their kind.
 
     >>> kind_of("f-01"), kind_of("import:beir:17").value
     (<SourceKind.FEEDBACK: 'feedback'>, 'import')

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from embedloop.records import Gate, ModelVersion, TrainingSet
+from embedloop.records import HELD_OUT, Gate, ModelVersion, TrainingSet
 
-_KEPT_METRICS = ("steps", "planned_steps", "seconds", "stopped_by", "best_step", "sweep")
+_KEPT_METRICS = ("steps", "planned_steps", "seconds", "stopped_by", "best_step", "sweep", "query_map", "bridge")
 
 
 def card_of(
@@ -60,7 +60,7 @@ def limits_of(model: ModelVersion, training_set: TrainingSet | None, gates: Sequ
     newest = gates[0]
     if not newest.passed:
         told.append("The newest gate refused it: it may not serve.")
-    told.append(f"Measured on {newest.metrics['queries']} golden queries of corpus {newest.corpus!r} alone.")
+    told.append(_measured_on(newest))
     if newest.metrics.get("general") is None:
         told.append("What it forgot of other text was not measured.")
     told += [_fallen(one) for one in newest.metrics.get("slices", ()) if one["change"]["high"] < 0]
@@ -114,6 +114,13 @@ def _training(model: ModelVersion, run: Mapping[str, Any] | None) -> dict[str, A
     if run is not None:
         told |= {"settings": run["config"]["settings"], "environment": run["environment"]}
     return told or None
+
+
+def _measured_on(gate: Gate) -> str:
+    queries = gate.metrics["queries"]
+    if gate.metrics.get("evidence") == HELD_OUT:
+        return f"Measured on {queries} titles and sentences of corpus {gate.corpus!r}: no person judged it."
+    return f"Measured on {queries} golden queries of corpus {gate.corpus!r} alone."
 
 
 def _gate(gate: Gate) -> dict[str, Any]:

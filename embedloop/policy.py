@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from embedloop.frozen import Frozen
+from embedloop.fusion import EVEN
+from embedloop.recipe.compression import ExportSettings
+from embedloop.recipe.reranking import Reranking
 from embedloop.recipe.settings import TrainingSettings
 
 DEFAULT_BASE_MODEL = "all-MiniLM-L6-v2"
@@ -62,8 +65,8 @@ class IndexSettings(Frozen):
 
     Not every server can do everything: `/readyz` tells what the connected one can. Vectors are L2-normalised:
     the values of `metric_type` rank alike, and the score is the cosine whichever it is. With `bm25`, a search
-    fuses the nearest vectors with the best matches of the query's words, by their ranks (RRF), and scores are
-    those of the fusion. What is changed here counts from the next build.
+    fuses the nearest vectors with the best matches of the query's words, by their ranks (RRF, weighted by
+    `policy.bm25_weight`), and scores are those of the fusion. What is changed here counts from the next build.
     """
 
     index_type: IndexType = "HNSW"
@@ -145,6 +148,9 @@ class GateSettings(Frozen):
     On the general set the candidate may lose at most `max_general_drop` nDCG@10 against its untrained base.
     `general` says what that set is: `packaged` queries built from WordNet, those and the golden sets of the
     service's `other_corpora`, or `none`.
+    With fewer than `min_queries` golden queries a candidate is refused. `without_labels: held_out` measures it
+    then on pairs from the structure of documents that train nothing (a share of `splits.golden`), and the job
+    waits for a person's approval: such pairs are weak evidence.
     """
 
     metric: GateMetric = "ndcg@10"
@@ -159,6 +165,7 @@ class GateSettings(Frozen):
     slice_field: MetadataField | None = None
     max_query_ms: Annotated[float | None, Field(gt=0, le=60_000)] = None
     max_model_mb: Annotated[float | None, Field(gt=0, le=1_000_000)] = None
+    without_labels: Literal["refuse", "held_out"] = "refuse"
 
 
 CriticalQuery = Annotated[str, Field(min_length=1, max_length=4000, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
@@ -177,8 +184,10 @@ class Policy(Frozen):
 
     `redaction` is what becomes of personal data in documents; queries in the log and training text never hold
     it. With `redact_names`, names of persons are redacted in documents and training text, where Presidio is
-    installed. Before a promotion, answers to `critical_queries` are told before and after; with
-    `require_approval` the job then waits for a person's word.
+    installed. `bm25_weight` is the share of the words in a search with `index.bm25`: at 0.5 words and vectors
+    count alike, at 0 vectors alone; like boosts, it counts at once. Before a promotion, answers to
+    `critical_queries` are told before and after; with `require_approval` the job then waits for a person's
+    word.
     """
 
     base_model: Annotated[str, Field(min_length=1, max_length=1024)] = DEFAULT_BASE_MODEL
@@ -194,8 +203,20 @@ class Policy(Frozen):
     balance: Balance = Balance()
     trigger: Trigger = Trigger()
     training: TrainingSettings = TrainingSettings()
+    export: ExportSettings = ExportSettings()
     gate: GateSettings = GateSettings()
     boosts: Annotated[tuple[Boost, ...], Field(max_length=32)] = ()
+    bm25_weight: Annotated[float, Field(ge=0, le=1)] = EVEN
+    reranking: Reranking = Reranking()
     critical_queries: Annotated[tuple[CriticalQuery, ...], Field(max_length=200)] = ()
     require_approval: bool = False
     rollback_window_seconds: Annotated[float, Field(ge=0)] = 7 * 86400.0
+
+    @model_validator(mode="after")
+    def _nothing_general_is_asked_of_a_model_from_scratch(self) -> Policy:
+        if self.training.from_scratch is not None and self.gate.general != "none":
+            raise ValueError(
+                "training.from_scratch needs gate.general none: a model made of the corpus alone has nothing "
+                f"general to forget and would always be refused, got {self.gate.general}"
+            )
+        return self

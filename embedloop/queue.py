@@ -32,7 +32,10 @@ QUEUES = ("train", "embed", "apply", "default")
 AWAKE_SECONDS = 2
 _QUEUE_OF_TASK = {EMBED_SHARD: "embed", APPLY_CHANGES: "apply"}
 # Stages that load torch, or encode for a long time, stay away from the quick ones.
-_TRAIN_STAGES = frozenset({"train", "gate", "evaluate", "headroom", "prepare", "difference"})
+_TRAIN_STAGES = frozenset(
+    {"train", "gate", "evaluate", "headroom", "prepare", "difference", "bridge"}
+    | {"train_reranker", "gate_reranker"}
+)
 
 
 def queue_of(task: str, args: Sequence[Any]) -> str:

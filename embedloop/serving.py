@@ -10,16 +10,20 @@ from collections.abc import Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from embedloop.catalog import corpora, index_versions, models, promotions
 from embedloop.catalog.database import Database
 from embedloop.encoder import Encoder
 from embedloop.errors import EmbedloopError, NotFound, NotReady, Unavailable
+from embedloop.fusion import EVEN
 from embedloop.index import MilvusIndex
 from embedloop.loading import Loader
-from embedloop.policy import Boost
+from embedloop.policy import Boost, Policy
 from embedloop.records import Corpus, IndexVersion, ModelVersion
 from embedloop.registry import ModelStore, load_encoder
+from embedloop.reranker import Reranker
+from embedloop.reranking import Rerankers, ServingReranker
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +35,22 @@ WARM_UP_TEXTS = ("warm up", "a second text to warm the encoder with")
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """Index version, its own model's encoder, its physical collection: taken once by each request."""
+    """Index version, its model's encoder, its physical collection, a re-ranker: taken once by each request."""
 
     corpus: str
     version: IndexVersion
     model: ModelVersion
     encoder: Encoder
     boosts: tuple[Boost, ...] = ()
+    bm25_weight: float = EVEN
+    reranking: ServingReranker | None = None
+
+    def under(self, policy: Policy, reranking: ServingReranker | None) -> Serving:
+        """The same version as this policy lets it rank: what counts without a new build."""
+        wanted = (policy.boosts, policy.bm25_weight, reranking)
+        if (self.boosts, self.bm25_weight, self.reranking) == wanted:
+            return self
+        return replace(self, boosts=policy.boosts, bm25_weight=policy.bm25_weight, reranking=reranking)
 
 
 @dataclass
@@ -49,12 +62,14 @@ class EncoderCache:
         threads: Of one encoder.
         batch_size: Of one encoder.
         capacity: How many are kept, the least recently used going first; None keeps what `keep` says.
+        bulk: They encode many texts rather than one soon.
     """
 
     store: ModelStore
     threads: int
     batch_size: int
     capacity: int | None = None
+    bulk: bool = False
     _loaded: OrderedDict[str, Encoder] = field(default_factory=OrderedDict)
     _loading: dict[str, threading.Lock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -70,7 +85,9 @@ class EncoderCache:
         with loading:
             found = self._find(model.model_id)
             if found is None:
-                found = load_encoder(self.store, model, threads=self.threads, batch_size=self.batch_size)
+                found = load_encoder(
+                    self.store, model, threads=self.threads, batch_size=self.batch_size, bulk=self.bulk
+                )
                 self._add(model.model_id, found)
             return found
 
@@ -118,6 +135,7 @@ class Replica:
         self._database = database
         self._index = index
         self._encoders = encoders
+        self._rerankers = Rerankers(database, encoders.store, threads=encoders.threads)
         self._poll_seconds = poll_seconds
         self._lease_seconds = lease_seconds
         self._servings: Mapping[str, Serving | None] = {}
@@ -130,6 +148,7 @@ class Replica:
         self._looking = threading.Lock()
         self._loader: Loader[Serving] = Loader()
         self._unloaded: dict[str, str] = {}
+        self._warming: list[Future[Reranker]] = []
         self.fault: str | None = None
 
     def start(self) -> None:
@@ -147,6 +166,7 @@ class Replica:
         if self._thread.is_alive():
             self._thread.join(timeout=10)
         self._loader.close()
+        self._rerankers.close()
         try:
             with self._database.write() as connection:
                 promotions.leave(connection, self.replica_id)
@@ -188,7 +208,8 @@ class Replica:
             Unavailable: the catalog does not answer.
         """
         loads = self._look()
-        awaited = [load for name, load in loads.items() if corpus in (None, name)]
+        awaited: list[Future[Any]] = [load for name, load in loads.items() if corpus in (None, name)]
+        awaited += self._warming if corpus is None else []
         if awaited:
             wait(awaited, timeout=REFRESH_SECONDS)
             self._look()
@@ -200,6 +221,8 @@ class Replica:
                 # In this order: a promotion published between the two reads is seen by at least one of them.
                 candidates = {name: p.candidate for name, p in promotions.preparing(connection).items()}
                 wanted = corpora.every(connection)
+            named = (c.policy.reranking.model for c in wanted)
+            self._warming = self._rerankers.want({model_id for model_id in named if model_id is not None})
             if self._is_lapsed():
                 # What it held may have been dropped: nothing but what serves now is answered from again.
                 self._servings = {c.name: self._held_as(c.name, c.serving) for c in wanted}
@@ -240,7 +263,9 @@ class Replica:
                 self._unloaded[corpus.name] = told
                 return self._servings.get(corpus.name)
         self._unloaded.pop(corpus.name, None)
-        return held if held.boosts == corpus.policy.boosts else replace(held, boosts=corpus.policy.boosts)
+        present = self._servings.get(corpus.name)
+        reranking = None if present is None else present.reranking
+        return held.under(corpus.policy, self._rerankers.offer(corpus.policy.reranking, reranking))
 
     def _prepare(self, corpus: str, candidate: str) -> None:
         """A candidate that cannot be loaded is no fault of this replica: its promotion will be called off."""

@@ -54,8 +54,8 @@ class Settings(BaseSettings):
     replica_lease_seconds: Annotated[float, Field(gt=1)] = 300.0
     promotion_timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
     job_lease_seconds: Annotated[float, Field(gt=1)] = 30.0
-    shard_chars: Annotated[int, Field(ge=1000)] = 64_000
-    shard_documents: Annotated[int, Field(ge=1)] = 500
+    shard_chars: Annotated[int, Field(ge=1000)] = 512_000
+    shard_documents: Annotated[int, Field(ge=1)] = 4000
     beat_seconds: Annotated[float, Field(gt=0)] = 2.0
     sweep_seconds: Annotated[float, Field(gt=0)] = 1800.0
     orphan_seconds: Annotated[float, Field(ge=0)] = 86_400.0

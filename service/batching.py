@@ -14,18 +14,20 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from embedloop.catalog.database import Database
 from embedloop.encoder import Vectors
 from embedloop.errors import EmbedloopError, InvalidInput, Unavailable
+from embedloop.fusion import EVEN
 from embedloop.policy import IndexSettings
 from embedloop.records import Hit
-from embedloop.serving import Serving
 from service.admission import Admission
 from service.metrics import Metrics
-from service.ranking import fetch_limit, live_only, ranked, wider_limit
+from service.queries import Answer, Query, fail
+from service.ranking import live_only, ranked, wider_limit
+from service.reranking import RerankStage
 from service.verifying import Verifier
 
 log = logging.getLogger(__name__)
@@ -51,40 +53,8 @@ class Searcher(Protocol):
         strong: bool = False,
         timeout_seconds: float | None = None,
         words: Sequence[str] | None = None,
+        bm25_weight: float = EVEN,
     ) -> list[list[Hit]]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The hits of one query, all of `serving`'s version, the best first.
-
-    `verified` is false when the catalog could not be asked whether the hits are live; `took_ms` is by stage.
-    """
-
-    serving: Serving
-    hits: Sequence[Hit]
-    cosines: Sequence[float]
-    verified: bool
-    took_ms: dict[str, float]
-
-
-@dataclass(slots=True, eq=False)
-class Query:
-    """One accepted search on its way through the stages."""
-
-    serving: Serving
-    text: str
-    top_k: int
-    filter_expression: str = ""
-    strong: bool = False
-    future: Future[Answer] = field(default_factory=Future)
-    accepted_at: float = field(default_factory=time.perf_counter)
-    took_ms: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def wanted(self) -> int:
-        """How many hits to ask Milvus for, before any are dropped."""
-        return fetch_limit(self.top_k, boosted=bool(self.serving.boosts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +80,7 @@ class Batcher:
     ):
         self._index = index
         self._verifier = Verifier(database)
+        self._reranking = RerankStage(metrics)
         self._metrics = metrics
         self._max_batch = max_batch
         self._max_wait_seconds = max_wait_ms / 1000
@@ -126,6 +97,7 @@ class Batcher:
         self.fault: str | None = None
 
     def start(self) -> None:
+        self._reranking.start()
         for thread in self._threads:
             thread.start()
 
@@ -137,6 +109,7 @@ class Batcher:
         self._waiting.put(None)
         for thread in self._threads:
             thread.join(timeout=max(0.0, deadline - time.monotonic()))
+        self._reranking.stop(timeout_seconds=max(0.0, deadline - time.monotonic()))
         self._fail_waiting()
 
     @property
@@ -267,13 +240,13 @@ class Batcher:
 
     def _search(self, encoded: _Encoded) -> None:
         rows = {id(query): row for row, query in enumerate(encoded.queries)}
-        groups: dict[tuple[str, str, bool, int], list[Query]] = defaultdict(list)
+        groups: dict[tuple[str, str, bool, int, float], list[Query]] = defaultdict(list)
         for query in encoded.queries:
             if not query.future.cancelled():
-                collection = query.serving.version.collection
-                groups[collection, query.filter_expression, query.strong, query.wanted].append(query)
+                collection, weight = query.serving.version.collection, query.serving.bm25_weight
+                groups[collection, query.filter_expression, query.strong, query.wanted, weight].append(query)
         found: list[tuple[Query, list[Hit]]] = []
-        for (_, _, _, limit), queries in groups.items():
+        for (_, _, _, limit, _), queries in groups.items():
             vectors = encoded.vectors[[rows[id(q)] for q in queries]]
             found += self._search_together(queries, vectors, limit)
         for query in self._finish(found):
@@ -297,6 +270,7 @@ class Batcher:
                 strong=first.strong,
                 timeout_seconds=self._timeout_seconds,
                 words=[query.text for query in queries] if first.serving.version.index.bm25 else None,
+                bm25_weight=first.serving.bm25_weight,
             )
         except EmbedloopError as error:
             if isinstance(error, InvalidInput) and first.filter_expression:
@@ -326,14 +300,11 @@ class Batcher:
             if not last and len(kept) < query.top_k and len(hits) >= query.wanted:
                 short.append(query)
                 continue
-            best = ranked(kept, query.serving.boosts)[: query.top_k]
-            query.took_ms["total"] = 1000 * (time.perf_counter() - query.accepted_at)
-            took = {stage: round(ms, 3) for stage, ms in query.took_ms.items()}
-            answer = Answer(
-                query.serving, [hit for hit, _ in best], [cosine for _, cosine in best], live is not None, took
-            )
-            if query.future.set_running_or_notify_cancel():
-                query.future.set_result(answer)
+            best = ranked(kept, query.serving.boosts)
+            if query.serving.reranking is None:
+                query.answer(best, verified=live is not None)
+            else:
+                self._reranking.submit(query, best, verified=live is not None)
         return short
 
     @contextmanager
@@ -373,9 +344,3 @@ class Batcher:
                 break
             for query in encoded.queries if encoded is not None else ():
                 fail(query, error)
-
-
-def fail(query: Query, error: Exception) -> None:
-    """Ends a query with an error, unless it has ended already or its caller has gone."""
-    if not query.future.done() and query.future.set_running_or_notify_cancel():
-        query.future.set_exception(error)

@@ -42,6 +42,12 @@ class Metrics:
             buckets=_BATCHES,
             registry=self.registry,
         )
+        self.reranked = Counter(
+            "embedloop_reranked_answers",
+            "Answers by what was re-ranked: the whole depth, a part, none for want of time, or failed.",
+            ("outcome",),
+            registry=self.registry,
+        )
         self.feedback = Counter(
             "embedloop_feedback",
             "Feedback taken, by signal.",

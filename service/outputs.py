@@ -103,7 +103,18 @@ class ResultOut(Out):
     title: str
     text: str
     metadata: dict[str, Any]
+    rerank_score: Annotated[
+        float | SkipJsonSchema[None],
+        Field(description="The re-ranker's, 0..1, times the boosts; greater is more relevant."),
+    ] = Absent
     explain: Explanation | SkipJsonSchema[None] = Absent
+
+
+class RerankerOut(Out):
+    """The re-ranker that serves, and how many of the results' first hits it scored within its budget."""
+
+    model_version: str
+    reranked: Annotated[int, Field(ge=0)]
 
 
 class SearchOut(Out):
@@ -115,6 +126,7 @@ class SearchOut(Out):
     verified: Annotated[bool, Field(description="False when the catalog was away and could not confirm them.")]
     results: list[ResultOut]
     took_ms: Annotated[dict[str, float], Field(description="Milliseconds by stage, and in total.")]
+    reranker: RerankerOut | SkipJsonSchema[None] = Absent
 
     model_config = example(SEARCH)
 

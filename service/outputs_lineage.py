@@ -72,7 +72,8 @@ class TracedPairOut(Out):
     sources: Annotated[
         dict[str, list[str]],
         Field(
-            description="By kind: `feedback` ids, `import` (name and line) and `transfer` are its labels; "
+            description="By kind: `feedback` ids, `import` (name and line), `transfer`, `structure`, "
+            "`glossary` and `generated` say where it is from, `augmented` what made a variant of it; "
             "`document` and `negative` are in it."
         ),
     ]

@@ -18,9 +18,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from embedloop.filters import Filter
-from embedloop.policy import Chunking, MetadataField, Policy
-from embedloop.recipe.settings import TrainingSettings
-from embedloop.records import JobKind, Signal, Split
+from embedloop.policy import Chunking, Policy
+from embedloop.records import Signal, Split
 from embedloop.text.cleaned import ContentType
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
@@ -28,7 +27,7 @@ ID_PATTERN = r"^[!-~]{1,128}$"
 IMPORT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 # What the validators below refuse, told in the schema as well.
 _TEXT = r"^[^\x00]*$"
-_TEXT_NOT_BLANK = r"^[^\x00]*[^\s\x00][^\x00]*$"
+TEXT_NOT_BLANK = r"^[^\x00]*[^\s\x00][^\x00]*$"
 _NOT_BLANK = r"\S"
 _METADATA: dict[str, Any] = {
     "maxProperties": 64,
@@ -60,13 +59,13 @@ class Described:
         return handler(TypeAdapter(self._kind).core_schema)
 
 
-def _without_nul(value: str) -> str:
+def without_nul(value: str) -> str:
     if "\0" in value:
         raise ValueError("must not hold NUL characters")
     return value
 
 
-def _not_blank(value: str) -> str:
+def not_blank(value: str) -> str:
     if not value.strip():
         raise ValueError("must not be blank")
     return value
@@ -81,25 +80,19 @@ Id = Annotated[str, Field(pattern=ID_PATTERN)]
 QueryText = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=4000),
-    AfterValidator(_without_nul),
-    Field(json_schema_extra={"pattern": _TEXT_NOT_BLANK}),
+    AfterValidator(without_nul),
+    Field(json_schema_extra={"pattern": TEXT_NOT_BLANK}),
 ]
 
 
-def _text(max_length: int, min_length: int = 0) -> Any:
+def text(max_length: int, min_length: int = 0) -> Any:
     return Field(min_length=min_length or None, max_length=max_length, json_schema_extra={"pattern": _TEXT})
 
 
-Short = Annotated[str, _text(max_length=128), AfterValidator(_without_nul)]
-DocumentId = Annotated[str, _text(min_length=1, max_length=256), AfterValidator(_without_nul)]
-RetrievalId = Annotated[str, _text(min_length=1, max_length=64), AfterValidator(_without_nul)]
-Reason = Annotated[
-    str,
-    Field(min_length=1, max_length=2000, json_schema_extra={"pattern": _TEXT_NOT_BLANK}),
-    AfterValidator(_without_nul),
-    AfterValidator(_not_blank),
-]
-Comment = Annotated[str, _text(max_length=4000), AfterValidator(_without_nul)]
+Short = Annotated[str, text(max_length=128), AfterValidator(without_nul)]
+DocumentId = Annotated[str, text(min_length=1, max_length=256), AfterValidator(without_nul)]
+RetrievalId = Annotated[str, text(min_length=1, max_length=64), AfterValidator(without_nul)]
+Comment = Annotated[str, text(max_length=4000), AfterValidator(without_nul)]
 
 
 class Body(BaseModel):
@@ -108,14 +101,14 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _example(*values: dict[str, Any]) -> ConfigDict:
+def example(*values: dict[str, Any]) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": list(values)})
 
 
 class CorpusIn(Body):
     """A new corpus; what its policy leaves out has a default."""
 
-    model_config = _example({"name": "support", "policy": {"trigger": {"min_pairs": 50}}})
+    model_config = example({"name": "support", "policy": {"trigger": {"min_pairs": 50}}})
 
     name: CorpusName
     base_model: Annotated[
@@ -129,7 +122,7 @@ class CorpusIn(Body):
 class PolicyPatch(Body):
     """A change of a policy."""
 
-    model_config = _example({"policy": {"gate": {"min_uplift": 0.01}}})
+    model_config = example({"policy": {"gate": {"min_uplift": 0.01}}})
 
     policy: Annotated[
         dict[str, Any],
@@ -175,7 +168,7 @@ class DocumentIn(Body):
 class DocumentLine(DocumentIn):
     """One line of `documents:bulk`; a delete has an id alone."""
 
-    model_config = _example({"id": "gout", "title": "Gout"}, {"id": "flu", "op": "delete"})
+    model_config = example({"id": "gout", "title": "Gout"}, {"id": "flu", "op": "delete"})
 
     id: DocumentId
     op: Literal["upsert", "delete"] = "upsert"
@@ -184,7 +177,7 @@ class DocumentLine(DocumentIn):
 class SearchIn(Body):
     """A search."""
 
-    model_config = _example(
+    model_config = example(
         {"query": "painful big toe", "top_k": 5},
         {
             "query": "painful big toe",
@@ -217,7 +210,7 @@ class FeedbackIn(Body):
     shown or not; `none_relevant` names nothing.
     """
 
-    model_config = _example(
+    model_config = example(
         {
             "retrieval_id": "0197d2c4a1b24f6d0c9e8b7a6f5e4d3c2b1a0f9e.Q2l0cnVzZnJ1aXQx",
             "signal": "up",
@@ -235,7 +228,7 @@ class FeedbackIn(Body):
 class JudgmentIn(Body):
     """One line of `judgments:bulk`: how relevant a document is to a query, 0 for not at all."""
 
-    model_config = _example({"query": "painful big toe", "document_id": "gout", "grade": 3})
+    model_config = example({"query": "painful big toe", "document_id": "gout", "grade": 3})
 
     query: QueryText
     document_id: DocumentId
@@ -243,15 +236,11 @@ class JudgmentIn(Body):
     split: Split | None = None
 
 
-CriticalQueries = Annotated[
-    list[QueryText],
-    Field(max_length=200, description="Compared before the promotion, beside `policy.critical_queries`."),
-]
 PairText = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=32_000),
-    AfterValidator(_without_nul),
-    Field(json_schema_extra={"pattern": _TEXT_NOT_BLANK}),
+    AfterValidator(without_nul),
+    Field(json_schema_extra={"pattern": TEXT_NOT_BLANK}),
 ]
 ImportName = Annotated[str, Field(pattern=IMPORT_PATTERN)]
 
@@ -309,7 +298,7 @@ class RemovalIn(Body):
     )
 
     person: Annotated[
-        Annotated[str, _text(min_length=1, max_length=128), AfterValidator(_without_nul)] | None,
+        Annotated[str, text(min_length=1, max_length=128), AfterValidator(without_nul)] | None,
         Field(description="The session that the person searches under."),
     ] = None
     key_id: Annotated[Id | None, Field(description="Only where the session came with this key.")] = None
@@ -319,105 +308,10 @@ class RemovalIn(Body):
     document_id: DocumentId | None = None
 
 
-OwnTraining = Annotated[
-    dict[str, Any],
-    Described(TrainingSettings),
-    Field(description="Fields of `policy.training` that count for this job alone, in place of the policy's."),
-]
-
-
-class CycleParams(Body):
-    """Trains, builds and, if the gate allows it, promotes."""
-
-    training: OwnTraining | None = None
-    critical_queries: CriticalQueries | None = None
-    promote: Annotated[bool, Field(strict=True)] = True
-
-
-class FinetuneParams(Body):
-    """Trains and asks the gate."""
-
-    training: OwnTraining | None = None
-
-
-class QuestionIn(Body):
-    """A question with the answers that are right."""
-
-    question: QueryText
-    answers: Annotated[
-        list[Annotated[str, _text(min_length=1, max_length=500), AfterValidator(_without_nul)]],
-        Field(min_length=1, max_length=20),
-    ]
-
-
-class EvaluateParams(Body):
-    """Scores a model version, by default the serving one, on the golden set."""
-
-    model_version: Id | None = None
-    k: Annotated[
-        list[Annotated[int, Field(ge=1, le=100, strict=True)]] | None,
-        Field(min_length=1, max_length=8, description="Ranks of the metrics; 1, 5 and 10 by default."),
-    ] = None
-    label_field: Annotated[
-        MetadataField | None,
-        Field(description="Metadata field that labels documents; by default `policy.gate.slice_field`."),
-    ] = None
-    questions: Annotated[
-        list[QuestionIn] | None,
-        Field(min_length=1, max_length=500, description="Asked with the passages found as context."),
-    ] = None
-
-
-class HeadroomParams(Body):
-    """Measures what training could bring and would cost; trains nothing that is kept."""
-
-
-class ReindexParams(Body):
-    """Builds an index version anew, and promotes it when it is verified."""
-
-    model_version: Id | None = None
-    chunking: Chunking | None = None
-    promote: Annotated[bool, Field(strict=True)] = True
-    critical_queries: CriticalQueries | None = None
-
-
-class ApproveIn(Body):
-    """A person's yes."""
-
-    model_config = _example({"reason": "The answers about leases are right now."})
-
-    reason: Reason | None = None
-
-
-class RejectIn(Body):
-    """A person's no; what was built is given up."""
-
-    model_config = _example({"reason": "The answer about notice periods is gone."})
-
-    reason: Reason
-
-
-class JobIn(Body):
-    """A job to be done."""
-
-    model_config = _example(
-        {"kind": "evaluate", "corpus": "support"},
-        {"kind": "reindex", "corpus": "support", "params": {"promote": False}},
-    )
-
-    kind: JobKind
-    corpus: CorpusName
-    params: Annotated[
-        dict[str, Any],
-        Described(CycleParams | FinetuneParams | EvaluateParams | HeadroomParams | ReindexParams),
-        Field(description="Those of the kind."),
-    ] = {}
-
-
 class PromoteIn(Body):
     """What is to serve."""
 
-    model_config = _example({"index_version": "iv-9b2f7d1c"})
+    model_config = example({"index_version": "iv-9b2f7d1c"})
 
     index_version: Id
 
@@ -425,7 +319,7 @@ class PromoteIn(Body):
 EmbeddingText = Annotated[
     str,
     Field(min_length=1, max_length=32_000, json_schema_extra={"pattern": _NOT_BLANK}),
-    AfterValidator(_not_blank),
+    AfterValidator(not_blank),
 ]
 
 
@@ -435,7 +329,7 @@ EmbeddingTexts = Annotated[list[EmbeddingText], Field(min_length=1, max_length=2
 class EmbeddingsIn(Body):
     """Texts to encode."""
 
-    model_config = _example({"input": ["painful big toe", "gout"], "model": "support"})
+    model_config = example({"input": ["painful big toe", "gout"], "model": "support"})
 
     input: Annotated[
         EmbeddingTexts,
@@ -448,12 +342,3 @@ class EmbeddingsIn(Body):
         None
     )
     user: Annotated[str | None, Field(description="Taken for compatibility, not used.", max_length=1000)] = None
-
-
-PARAMS_OF_KIND: dict[JobKind, type[Body]] = {
-    JobKind.CYCLE: CycleParams,
-    JobKind.FINETUNE: FinetuneParams,
-    JobKind.EVALUATE: EvaluateParams,
-    JobKind.HEADROOM: HeadroomParams,
-    JobKind.REINDEX: ReindexParams,
-}

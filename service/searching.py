@@ -15,7 +15,7 @@ from embedloop.filters import expression
 from embedloop.records import Retrieval, Shown
 from embedloop.serving import Serving
 from embedloop.text.redact import redact
-from service.batching import Answer, Query
+from service.queries import Answer, Query
 from service.schemas import SearchIn
 from service.state import Service
 from service.validation import parsed_filter
@@ -128,7 +128,9 @@ def _told(answer: Answer, retrieval_id: str, *, explain: bool) -> dict[str, Any]
                 "rev": hit.passage.rev,
                 "ordinal": hit.passage.ordinal,
             }
-    return {
+    for result, score in zip(results, answer.rerank_scores, strict=False):
+        result["rerank_score"] = score
+    told: dict[str, Any] = {
         "retrieval_id": retrieval_id,
         "index_version": answer.serving.version.index_version_id,
         "model_version": answer.serving.model.model_id,
@@ -136,3 +138,6 @@ def _told(answer: Answer, retrieval_id: str, *, explain: bool) -> dict[str, Any]
         "results": results,
         "took_ms": answer.took_ms,
     }
+    if (reranking := answer.serving.reranking) is not None:
+        told["reranker"] = {"model_version": reranking.model_id, "reranked": len(answer.rerank_scores)}
+    return told

@@ -23,7 +23,7 @@ _ORPHANED = 3
 
 
 def main(arguments: list[str]) -> int:
-    """Runs one course; returns the exit code."""
+    """Runs one course, or trains one re-ranker; returns the exit code."""
     events = _claim_stdout()
     stop = threading.Event()
     threading.Thread(target=_follow_parent, args=(stop,), daemon=True).start()
@@ -51,6 +51,7 @@ def _train(path: Path, events: TextIO, stop: threading.Event) -> dict[str, Any]:
 
     from training.course import run_course
     from training.finetune import FinetuneConfig, Progress
+    from training.reranking import RERANKER, RerankerConfig, train_reranker
 
     disable_progress_bar()
 
@@ -58,10 +59,15 @@ def _train(path: Path, events: TextIO, stop: threading.Event) -> dict[str, Any]:
         known = {name: value for name, value in asdict(progress).items() if value is not None}
         _emit(events, event="progress", **known)
 
+    config: FinetuneConfig | RerankerConfig
     try:
-        config = FinetuneConfig.from_json(json.loads(path.read_text()))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        raw = json.loads(path.read_text())
+        is_reranker = raw.get("trains") == RERANKER
+        config = RerankerConfig.from_json(raw) if is_reranker else FinetuneConfig.from_json(raw)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidInput(f"{path} is not a configuration: {error}") from error
+    if isinstance(config, RerankerConfig):
+        return train_reranker(config, on_progress=report, should_stop=stop.is_set).to_json()
     return run_course(config, on_progress=report, should_stop=stop.is_set)
 
 

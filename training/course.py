@@ -10,13 +10,16 @@ from typing import Any
 from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import Split
 from training.adaptation.step import adaptation_step
+from training.distillation import distillation
 from training.finetune import FinetuneConfig, Progress, finetune
 from training.hardware import hardware_here
 from training.outcome import not_tuned
 from training.pairs import read_training_set
+from training.scratch.step import build_from_scratch
 from training.steps import Step, Task
 
 FINETUNE_WEIGHT = 1.0
+FROM_SCRATCH_WEIGHT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,12 @@ class Course:
 
 def course_of(settings: TrainingSettings) -> Course:
     """The steps that a recipe asks for."""
-    before = [] if settings.adaptation is None else [adaptation_step(settings.adaptation)]
-    return Course(before=before)
+    before = []
+    if settings.from_scratch is not None:
+        before.append(Step("from_scratch", FROM_SCRATCH_WEIGHT, build_from_scratch))
+    if settings.adaptation is not None:
+        before.append(adaptation_step(settings.adaptation))
+    return Course(before=before, after=[distillation(settings.student)] if settings.student else ())
 
 
 def needs_passages(settings: TrainingSettings) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 from embedloop.errors import InvalidInput, ModelRefused
 from training.model_files import load_model
@@ -36,6 +37,23 @@ class _Pipeline(torch.nn.Module):
         return torch.nn.functional.normalize(self.model(features)["sentence_embedding"], dim=-1)
 
 
+class _StaticPipeline(torch.nn.Module):
+    """As `_Pipeline`, of a static model: the mean of the tokens' vectors goes through its other modules."""
+
+    def __init__(self, model: SentenceTransformer) -> None:
+        super().__init__()
+        self.embedding = model[0].embedding
+        self.rest = torch.nn.ModuleList(list(model)[1:])
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        rows = torch.nn.functional.embedding(input_ids, self.embedding.weight)
+        mask = attention_mask.unsqueeze(-1).to(rows.dtype)
+        features = {"sentence_embedding": (rows * mask).sum(1) / mask.sum(1).clamp(min=1.0)}
+        for module in self.rest:
+            features = module(features)
+        return torch.nn.functional.normalize(features["sentence_embedding"], dim=-1)
+
+
 def export_onnx(model_folder: Path) -> Path:
     """Writes `model_folder/onnx/model.onnx`: the whole pipeline with pooling and normalisation.
 
@@ -48,11 +66,28 @@ def export_onnx(model_folder: Path) -> Path:
     model = load_model(model_folder, attention="eager").eval()
     # Padding in the example keeps the attention mask in the traced graph.
     features = _features(model, ["a short text", "another text that is longer than the first"])
-    pipeline = _Pipeline(model, list(features)).eval()
+    pipeline = (_StaticPipeline(model) if _is_static(model) else _Pipeline(model, list(features))).eval()
+    return write_graph(pipeline, features, model_folder, "embedding")
+
+
+def write_graph(
+    pipeline: torch.nn.Module, features: Mapping[str, torch.Tensor], model_folder: Path, output: str
+) -> Path:
+    """Traces a pipeline into `model_folder/onnx/model.onnx`, whole or not at all.
+
+    Args:
+        pipeline: Takes the features by position, each (n, tokens).
+        features: An example with padding.
+        model_folder: The model's.
+        output: Name of what comes out, (n, ...).
+
+    Raises:
+        ModelRefused: A layer cannot be exported.
+    """
     path = model_folder / "onnx" / "model.onnx"
     path.parent.mkdir(exist_ok=True)
     partial = path.with_suffix(".partial")
-    dynamic = {name: {0: "batch", 1: "sequence"} for name in features} | {"embedding": {0: "batch"}}
+    dynamic = {name: {0: "batch", 1: "sequence"} for name in features} | {output: {0: "batch"}}
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
@@ -66,7 +101,7 @@ def export_onnx(model_folder: Path) -> Path:
                 dynamo=False,
                 opset_version=_OPSET,
                 input_names=list(features),
-                output_names=["embedding"],
+                output_names=[output],
                 dynamic_axes=dynamic,
             )
     except (RuntimeError, TypeError, ValueError, torch.onnx.errors.OnnxExporterError) as error:
@@ -97,8 +132,7 @@ def check_parity(model_folder: Path, texts: Sequence[str]) -> float:
     for first in range(0, len(texts), _BATCH):
         features = _features(model, texts[first : first + _BATCH])
         (exported,) = session.run(["embedding"], {name: features[name].numpy() for name in wanted})
-        with torch.no_grad():
-            original = model(dict(features))["sentence_embedding"].numpy()
+        original = _embeddings(model, texts[first : first + _BATCH])
         cosines = _cosines(original, exported)
         lowest = min(lowest, float(np.where(np.isfinite(cosines), cosines, -1.0).min()))
     if lowest < LOWEST_COSINE:
@@ -109,9 +143,28 @@ def check_parity(model_folder: Path, texts: Sequence[str]) -> float:
     return lowest
 
 
+def _embeddings(model: SentenceTransformer, texts: Sequence[str]) -> NDArray[np.float32]:
+    with torch.no_grad():
+        found: NDArray[np.float32] = model(model.preprocess(list(texts)))["sentence_embedding"].numpy()
+    return found
+
+
 def _features(model: SentenceTransformer, texts: Sequence[str]) -> dict[str, torch.Tensor]:
+    """The inputs of the graph, padded: (n, tokens) int64."""
+    if _is_static(model):
+        encodings = model.tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        longest = max(1, *(len(one.ids) for one in encodings))
+        ids, mask = (torch.zeros(len(texts), longest, dtype=torch.int64) for _ in range(2))
+        for row, one in enumerate(encodings):
+            ids[row, : len(one.ids)] = torch.tensor(one.ids, dtype=torch.int64)
+            mask[row, : len(one.ids)] = 1
+        return {"input_ids": ids, "attention_mask": mask}
     tokens: dict[str, Any] = model.preprocess(list(texts))
     return {name: tokens[name] for name in _INPUTS if name in tokens}
+
+
+def _is_static(model: SentenceTransformer) -> bool:
+    return isinstance(model[0], StaticEmbedding)
 
 
 def _cosines(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:

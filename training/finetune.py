@@ -23,6 +23,7 @@ from training.general import read_general_sets
 from training.hardware import Hardware, hardware_here
 from training.layers import prepared
 from training.leakage import Measured, check_leakage
+from training.lora import low_rank
 from training.merging import Sweep
 from training.model_files import load_model
 from training.outcome import FinetuneResult, save
@@ -30,6 +31,7 @@ from training.pairs import read_training_set
 from training.prompts import Prompts
 from training.sweep import sweep
 from training.trainer import planned, threads, trainer_of, window
+from training.truncation import check_dimension, cut_to
 from training.validation import DevSet
 from training.watch import Curve, Progress, Watch
 
@@ -122,9 +124,11 @@ def finetune(
     hardware = hardware_here(settings.precision)
     ranks.join(hardware.device)
     model = load_model(config.base, device=hardware.device)
+    check_dimension(model, settings.dimension)
     before = {name: one.detach().clone() for name, one in model.state_dict().items()}
     train, held_out = _pairs(config.training_set)
-    dev = DevSet(held_out, train, config.query_prompt, config.passage_prompt) if held_out else None
+    prompts = (config.query_prompt, config.passage_prompt)
+    dev = DevSet(held_out, train, *prompts, settings.dimension) if held_out else None
     with window(model, settings.max_tokens):
         plan = planned(train, model, settings, config.prompts)
 
@@ -136,7 +140,12 @@ def finetune(
         on_progress(replace(progress, progress=TRAINING_SHARE * progress.progress))
 
     watch = Watch(model, settings, dev, curve, folder, tell, should_stop)
-    with threads(settings.threads), window(model, settings.max_tokens), prepared(model, settings):
+    with (
+        threads(settings.threads),
+        window(model, settings.max_tokens),
+        prepared(model, settings),
+        low_rank(model, settings) as adapter,
+    ):
         trainer = trainer_of(
             model, plan, settings, config.prompts, folder=folder, hardware=hardware, watch=watch
         )
@@ -146,9 +155,11 @@ def finetune(
             raise JobCancelled(f"fine-tuning was stopped at step {step}; it can be resumed")
         ranks.leave()
         watch.restore_best()
+        adapter.merge()
         merged = _merged(config, model, before, dev, watch, on_progress, should_stop)
     result = _result(config, watch, trainer.state, plan.rows, merged, hardware)
     if ranks.is_first():
+        cut_to(model, settings.dimension)
         save(model, config.out, config.to_json(), result, hardware)
         shutil.rmtree(folder)
     return result
@@ -207,6 +218,7 @@ def _merged(
         general=general,
         prompts=config.prompts,
         max_general_drop=config.max_general_drop,
+        dimension=config.settings.dimension,
         on_point=tell,
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from embedloop.errors import InvalidInput
 from embedloop.policy import GateSettings
+from embedloop.records import Evidence
 from training.evaluation import METRICS, Interval, Scores, paired_bootstrap
 from training.slices import Slices
 
@@ -68,6 +69,8 @@ def decide(
     general: General | None = None,
     slices: Slices | None = None,
     cost: Cost | None = None,
+    *,
+    evidence: Evidence = "golden",
 ) -> GateDecision:
     """Lets a candidate pass only if all of this is so, and keeps every number:
 
@@ -87,6 +90,7 @@ def decide(
         general: Scores on the general set; None says that there was none, and is told in the reasons.
         slices: Groups of these queries.
         cost: What the candidate costs; None where it was not measured.
+        evidence: What the queries are: judged by people, or made of documents that train nothing.
 
     Raises:
         InvalidInput: The two were not scored on the same queries, or a limit is set and no cost was measured.
@@ -104,13 +108,14 @@ def decide(
     kept, forgotten, told = _forgetting(settings, general)
     checks = [
         _uplift(settings, serving, candidate, intervals[settings.metric]),
-        _enough(settings, len(serving.queries)),
+        _enough(settings, len(serving.queries), evidence),
         _slices(settings, compared),
         Check(kept, told),
         *_limits(settings, cost),
     ]
     metrics = {
         "metric": settings.metric,
+        "evidence": evidence,
         "queries": len(serving.queries),
         "confidence": settings.confidence,
         "min_uplift": settings.min_uplift,
@@ -155,10 +160,11 @@ def _uplift(settings: GateSettings, serving: Scores, candidate: Scores, uplift: 
     )
 
 
-def _enough(settings: GateSettings, queries: int) -> Check:
+def _enough(settings: GateSettings, queries: int, evidence: Evidence) -> Check:
+    named = "golden queries" if evidence == "golden" else "queries of documents held out"
     if queries >= settings.min_queries:
-        return Check(True, "")
-    return Check(False, f"golden queries must be at least {settings.min_queries}, got {queries}")
+        return Check(True, "" if evidence == "golden" else f"measured on {queries} {named}: weak evidence")
+    return Check(False, f"{named} must be at least {settings.min_queries}, got {queries}")
 
 
 def _slices(settings: GateSettings, compared: Sequence[SliceChange]) -> Check:

@@ -233,3 +233,16 @@ def _count(grade: int | None, by_thumbs: int | None, weights: Sequence[float], c
     else:
         counts["judged_relevant" if grade else "judged_wrong"] += 1
         counts["judged_by_clicks"] += by_thumbs is None
+
+
+def qrels_of(found: Sequence[Judgment]) -> tuple[list[str], dict[str, dict[str, int]]]:
+    """Queries with at least one relevant document, and their grades; the greatest grade of a pair counts."""
+    queries: dict[str, str] = {}
+    qrels: dict[str, dict[str, int]] = {}
+    for judgment in found:
+        key = query_key(judgment.query)
+        queries.setdefault(key, judgment.query)
+        grades = qrels.setdefault(key, {})
+        grades[judgment.document_id] = max(judgment.grade, grades.get(judgment.document_id, 0))
+    kept = sorted(key for key, grades in qrels.items() if any(grade > 0 for grade in grades.values()))
+    return [queries[key] for key in kept], {key: qrels[key] for key in kept}

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from embedloop.recipe.query_map import QueryMapSettings
 from embedloop.records import Split
-from training.adapter import Matrix, adapted, fit_adapter
 from training.evaluation import Scores, rank_by_cosine, score_run
 from training.learning_curve import LearningCurve, measure_curve
+from training.map_kinds import Matrix, Pairs
+from training.query_map import fit_query_map
 
 METRIC = "ndcg@10"
 MIN_HELD_OUT = 20
@@ -85,7 +87,7 @@ def probe_labels(
     tested = space.rows(held_out)
     keys = [space.keys[row] for row in tested]
     qrels = {key: space.qrels[key] for key in keys}
-    queries, positives, owners = _pairs(space, learnt)
+    pairs = _pairs(space, learnt)
 
     def scores(moved: Matrix) -> Scores:
         return score_run(space.run(keys, moved, 10), qrels, (METRIC,))
@@ -93,13 +95,13 @@ def probe_labels(
     before = _values(scores(space.queries[tested]))
 
     def gains_of(rows: NDArray[np.int64], own_seed: int) -> NDArray[np.float64]:
-        adapter = fit_adapter(queries[rows], positives[rows], [owners[row] for row in rows], own_seed)
-        return _values(scores(adapted(space.queries[tested], adapter))) - before
+        fitted = fit_query_map(pairs.take(rows), QueryMapSettings(), seed=own_seed)
+        return _values(scores(fitted.query_map.apply(space.queries[tested]))) - before
 
-    return measure_curve(len(owners), gains_of, at=at, most=most, seed=seed)
+    return measure_curve(len(pairs), gains_of, at=at, most=most, seed=seed)
 
 
-def _pairs(space: Space, keys: Collection[str]) -> tuple[Matrix, Matrix, list[str]]:
+def _pairs(space: Space, keys: Collection[str]) -> Pairs:
     """Query, first passage and document of each label; documents without a passage are left out."""
     first = {document: row for row, document in reversed(list(enumerate(space.document_ids)))}
     pairs = [
@@ -109,7 +111,7 @@ def _pairs(space: Space, keys: Collection[str]) -> tuple[Matrix, Matrix, list[st
         if grade > 0 and document in first
     ]
     queries = space.queries[[row for row, _ in pairs]]
-    return queries, space.passages[[first[one] for _, one in pairs]], [one for _, one in pairs]
+    return Pairs(queries, space.passages[[first[one] for _, one in pairs]], [one for _, one in pairs])
 
 
 def _values(scores: Scores) -> NDArray[np.float64]:

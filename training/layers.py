@@ -37,13 +37,15 @@ def _freeze(model: SentenceTransformer, settings: TrainingSettings) -> None:
         # Below a frozen layer nothing can learn, so its input is frozen with it.
         _embeddings(model).requires_grad_(False)
     if settings.freeze_layers:
-        layers = _layers(model)
+        layers = layer_stack(model)
+        if layers is None:
+            raise TrainingFailed("training.freeze_layers: this model has no stack of layers")
         if settings.freeze_layers >= len(layers):
             raise TrainingFailed(
                 f"training.freeze_layers must be below the model's {len(layers)} layers, "
                 f"got {settings.freeze_layers}"
             )
-        for layer in layers[: settings.freeze_layers]:
+        for layer in list(layers)[: settings.freeze_layers]:
             layer.requires_grad_(False)
     if not any(one.requires_grad for one in model.parameters()):
         raise TrainingFailed("everything is frozen: nothing would be left to learn")
@@ -61,16 +63,14 @@ def _embeddings(model: SentenceTransformer) -> torch.nn.Module:
     raise TrainingFailed("training.freeze_embeddings: this model has no embedding layer")
 
 
-def _layers(model: SentenceTransformer) -> list[torch.nn.Module]:
+def layer_stack(model: SentenceTransformer) -> torch.nn.ModuleList | None:
     """The stack of equal layers: the longest list of modules of one type."""
     stacks = [
-        list(module)
+        module
         for module in model[0].modules()
         if isinstance(module, torch.nn.ModuleList) and len({type(layer) for layer in module}) == 1
     ]
-    if not stacks:
-        raise TrainingFailed("training.freeze_layers: this model has no stack of layers")
-    return max(stacks, key=len)
+    return max(stacks, key=len, default=None)
 
 
 @contextmanager

@@ -20,11 +20,13 @@ from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
     ContrastiveLoss,
     CoSENTLoss,
+    MatryoshkaLoss,
     SiameseDistanceMetric,
     TripletDistanceMetric,
     TripletLoss,
 )
 
+from embedloop.errors import TrainingFailed
 from embedloop.recipe.settings import Loss, TrainingSettings
 from training.batches import Row, columns_of
 from training.ranking_loss import SharedDocumentsRankingLoss
@@ -38,7 +40,22 @@ Table = Mapping[str, Sequence[Any]]
 
 
 def make_loss(settings: TrainingSettings, model: SentenceTransformer) -> torch.nn.Module:
-    """The loss that the policy names, on this model."""
+    """The loss that the policy names, on this model; with `matryoshka`, at each of these dimensions too.
+
+    Raises:
+        TrainingFailed: The model has fewer dimensions than `matryoshka` names.
+    """
+    whole, nested = model.get_embedding_dimension(), settings.matryoshka
+    if nested and (whole is None or max(nested) > whole):
+        raise TrainingFailed(
+            f"training.matryoshka must be at most the model's {whole} dimensions, got {max(nested)}"
+        )
+    loss = _loss_of(settings, model)
+    # Kusupati et al. 2022, "Matryoshka Representation Learning", arXiv:2205.13147.
+    return MatryoshkaLoss(model, loss, sorted({*nested, whole})) if nested else loss
+
+
+def _loss_of(settings: TrainingSettings, model: SentenceTransformer) -> torch.nn.Module:
     loss: torch.nn.Module
     match settings.loss:
         case "mnrl":

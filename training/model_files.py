@@ -1,10 +1,11 @@
-"""Opening a model folder safely: safetensors only, no remote code, no network."""
+"""Opening a model folder safely, with safetensors only, no remote code, no network; and writing one."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Transformer
 from transformers import PreTrainedModel
 
@@ -49,6 +50,39 @@ def transformer_of(model: SentenceTransformer) -> PreTrainedModel:
     return model[0].auto_model
 
 
+def load_cross_encoder(
+    folder: Path, *, attention: str | None = None, device: str = "cpu", outputs: int | None = None
+) -> CrossEncoder:
+    """Loads a CrossEncoder with one output.
+
+    Args:
+        folder: A CrossEncoder; with `outputs`, also a sentence-transformers model, which gets a new head.
+        attention: As in `load_model`.
+        device: Where to, as torch names it.
+        outputs: Number of outputs to make; None takes the folder's own.
+
+    Raises:
+        ModelRefused: The folder may not be loaded, or the model has more than one output.
+    """
+    if not (folder / "config.json").is_file():
+        raise ModelRefused(f"a cross-encoder must be a folder with config.json, got {folder}")
+    refuse_pickled(folder)
+    try:
+        model = CrossEncoder(
+            str(folder),
+            device=device,
+            num_labels=outputs,
+            trust_remote_code=False,
+            local_files_only=True,
+            model_kwargs={"attn_implementation": attention} if attention else None,
+        )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise ModelRefused(f"{folder} cannot be loaded as a CrossEncoder: {error}") from error
+    if model.num_labels != 1:
+        raise ModelRefused(f"a CrossEncoder must have 1 output, {folder} has {model.num_labels}")
+    return model
+
+
 def refuse_unsafe(folder: Path) -> None:
     """Checks a folder before anything in it is opened.
 
@@ -68,3 +102,12 @@ def refuse_pickled(folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         if path.suffix in _UNSAFE and path.parent not in safe:
             raise ModelRefused(f"weights must be safetensors, got only {path.relative_to(folder)} in {folder}")
+
+
+def save_model(model: SentenceTransformer, folder: Path) -> None:
+    """Writes a sentence-transformers folder, whole or not at all; what an earlier attempt left is replaced."""
+    partial = folder.with_name(f"{folder.name}.partial")
+    for leftover in (partial, folder):
+        shutil.rmtree(leftover, ignore_errors=True)
+    model.save_pretrained(str(partial), create_model_card=False, safe_serialization=True)
+    partial.rename(folder)

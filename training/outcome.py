@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shutil
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +16,7 @@ from embedloop.errors import TrainingFailed
 from training.curves import draw
 from training.hardware import Hardware
 from training.merging import Sweep
+from training.model_files import save_model
 from training.watch import StoppedBy
 
 RECORD_FILE = "training.json"
@@ -67,11 +67,11 @@ def save(
     Raises:
         TrainingFailed: The weights diverged.
     """
-    save_model(model, result.model, config["settings"]["learning_rate"])
+    save_trained(model, result.model, config["settings"]["learning_rate"])
     write_record(out, config, result, hardware)
 
 
-def save_model(model: SentenceTransformer, folder: Path, learning_rate: float) -> None:
+def save_trained(model: SentenceTransformer, folder: Path, learning_rate: float) -> None:
     """Writes a model folder, whole or not at all; what is there is replaced.
 
     Raises:
@@ -79,11 +79,7 @@ def save_model(model: SentenceTransformer, folder: Path, learning_rate: float) -
     """
     if not all(bool(torch.isfinite(one).all()) for one in model.parameters()):
         raise TrainingFailed(f"training diverged at learning_rate {learning_rate}: weights are not finite")
-    partial = folder.with_name(folder.name + ".partial")
-    for leftover in (partial, folder):
-        shutil.rmtree(leftover, ignore_errors=True)
-    model.save_pretrained(str(partial), create_model_card=False, safe_serialization=True)
-    partial.rename(folder)
+    save_model(model, folder)
 
 
 def not_tuned(base: Path, out: Path, config: dict[str, Any], hardware: Hardware) -> FinetuneResult:

@@ -7,7 +7,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from embedloop.errors import TrainingFailed
@@ -143,6 +143,27 @@ def _labelled_pair(
         cluster=cluster,
         negative_ids=tuple(text_id(one.text) for one in negatives),
     )
+
+
+def with_negatives(
+    pairs: Sequence[TrainingPair],
+    texts: Mapping[str, str],
+    negatives: Mapping[str, Sequence[str]],
+    clusters: Mapping[str, str],
+) -> list[TrainingPair]:
+    """Gives pairs that were made without labels their hard negatives; arguments as in `build_pairs`."""
+    by_key = {query_key(query): ids for query, ids in negatives.items()}
+    found = []
+    for pair in pairs:
+        cluster = clusters.get(pair.document_id, "")
+        wrong: dict[str, str] = {}
+        for one in by_key.get(pair.anchor_key, ()) if pair.split is Split.TRAIN else ():
+            apart = not cluster or clusters.get(one) != cluster
+            if apart and one in texts and one != pair.document_id and texts[one] != pair.positive:
+                wrong.setdefault(texts[one], one)
+        ids = tuple(wrong.values())
+        found.append(replace(pair, negatives=tuple(wrong), negative_ids=ids, cluster=cluster))
+    return found
 
 
 def text_id(text: str) -> str:

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from sentence_transformers import CrossEncoder
 
-from embedloop.errors import ModelRefused
 from training.hardware import hardware_here
-from training.model_files import refuse_pickled
+from training.model_files import load_cross_encoder
 
 _BATCH = 64
 
@@ -28,18 +26,7 @@ class CrossEncoderReviewer:
         Raises:
             ModelRefused: The folder may not be loaded, or the model has more than one output.
         """
-        if not (folder / "config.json").is_file():
-            raise ModelRefused(f"training.mining.cross_encoder must be a CrossEncoder folder, got {folder}")
-        refuse_pickled(folder)
-        try:
-            self._model = CrossEncoder(
-                str(folder), device=hardware_here("fp32").device, trust_remote_code=False, local_files_only=True
-            )
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-            raise ModelRefused(f"{folder} cannot be loaded as a CrossEncoder: {error}") from error
-        outputs = self._model.num_labels
-        if outputs != 1:
-            raise ModelRefused(f"a reviewing CrossEncoder must have 1 output, {folder} has {outputs}")
+        self._model = load_cross_encoder(folder, device=hardware_here("fp32").device)
         self._texts = texts
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:

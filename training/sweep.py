@@ -27,6 +27,7 @@ def sweep(
     general: Sequence[GeneralSet],
     prompts: Prompts,
     max_general_drop: float,
+    dimension: int | None = None,
     on_point: Callable[[float], None],
 ) -> Sweep:
     """Measures mixtures of base and tuned weights and leaves the chosen one in `model`.
@@ -42,6 +43,7 @@ def sweep(
         general: Sets outside the corpus; none are measured when there are none.
         prompts: The model's.
         max_general_drop: Most nDCG@10 that the choice may lose on `general`.
+        dimension: What the vectors are cut to on the general sets, as `dev` does it.
         on_point: Told the share of the sweep that is done, 0..1, before each measuring.
     """
     tuned = {name: one.detach().clone() for name, one in model.state_dict().items()}
@@ -55,7 +57,7 @@ def sweep(
         score = known.get(alpha)
         if score is None and dev is not None:
             score = dev.measure(model)[0]
-        points.append(SweepPoint(alpha, score, _general(model, general, prompts)))
+        points.append(SweepPoint(alpha, score, _general(model, general, prompts, dimension)))
 
     for alpha in (0.0, *between, 1.0):
         measure(alpha)
@@ -67,12 +69,14 @@ def sweep(
     return chosen
 
 
-def _general(model: SentenceTransformer, general: Sequence[GeneralSet], prompts: Prompts) -> float | None:
+def _general(
+    model: SentenceTransformer, general: Sequence[GeneralSet], prompts: Prompts, dimension: int | None
+) -> float | None:
     if not general:
         return None
     scores = score_general(
         general,
-        lambda texts: encode(model, [prompts.query + text for text in texts]),
-        lambda texts: encode(model, [prompts.passage + text for text in texts]),
+        lambda texts: encode(model, [prompts.query + text for text in texts], dimension),
+        lambda texts: encode(model, [prompts.passage + text for text in texts], dimension),
     )
     return scores.mean[METRIC]

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from safetensors.torch import load_file
 from sentence_transformers import (
     SentenceTransformer,
     SentenceTransformerTrainer,
@@ -21,6 +22,7 @@ from transformers import PrinterCallback
 
 from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import TrainingPair
+from embedloop.static_models import set_window
 from training import ranks
 from training.batches import PlannedBatchSampler, Row, make_rows, plan_batches
 from training.hardware import Hardware
@@ -28,9 +30,10 @@ from training.lengths import token_lengths
 from training.losses import Table, make_loss, negatives_wanted, shares_documents, table_of
 from training.prompts import Prompts
 from training.schedule import budget_share, epochs_for, rate_share
-from training.watch import Watch
+from training.watch import Watch, save_weights
 
 _LOSS_POINTS = 50
+_WEIGHTS_FILE = "weights.safetensors"
 
 
 class BudgetedTrainer(SentenceTransformerTrainer):
@@ -58,7 +61,13 @@ class BudgetedTrainer(SentenceTransformerTrainer):
         return
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        self.model.save_pretrained(output_dir or self.args.output_dir, create_model_card=False)
+        # Weights alone: what is built beside the model's own, such as LoRA's, has no folder to be loaded from.
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_weights(self.model, folder / _WEIGHTS_FILE)
+
+    def _load_from_checkpoint(self, checkpoint_path: str) -> None:
+        self.model.load_state_dict(load_file(Path(checkpoint_path) / _WEIGHTS_FILE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +135,11 @@ def threads(wanted: int | None) -> Iterator[None]:
 def window(model: SentenceTransformer, max_tokens: int) -> Iterator[None]:
     """Texts are cut to `max_tokens` inside; the saved model keeps its own window."""
     own = model.max_seq_length
-    model.max_seq_length = min(max_tokens, own or max_tokens)
+    set_window(model, min(max_tokens, own or max_tokens))
     try:
         yield
     finally:
-        model.max_seq_length = own
+        set_window(model, own)
 
 
 def _dataset(table: Table, prompts: Prompts) -> Dataset:

@@ -12,9 +12,9 @@ from embedloop.recipe.settings import Transfer
 from embedloop.records import Split, TrainingPair
 from embedloop.text.normalise import query_key
 from training.general import GeneralPair, packaged_pairs
+from training.server_files import read_lines
 
 LINEAGE = "transfer"
-_MOST_BYTES = 256 << 20
 _MOST_CHARACTERS = 20_000
 
 
@@ -57,17 +57,7 @@ def transfer_pairs(
 
 def _read(path: Path) -> Iterator[GeneralPair]:
     """The pairs of a JSONL file; an error names the line and never shows it, for any file could be named."""
-    try:
-        if not path.is_file():
-            raise TrainingFailed(f"training.transfer.path: {path} cannot be read: there is no such file")
-        if path.stat().st_size > _MOST_BYTES:
-            raise TrainingFailed(
-                f"training.transfer.path must be at most {_MOST_BYTES} bytes, {path} is larger"
-            )
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrainingFailed(f"training.transfer.path: {path} cannot be read as UTF-8 text") from error
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_lines(path, "training.transfer.path"), start=1):
         if line.strip():
             yield _pair(line, number, path)
 

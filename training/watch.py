@@ -147,7 +147,7 @@ class Watch(TrainerCallback):
             return
         self._measure(self._dev, step)
         if ranks.is_first() and self.curve.best is not None and self.curve.best[0] == step:
-            save_file({name: one.clone() for name, one in self._model.state_dict().items()}, self.best_weights)
+            save_weights(self._model, self.best_weights)
         highest, below = 0.0, 0
         for _, value in self.curve.dev:
             below = below + 1 if value < highest else 0
@@ -164,3 +164,9 @@ class Watch(TrainerCallback):
             dev=self.curve.dev[-1][1] if self.curve.dev else None,
         )
         self._on_progress(self.last)
+
+
+def save_weights(model: SentenceTransformer, path: Path) -> None:
+    """Writes every weight by its name in the state dict, as safetensors."""
+    # Copies: safetensors refuses weights that share memory.
+    save_file({name: one.clone() for name, one in model.state_dict().items()}, path)

@@ -1,82 +1,35 @@
-"""A language model behind an OpenAI-shaped API, where the settings name one."""
+"""Answers to questions from passages, by the language model that the settings name."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import httpx
-
-from embedloop.errors import DeadlineExceeded, Misconfigured, Unavailable
 from embedloop.settings import Settings
+from training.language_model import LanguageModel
+from workers.language_model import language_model_of
 
 _ASKED = (
     "Answer the question in a few words, from the passages alone. "
     "If they do not hold the answer, say that you do not know."
 )
-_MOST_TOKENS = 200
 _PASSAGE_CHARS = 4000
-_TRIED_LATER = frozenset({408, 409, 425, 429, *range(500, 600)})
 
 
-class OpenAiAnswerer:
-    """A `training.rag.Answerer` that asks `POST {url}/chat/completions`."""
+class ModelAnswerer:
+    """A `training.rag.Answerer` that asks a language model."""
 
-    def __init__(self, client: httpx.Client, model: str) -> None:
-        self._client = client
+    def __init__(self, model: LanguageModel) -> None:
         self._model = model
 
     def answer(self, question: str, passages: Sequence[str]) -> str:
-        """Asks once, with temperature 0.
-
-        Raises:
-            DeadlineExceeded: No answer within the timeout.
-            Unavailable: It does not answer, or is busy.
-            Misconfigured: It refuses the request for good, or answers in another shape.
-        """
+        """Asks once. Raises as the language model does."""
         context = "\n\n".join(f"[{n}] {text[:_PASSAGE_CHARS]}" for n, text in enumerate(passages, start=1))
-        body = {
-            "model": self._model,
-            "temperature": 0,
-            "max_tokens": _MOST_TOKENS,
-            "messages": [
-                {"role": "system", "content": _ASKED},
-                {"role": "user", "content": f"Passages:\n{context}\n\nQuestion: {question}"},
-            ],
-        }
-        try:
-            response = self._client.post("chat/completions", json=body)
-        except httpx.TimeoutException as error:
-            raise DeadlineExceeded("the language model did not answer in time") from error
-        except httpx.HTTPError as error:
-            raise Unavailable(f"the language model does not answer: {error}") from error
-        return _content(response)
+        return self._model.complete(_ASKED, f"Passages:\n{context}\n\nQuestion: {question}")
 
 
 @contextmanager
-def answerer_of(settings: Settings) -> Iterator[OpenAiAnswerer | None]:
-    """The language model of `EMBEDLOOP_LLM_URL` and `EMBEDLOOP_LLM_MODEL`, None where none is named."""
-    if not settings.llm_url:
-        yield None
-        return
-    if not settings.llm_model:
-        raise Misconfigured("EMBEDLOOP_LLM_URL is set, EMBEDLOOP_LLM_MODEL must name a model of it")
-    key = settings.llm_key.get_secret_value()
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    base = settings.llm_url.rstrip("/") + "/"
-    with httpx.Client(base_url=base, headers=headers, timeout=settings.llm_timeout_seconds) as client:
-        yield OpenAiAnswerer(client, settings.llm_model)
-
-
-def _content(response: httpx.Response) -> str:
-    if response.status_code in _TRIED_LATER:
-        raise Unavailable(f"the language model answered {response.status_code}")
-    if not response.is_success:
-        raise Misconfigured(f"the language model answered {response.status_code}: {response.text[:200]}")
-    try:
-        content = response.json()["choices"][0]["message"]["content"]
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise Misconfigured("the language model's answer has no choices[0].message.content") from error
-    if not isinstance(content, str):
-        raise Misconfigured(f"the language model's answer must be text, got {type(content).__name__}")
-    return content
+def answerer_of(settings: Settings) -> Iterator[ModelAnswerer | None]:
+    """Answers by the language model of the settings, None where none is named."""
+    with language_model_of(settings) as model:
+        yield None if model is None else ModelAnswerer(model)

@@ -1,14 +1,16 @@
-"""Registering model folders from a worker: with their ONNX export, checked against torch on real texts."""
+"""Registering model folders from a worker: with their export, checked against torch on real texts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from embedloop.policy import Policy
+from embedloop.recipe.compression import ExportSettings
 from embedloop.records import ModelVersion
-from embedloop.registry import register, resolve_base
+from embedloop.registry import EXPORT_FILE, max_tokens_of, register, resolve_base
+from training.general import GeneralSet, packaged_general_set
 from workers.parts import Parts
 
 # An untrained base is registered before there are documents; these cover short, long and non-Latin text.
@@ -29,6 +31,7 @@ def register_base(parts: Parts, policy: Policy) -> ModelVersion:
         base=policy.base_model,
         prompts=(policy.query_prompt, policy.passage_prompt),
         texts=BASE_TEXTS,
+        settings=policy.export,
     )
 
 
@@ -39,12 +42,23 @@ def register_folder(
     base: str,
     prompts: tuple[str, str],
     texts: Sequence[str],
+    settings: ExportSettings,
+    judged: GeneralSet | None = None,
+    check: Callable[[], None] = lambda: None,
     parent: str | None = None,
     corpus: str | None = None,
     training_set_id: str | None = None,
     metrics: Mapping[str, Any] | None = None,
 ) -> ModelVersion:
-    """Registers a model folder; raises ModelRefused when its ONNX export differs from it on `texts`."""
+    """Registers a model folder with the export that the policy wants.
+
+    An int8 graph is compared with fp32 on `judged`, or on the packaged general set where there is none. Torch
+    as backend knows no int8.
+
+    Raises:
+        ModelRefused: The ONNX export differs from the model on `texts`, or no int8 graph is faithful to it.
+    """
+    plain = settings.precision == "fp32" or parts.settings.encoder_backend == "torch"
 
     # torch loads here and not when a worker starts.
     from training.export import check_parity, export_onnx
@@ -52,6 +66,22 @@ def register_folder(
     def export(copy: Path) -> None:
         export_onnx(copy)
         check_parity(copy, texts or BASE_TEXTS)
+        if not plain:
+            from training.quantised_export import export_int8
+
+            export_int8(
+                copy,
+                settings,
+                judged or packaged_general_set(),
+                texts or BASE_TEXTS,
+                copy / EXPORT_FILE,
+                check=check,
+                max_tokens=max_tokens_of(copy),
+                query_prompt=prompts[0],
+                passage_prompt=prompts[1],
+                threads=parts.settings.embed_threads,
+                batch_size=parts.settings.encode_batch_size,
+            )
 
     return register(
         parts.database,
@@ -66,4 +96,5 @@ def register_folder(
         corpus=corpus,
         training_set_id=training_set_id,
         metrics=metrics,
+        settings=ExportSettings() if plain else settings,
     )

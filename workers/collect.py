@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,17 @@ from embedloop.catalog.database import now
 from embedloop.errors import NotReady
 from embedloop.jobs import Advance, End, Lease, Outcome
 from embedloop.lineage import SourceKind, kind_of
-from embedloop.records import Corpus, IndexVersion, Job, JobState, Judgment, Split, TrainingPair, TrainingSet
-from embedloop.text.names import presidio_names
-from embedloop.text.redact import NameFinder, redact
+from embedloop.records import Corpus, IndexVersion, Job, JobKind, JobState, Split, TrainingPair, TrainingSet
 from training.mining import MinedNegatives
 from training.pairs import write_training_set
-from workers.labels import chosen_pairs, document_kinds, judge, keep_lineage, read_labels
+from workers.augmented import augmented_pairs
+from workers.gather import gather
+from workers.generated import forget_generated
+from workers.labels import chosen_pairs, document_kinds, judge, keep_lineage
 from workers.negatives import first_passages, mine
 from workers.ordered import corpus_of
 from workers.parts import Parts
+from workers.redaction import clear_of, redacted
 
 
 def collect(parts: Parts, job: Job, lease: Lease) -> Outcome:
@@ -35,28 +37,31 @@ def collect(parts: Parts, job: Job, lease: Lease) -> Outcome:
         serving = _serving(connection, corpus)
     counted = judge(parts.database, corpus, begun)
     lease.progress(0.2)
-    labels = read_labels(parts.database, corpus)
-    minimum = corpus.policy.trigger.min_pairs
-    # What has passages to learn from does without pairs where there are too few.
-    too_few = labels.positives < minimum
-    if too_few and corpus.policy.training.needs_judgments:
-        reason = f"{labels.positives} training pairs, at least {minimum} are needed"
+    clear = clear_of(parts, corpus)
+    gathered = gather(parts, job, corpus, serving, lease, clear)
+    if (reason := gathered.too_little(corpus.policy)) is not None:
         return End(JobState.REJECTED, {"code": "too_little_feedback", "reason": reason})
-    judged = [] if too_few else labels.judged
-    mined = mine(parts, corpus, serving, judged, lease)
+    gathered = gathered.enough(corpus.policy)
+    labels = gathered.labels
+    mined = gathered.kept_apart(mine(parts, corpus, serving, [*labels.judged, *gathered.questions], lease))
     lease.progress(0.7)
-    texts = _texts(parts, corpus, serving, judged, mined.negatives)
-    own = [] if too_few else labels.pairs(texts, mined.negatives, corpus.policy.splits.similarity)
-    redacted = redactor_of(parts, corpus)
+    texts = _texts(parts, corpus, serving, gathered.documents, mined.negatives)
+    own = labels.pairs(texts, mined.negatives, corpus.policy.splits.similarity, gathered.unlabelled)
     others = _transferred(corpus, own, labels.measured.keys(Split.GOLDEN))
-    pairs, left_out = chosen_pairs([redacted(pair) for pair in (*own, *others)], corpus.policy, labels)
+    pairs, left_out = chosen_pairs([redacted(pair, clear) for pair in (*own, *others)], corpus.policy, labels)
+    varied = augmented_pairs(parts, job, corpus, pairs, labels, lease)
+    pairs += varied.pairs
     kinds = document_kinds(parts.database, corpus)
-    report = {**counted.report, **labels.report(pairs, kinds), "left_out": left_out}
+    told = {**labels.report(pairs, kinds), "sources": gathered.report, "augmentation": varied.told}
+    report = {**counted.report, **told, "left_out": left_out}
     frozen = _freeze(parts, corpus, pairs, mined, report)
     keep_lineage(parts.database, frozen.training_set_id, pairs, counted.persons, lease.check)
     with parts.database.write() as connection:
         models.add_training_set(connection, frozen)
-        corpora.set_feedback_watermark(connection, corpus.name, begun)
+        if job.kind is not JobKind.RERANKER:
+            # What an encoder has not seen yet still starts its cycle.
+            corpora.set_feedback_watermark(connection, corpus.name, begun)
+    forget_generated(parts, job)
     return Advance({"training_set": frozen.training_set_id, "negatives_dropped": mined.dropped})
 
 
@@ -82,31 +87,11 @@ def _texts(
     parts: Parts,
     corpus: Corpus,
     serving: IndexVersion,
-    judged: Sequence[Judgment],
+    known: Collection[str],
     negatives: Mapping[str, Collection[str]],
 ) -> dict[str, str]:
-    wanted = {j.document_id for j in judged} | {i for ids in negatives.values() for i in ids}
+    wanted = {*known, *(i for ids in negatives.values() for i in ids)}
     return first_passages(parts, corpus, serving, sorted(wanted))
-
-
-def redactor_of(parts: Parts, corpus: Corpus) -> Callable[[TrainingPair], TrainingPair]:
-    """Whatever the policy for documents: what takes out of a pair all that must not be trained on."""
-    names = presidio_names(parts.settings.names_model) if corpus.policy.redact_names else None
-    return lambda pair: _redacted(pair, names)
-
-
-def _redacted(pair: TrainingPair, names: NameFinder | None) -> TrainingPair:
-    """Whatever the policy for documents, no personal data that the redactor knows gets into training."""
-
-    def cleared(text: str) -> str:
-        return redact(text, names=names).text
-
-    return replace(
-        pair,
-        anchor=cleared(pair.anchor),
-        positive=cleared(pair.positive),
-        negatives=tuple(map(cleared, pair.negatives)),
-    )
 
 
 def _freeze(
@@ -126,7 +111,7 @@ def _freeze(
             sha256=frozen.sha256,
             counts={
                 **frozen.counts,
-                "transfer": sum(kind_of(one.lineage[0]) is SourceKind.TRANSFER for one in pairs),
+                **_by_source(pairs),
                 **{f"negatives_{origin}": count for origin, count in sorted(mined.taken.items())},
                 **{f"dropped_{rule}": count for rule, count in sorted(mined.dropped.items())},
             },
@@ -134,3 +119,14 @@ def _freeze(
             created_at=now(),
             report=report,
         )
+
+
+def _by_source(pairs: Sequence[TrainingPair]) -> dict[str, int]:
+    """Pairs that no label of the corpus stands behind, by where they are from."""
+    # What made the pair itself stands last: a variant has the lineage of its pair before its own.
+    counted = Counter(kind_of(one.lineage[-1]) for one in pairs)
+    told = (SourceKind.STRUCTURE, SourceKind.GLOSSARY, SourceKind.GENERATED, SourceKind.AUGMENTED)
+    return {
+        SourceKind.TRANSFER.value: counted[SourceKind.TRANSFER],
+        **{kind.value: counted[kind] for kind in told if counted[kind]},
+    }

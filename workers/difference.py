@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from embedloop.applier import View
-from embedloop.catalog import corpora, differences, documents, feedback, index_versions
+from embedloop.approval import needs_person
+from embedloop.catalog import corpora, differences, documents, feedback, index_versions, models
 from embedloop.errors import CollectionNotFound
 from embedloop.jobs import Advance, AwaitApproval, Lease, Outcome
 from embedloop.records import Corpus, Hit, Job, Passage
@@ -26,27 +27,32 @@ Answers = Mapping[str, Sequence[Hit]]
 
 
 def difference(parts: Parts, job: Job, lease: Lease) -> Outcome:
-    """Keeps the report with the candidate; the job waits for a person's word where the policy asks for it."""
+    """Keeps the report with the candidate; the job waits for a person's word where that is needed.
+
+    The policy may ask for it; and a model that no judged query speaks for is never promoted by itself.
+    """
     with parts.database.read() as connection:
         corpus = corpora.get(connection, job.corpus)
         candidate = index_versions.get(connection, job.checkpoint["index_version"])
         serving = None if corpus.serving is None else index_versions.get(connection, corpus.serving)
+        gate = models.newest_gate(connection, corpus.name, candidate.model_id)
     if serving is None or serving.index_version_id == candidate.index_version_id:
         return Advance()
     critical, recent = _queries(parts, corpus, job.params)
     queries = [*critical, *recent]
     try:
-        before = _answers(parts, parts.view(serving), queries, lease)
+        before = _answers(parts, parts.view(serving), queries, corpus.policy.bm25_weight, lease)
     except CollectionNotFound:
         # What Milvus lost answers nothing, and must not stand in the way of what replaces it.
         before = {query: [] for query in queries}
     lease.progress(0.5)
-    after = _answers(parts, parts.view(candidate), queries, lease)
+    after = _answers(parts, parts.view(candidate), queries, corpus.policy.bm25_weight, lease)
     report = compared(critical, recent, before, after)
     with parts.database.write() as connection:
         differences.put(connection, candidate.index_version_id, against=serving.index_version_id, report=report)
     told = {"difference": {name: report[name] for name in ("critical", "recent", "recent_changed")}}
-    if corpus.policy.require_approval and job.params.get("promote", True):
+    known = candidate.model_id == serving.model_id
+    if job.params.get("promote", True) and needs_person(corpus.policy, None if known else gate):
         return AwaitApproval(told)
     return Advance(told)
 
@@ -90,7 +96,9 @@ def _queries(parts: Parts, corpus: Corpus, params: Mapping[str, Any]) -> tuple[l
     return list(named.values()), list(recent.values())[:RECENT_QUERIES]
 
 
-def _answers(parts: Parts, view: View, queries: Sequence[str], lease: Lease) -> dict[str, list[Hit]]:
+def _answers(
+    parts: Parts, view: View, queries: Sequence[str], bm25_weight: float, lease: Lease
+) -> dict[str, list[Hit]]:
     """Query -> the nearest live passages, without boosts."""
     found: dict[str, list[Hit]] = {}
     for start in range(0, len(queries), QUERIES_PER_SEARCH):
@@ -102,6 +110,7 @@ def _answers(parts: Parts, view: View, queries: Sequence[str], lease: Lease) -> 
             FETCHED,
             settings=view.version.index,
             words=part if view.version.index.bm25 else None,
+            bm25_weight=bm25_weight,
         )
         found.update(zip(part, _live(parts, view.version.corpus, hits), strict=True))
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from embedloop import reembed
 from embedloop.catalog import index_versions, jobs, shards
@@ -69,7 +70,8 @@ def embed_shard(parts: Parts, shard_id: int) -> None:
     try:
         with ShardLease(parts, shard, job) as lease:
             lease.check()
-            rows = reembed.embed_shard(parts.view(version, check=lease.check), shard)
+            view = replace(parts.view(version, check=lease.check), source=parts.source(version))
+            rows = reembed.embed_shard(view, shard)
         with parts.database.write() as connection:
             shards.finish(connection, shard, rows)
     except LeaseLost:

@@ -86,10 +86,7 @@ def systems_of(parts: Parts, golden: Judged, model_version: str | None) -> dict[
     """The model asked for, the serving one, and the untrained base that the asked one goes back to."""
     serving = parts.model(golden.serving.model_id)
     model = parts.model(model_version or serving.model_id)
-    base = model
-    while base.parent is not None:
-        base = parts.model(base.parent)
-    return {"model": model, "serving": serving, "base": base}
+    return {"model": model, "serving": serving, "base": parts.root(model)}
 
 
 def _measure(

@@ -1,55 +1,101 @@
-"""Stage `gate`: the candidate beside the serving model, on the golden set over one pool of documents."""
+"""Stage `gate`: the candidate beside the serving model, on the golden set over one pool of documents.
+
+Where there are too few golden queries and the policy allows it, on structure that was held out."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from embedloop.catalog import models
+from embedloop.catalog import index_versions, models
 from embedloop.catalog.database import now
+from embedloop.copying import passage_key
 from embedloop.jobs import Advance, End, Lease, Outcome
-from embedloop.records import Corpus, Gate, Job, JobState, ModelVersion, Split
+from embedloop.records import HELD_OUT, Corpus, Evidence, Gate, Job, JobState, ModelVersion, Split
 from training.evaluation import Scores
 from training.gate import GateDecision, General, decide
+from training.slices import Slices
+from workers.gather import enough_golden
 from workers.general import general_sets, measure_general
-from workers.judged import Judged, cost_of, load_judged, passage_vectors, rank, score
+from workers.held_out import held_out_of
+from workers.judged import Judged, cost_of, labels_of, load_judged, passage_vectors, rank, score
+from workers.ordered import corpus_of
 from workers.parts import Parts
 
 RANKED = 10
 
 
+@dataclass(frozen=True)
+class _Compared:
+    """Both models on the same queries, and on what kind of evidence."""
+
+    serving: Scores
+    candidate: Scores
+    queries: Sequence[str]
+    slices: Slices
+    evidence: Evidence
+
+
 def gate(parts: Parts, job: Job, lease: Lease) -> Outcome:
     """Decides whether the candidate may serve; the decision is kept whatever it is."""
-    golden = load_judged(parts, job.corpus, (Split.GOLDEN,))
+    with parts.database.read() as connection:
+        corpus = corpus_of(connection, job)
+        judged = labels_of(connection, corpus.name, (Split.GOLDEN,))
+        version = index_versions.get(connection, corpus.serving or "")
     candidate = parts.model(job.checkpoint["model_version"])
-    serving = parts.model(golden.serving.model_id)
-    serving_scores = _measure(parts, golden, serving, lease, (0.0, 0.4))
-    candidate_scores = _measure(parts, golden, candidate, lease, (0.4, 0.8))
-    policy = golden.corpus.policy.gate
+    serving = parts.model(version.model_id)
+    policy = corpus.policy.gate
+    if policy.without_labels == "held_out" and not enough_golden(judged, corpus.policy):
+        compared = _on_structure(parts, corpus, job, serving, candidate, lease)
+    else:
+        compared = _on_golden(parts, job, serving, candidate, lease)
     decision = decide(
         policy,
-        serving_scores,
-        candidate_scores,
-        _general(parts, golden.corpus, candidate, lease),
-        golden.slices(policy.slice_field),
-        cost_of(parts, candidate, parts.encoders.get(candidate), golden.queries),
+        compared.serving,
+        compared.candidate,
+        _general(parts, corpus, candidate, lease),
+        compared.slices,
+        cost_of(parts, candidate, parts.encoders.get(candidate), compared.queries),
+        evidence=compared.evidence,
     )
-    verdict = {
-        "verdict": "passed" if decision.passed else "failed",
-        "reasons": list(decision.reasons),
-        "metrics": dict(decision.metrics),
-    }
-    _keep(parts, job, candidate, serving, decision, verdict)
+    verdict = keep_decision(parts, job, candidate, serving, decision)
     if not decision.passed:
         return End(JobState.REJECTED, {**job.checkpoint, "gate": verdict, "promoted": False})
     return Advance({"gate": verdict})
+
+
+def _on_golden(
+    parts: Parts, job: Job, serving: ModelVersion, candidate: ModelVersion, lease: Lease
+) -> _Compared:
+    golden = load_judged(parts, job.corpus, (Split.GOLDEN,))
+    return _Compared(
+        _measure(parts, golden, serving, lease, (0.0, 0.4)),
+        _measure(parts, golden, candidate, lease, (0.4, 0.8)),
+        golden.queries,
+        golden.slices(golden.corpus.policy.gate.slice_field),
+        "golden",
+    )
+
+
+def _on_structure(
+    parts: Parts, corpus: Corpus, job: Job, serving: ModelVersion, candidate: ModelVersion, lease: Lease
+) -> _Compared:
+    held_out = held_out_of(parts, corpus, job, lease)
+    return _Compared(
+        held_out.measure(parts.encoders.get(serving), lease, (0.0, 0.4)),
+        held_out.measure(parts.encoders.get(candidate), lease, (0.4, 0.8)),
+        held_out.queries,
+        held_out.slices,
+        HELD_OUT,
+    )
 
 
 def _measure(
     parts: Parts, golden: Judged, model: ModelVersion, lease: Lease, share: tuple[float, float]
 ) -> Scores:
     encoder = parts.encoders.get(model)
-    stored = model.model_id == golden.serving.model_id
+    stored = passage_key(model) == passage_key(parts.model(golden.serving.model_id))
     vectors = passage_vectors(parts, golden, encoder, lease, share, stored=stored)
     return score(golden, rank(golden, encoder, vectors, RANKED))
 
@@ -59,20 +105,20 @@ def _general(parts: Parts, corpus: Corpus, candidate: ModelVersion, lease: Lease
     sets = general_sets(parts, corpus)
     if not sets:
         return None
-    base = parts.model(candidate.parent) if candidate.parent else candidate
-    base_scores = measure_general(sets, parts.encoders.get(base))
+    base_scores = measure_general(sets, parts.encoders.get(parts.root(candidate)))
     lease.progress(0.9)
     return General(base_scores, measure_general(sets, parts.encoders.get(candidate)))
 
 
-def _keep(
-    parts: Parts,
-    job: Job,
-    candidate: ModelVersion,
-    serving: ModelVersion,
-    decision: GateDecision,
-    verdict: Mapping[str, object],
-) -> None:
+def keep_decision(
+    parts: Parts, job: Job, candidate: ModelVersion, serving: ModelVersion, decision: GateDecision
+) -> dict[str, object]:
+    """Keeps a decision for ever, and with the candidate; returns it as jobs tell it."""
+    verdict: dict[str, object] = {
+        "verdict": "passed" if decision.passed else "failed",
+        "reasons": list(decision.reasons),
+        "metrics": dict(decision.metrics),
+    }
     with parts.database.write() as connection:
         models.add_gate(
             connection,
@@ -89,3 +135,4 @@ def _keep(
             ),
         )
         models.set_metrics(connection, candidate.model_id, {**candidate.metrics, "gate": verdict})
+    return verdict

@@ -20,18 +20,19 @@ from embedloop.text.chunking import embedding_text
 from training.evaluation import bootstrap_interval, score_run
 from training.finetune import FinetuneConfig
 from training.headroom import ORACLE_DEPTH, Signs, advise, oracle_order, relative
+from training.hybrid import tune_weight
 from training.label_probe import METRIC, Space, probe_labels
 from training.learning_curve import LearningCurve
 from training.pairs import write_training_set
 from training.vocabulary.report import advise_extension, measure, open_tokenizer
 from training.vocabulary.terms import find_terms
 from workers.bases import register_base
-from workers.collect import redactor_of
 from workers.judged import Judged, labels_of, load_judged, passage_vectors, rank_by_words
 from workers.labels import chosen_pairs, read_labels
 from workers.negatives import first_passages
 from workers.parts import Parts
 from workers.passages import passage_texts
+from workers.redaction import clear_of, redacted
 from workers.train import run_child
 
 # Of each split; what more labels bring is what the curve extrapolates.
@@ -41,6 +42,8 @@ VOCABULARY_DOCUMENTS = 2000
 TIMED_PASSAGES = 64
 PROBE_SECONDS = 20.0
 MORE_LABELS = 4
+# As deep as each list goes that a search for ten passages fuses.
+FUSED_DEPTH = 12
 NOTE_TRAINED = (
     "the serving model was trained on labels of this corpus: the curve shows what they still bring, and "
     "new ones may bring more"
@@ -62,7 +65,8 @@ def headroom(parts: Parts, job: Job, lease: Lease) -> Outcome:
         judged.keys, encoder.encode_queries(judged.queries), judged.document_ids, vectors, judged.qrels
     )
     lease.progress(0.4)
-    scores = _baselines(judged, space)
+    by_words = rank_by_words(judged, ORACLE_DEPTH)
+    scores = _baselines(judged, space, by_words)
     oracle, baseline = scores["oracle"]["mean"], scores["baseline"]["mean"]
     at = sorted({labels, MORE_LABELS * labels})
     curve = probe_labels(space, judged.splits, at=at, most=max(0.0, oracle - baseline))
@@ -93,19 +97,36 @@ def headroom(parts: Parts, job: Job, lease: Lease) -> Outcome:
             "vocabulary": _vocabulary(parts, judged, lease),
             "passages": passages,
             "curve": None if curve is None else _curve_told(curve, baseline),
+            "hybrid": _hybrid(judged, space, by_words),
             "cost": cost,
             "notes": [NOTE_PROXY] if serving.parent is None else [NOTE_PROXY, NOTE_TRAINED],
         },
     )
 
 
-def _baselines(judged: Judged, space: Space) -> dict[str, dict[str, Any]]:
+def _hybrid(judged: Judged, space: Space, by_words: Mapping[str, Sequence[str]]) -> dict[str, Any] | None:
+    """The weight of BM25 that the dev queries ask for; None where there are too few of them."""
+    keys = [key for key in space.keys if judged.splits[key] is Split.DEV]
+    if len(keys) < ENOUGH_QUERIES:
+        return None
+    tuning = tune_weight(
+        space.run(keys, space.queries[space.rows(set(keys))], FUSED_DEPTH),
+        {key: by_words[key][:FUSED_DEPTH] for key in keys},
+        {key: judged.qrels[key] for key in keys},
+        present=judged.corpus.policy.bm25_weight if judged.serving.index.bm25 else 0.0,
+        confidence=judged.corpus.policy.gate.confidence,
+    )
+    return tuning.to_json()
+
+
+def _baselines(
+    judged: Judged, space: Space, by_words: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, Any]]:
     """The serving model, BM25 and the oracle on queries that never trained, where there are enough of them."""
     unseen = [key for key in space.keys if judged.splits[key] is not Split.TRAIN]
     keys = unseen if len(unseen) >= ENOUGH_QUERIES else list(space.keys)
     qrels = {key: judged.qrels[key] for key in keys}
     run = space.run(keys, space.queries[space.rows(set(keys))], ORACLE_DEPTH)
-    by_words = rank_by_words(judged, ORACLE_DEPTH)
     runs: dict[str, Mapping[str, Sequence[str]]] = {
         "baseline": run,
         "bm25": {key: by_words[key] for key in keys},
@@ -178,9 +199,9 @@ def _training(parts: Parts, job: Job, judged: Judged, lease: Lease) -> dict[str,
     labels = read_labels(parts.database, judged.corpus)
     wanted = sorted({one.document_id for one in labels.judged if one.grade > 0})
     texts = first_passages(parts, judged.corpus, judged.serving, wanted, lease)
-    redacted = redactor_of(parts, judged.corpus)
+    clear = clear_of(parts, judged.corpus)
     own = labels.pairs(texts, {}, policy.splits.similarity)
-    offered = [redacted(pair) for pair in own if pair.split is Split.TRAIN]
+    offered = [redacted(pair, clear) for pair in own if pair.split is Split.TRAIN]
     pairs, _ = chosen_pairs(offered, policy, labels)
     if len(pairs) < policy.trigger.min_pairs:
         return None
@@ -200,7 +221,7 @@ def _training(parts: Parts, job: Job, judged: Judged, lease: Lease) -> dict[str,
         passage_prompt=base.passage_prompt,
     )
     try:
-        result = run_child(config, lease, (0.7, 0.98))
+        result = run_child(config, lease, (0.7, 0.98), processes=config.settings.processes)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     seconds = result["seconds"] / max(1, result["steps"]) * result["planned_steps"]

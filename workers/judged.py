@@ -22,7 +22,7 @@ from embedloop.text.chunking import embedding_text
 from embedloop.text.normalise import query_key
 from training.evaluation import METRICS, Scores, rank_by_cosine, score_run
 from training.gate import Cost, gate_pool
-from training.judgments import strongest
+from training.judgments import qrels_of, strongest
 from training.lexical import Bm25
 from training.slices import Slices, make_slices, topics_of
 from workers.parts import Parts
@@ -194,16 +194,3 @@ def cost_of(parts: Parts, model: ModelVersion, encoder: Encoder, queries: Sequen
     folder = parts.store.fetch(model.model_id)
     size = sum((folder / name).stat().st_size for name in model.manifest)
     return Cost(statistics.median(spent), size / _BYTES_PER_MB)
-
-
-def qrels_of(found: Sequence[Judgment]) -> tuple[list[str], dict[str, dict[str, int]]]:
-    """Queries with at least one relevant document, and their grades; the greatest grade of a pair counts."""
-    queries: dict[str, str] = {}
-    qrels: dict[str, dict[str, int]] = {}
-    for judgment in found:
-        key = query_key(judgment.query)
-        queries.setdefault(key, judgment.query)
-        grades = qrels.setdefault(key, {})
-        grades[judgment.document_id] = max(judgment.grade, grades.get(judgment.document_id, 0))
-    kept = sorted(key for key, grades in qrels.items() if any(grade > 0 for grade in grades.values()))
-    return [queries[key] for key in kept], {key: qrels[key] for key in kept}

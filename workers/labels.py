@@ -24,7 +24,7 @@ from embedloop.text.strata import length_of, topic_of
 from training.balance import DocumentKind, cap_per_document, coverage
 from training.judgments import Key, aggregate, strongest
 from training.leakage import Measured, check_leakage, without_leaks
-from training.pairs import build_pairs, labelled_pairs, text_id
+from training.pairs import build_pairs, labelled_pairs, text_id, with_negatives
 from training.propensity import Exposure, Propensity, estimate_propensity
 
 # The newest answers tell of today's position bias; reading all of a large log would take longer than training.
@@ -55,9 +55,20 @@ class Labels:
     conflicts: int
 
     def pairs(
-        self, texts: Mapping[str, str], negatives: Mapping[str, Sequence[str]], similarity: float
+        self,
+        texts: Mapping[str, str],
+        negatives: Mapping[str, Sequence[str]],
+        similarity: float,
+        unlabelled: Sequence[TrainingPair] = (),
     ) -> list[TrainingPair]:
-        """Pairs of documents and of imported texts, near duplicates told, in so far as nothing was removed."""
+        """Pairs of documents and of imported texts, near duplicates told, in so far as nothing was removed.
+
+        Args:
+            texts: Document id -> its first passage, as it is embedded.
+            negatives: Query -> ids of hard negatives.
+            similarity: From which two texts are near duplicates.
+            unlabelled: Pairs that need no labels; they get their negatives here.
+        """
         allowed = {
             identity: text
             for identity, text in texts.items()
@@ -68,6 +79,7 @@ class Labels:
         return [
             *build_pairs(self.judged, allowed, negatives, alike),
             *labelled_pairs(self.imported, alike),
+            *with_negatives(unlabelled, allowed, negatives, alike),
         ]
 
     @property
@@ -122,11 +134,13 @@ def read_labels(database: Database, corpus: Corpus) -> Labels:
     )
 
 
-def measured_queries(connection: Connection, corpus: Corpus) -> Measured:
-    """Every golden and dev query that the corpus has at this moment."""
-    golden = splits.queries_in(connection, corpus.name, Split.GOLDEN)
-    dev = splits.queries_in(connection, corpus.name, Split.DEV)
-    return Measured(golden, dev, corpus.policy.splits.similarity)
+def measured_queries(
+    connection: Connection, corpus: Corpus, golden: Sequence[str] = (), dev: Sequence[str] = ()
+) -> Measured:
+    """Every golden and dev query that the corpus has at this moment, and others that measure beside them."""
+    asked = splits.queries_in(connection, corpus.name, Split.GOLDEN)
+    validated = splits.queries_in(connection, corpus.name, Split.DEV)
+    return Measured([*asked, *golden], [*validated, *dev], corpus.policy.splits.similarity)
 
 
 def chosen_pairs(

@@ -27,7 +27,8 @@ def mine(
         ModelRefused: The cross-encoder that the policy names may not be loaded.
     """
     training = corpus.policy.training
-    if not training.hard_negatives:
+    # A map of queries is learnt from the other documents of a batch.
+    if not training.hard_negatives or training.query_map is not None:
         return MinedNegatives({}, {}, {})
     relevant, refused = _by_grade(judged)
     view = parts.view(serving)

@@ -6,14 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from embedloop.applier import View, go_on
-from embedloop.catalog import models
+from embedloop.applier import View
+from embedloop.catalog import index_versions, models
 from embedloop.catalog.database import Database
-from embedloop.encoder import TOKENIZER_FILE
+from embedloop.copying import StoredVectors, source_of
+from embedloop.encoder import TOKENIZER_FILE, go_on
+from embedloop.errors import NotReady
 from embedloop.index import MilvusIndex
+from embedloop.mapped import has_map
 from embedloop.policy import Chunking
 from embedloop.queue import TaskQueue
-from embedloop.records import IndexVersion, ModelVersion
+from embedloop.records import Corpus, IndexVersion, ModelVersion
 from embedloop.registry import ModelStore
 from embedloop.serving import EncoderCache
 from embedloop.settings import Settings
@@ -57,6 +60,7 @@ class Parts:
             threads=self.settings.embed_threads,
             batch_size=self.settings.encode_batch_size,
             capacity=ENCODERS_KEPT,
+            bulk=True,
         )
 
     def model(self, model_id: str) -> ModelVersion:
@@ -79,6 +83,34 @@ class Parts:
             chunker=self.chunker(version, model),
             check=check,
         )
+
+    def source(self, version: IndexVersion) -> StoredVectors | None:
+        """The vectors that another version of the corpus holds and this one would encode again."""
+        with self.database.read() as connection:
+            others = index_versions.of_corpus(connection, version.corpus)
+            wanted = {one.model_id for one in (version, *others)}
+            known = {model_id: models.get(connection, model_id) for model_id in wanted}
+        found = source_of(version, others, known)
+        return None if found is None else StoredVectors(self.index, found.collection)
+
+    def serving(self, corpus: Corpus) -> IndexVersion:
+        """The index version in charge. Raises NotReady when nothing serves yet."""
+        if corpus.serving is None:
+            raise NotReady(f"corpus {corpus.name!r} has no serving index version yet", field="corpus")
+        with self.database.read() as connection:
+            return index_versions.get(connection, corpus.serving)
+
+    def without_map(self, model: ModelVersion) -> ModelVersion:
+        """The model version whose files a mapped one took over for its passages; any other is itself."""
+        while has_map(model) and model.parent is not None:
+            model = self.model(model.parent)
+        return model
+
+    def root(self, model: ModelVersion) -> ModelVersion:
+        """The untrained model that it goes back to."""
+        while model.parent is not None:
+            model = self.model(model.parent)
+        return model
 
     def chunker(self, version: IndexVersion, model: ModelVersion) -> Chunker:
         """Kept between tasks: reading a tokenizer takes longer than applying one change."""

@@ -6,9 +6,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from embedloop.catalog import documents, index_versions, removals
+from embedloop.catalog import documents, removals
 from embedloop.corpus import passages_of
-from embedloop.errors import NotReady
 from embedloop.jobs import Lease
 from embedloop.records import Corpus
 from embedloop.text.chunking import embedding_text
@@ -43,10 +42,8 @@ def passage_texts(parts: Parts, corpus: Corpus, most_documents: int, lease: Leas
     Raises:
         NotReady: The corpus has no serving index version, whose chunking counts.
     """
-    if corpus.serving is None:
-        raise NotReady(f"corpus {corpus.name!r} has no serving index version yet", field="corpus")
+    serving = parts.serving(corpus)
     with parts.database.read() as connection:
-        serving = index_versions.get(connection, corpus.serving)
         ids = documents.spread(connection, corpus.name, most_documents)
         removed = removals.marks(connection, corpus.name)
     chunker = parts.chunker(serving, parts.model(serving.model_id))

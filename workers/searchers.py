@@ -27,7 +27,8 @@ class LoggedThenIndex:
             return cls(view, {})
         with view.database.read() as connection:
             rows = feedback.shown_by(connection, view.version.corpus, view.version.index_version_id)
-        return cls(view, {query_key(query): shown for query, shown in rows})
+        # A re-ranker shows the nearest in another order.
+        return cls(view, {query_key(query): sorted(shown, key=lambda hit: -hit[1]) for query, shown in rows})
 
     def search(self, queries: Sequence[str], limit: int) -> list[list[tuple[str, float]]]:
         """Document ids with their cosine, the nearest first; each document once per query."""

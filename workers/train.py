@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from embedloop.catalog import documents, models
 from embedloop.errors import TrainingFailed, WorkInterrupted
@@ -25,12 +25,14 @@ from training.general import write_general_sets
 from training.outcome import PICTURE_FILE, RECORD_FILE
 from training.pairs import read_training_set
 from training.ranks import command
+from training.validation import dev_questions
 from workers.bases import register_base, register_folder
 from workers.general import general_sets
 from workers.labels import check_may_train
 from workers.ordered import corpus_of
 from workers.parts import Parts
 from workers.passages import write_passages
+from workers.query_map import train_query_map
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +44,17 @@ CHECKPOINT_SECONDS = 120
 
 
 def train(parts: Parts, job: Job, lease: Lease) -> Outcome:
-    """Fine-tunes the corpus' base model on the job's training set and registers the result."""
+    """Trains as the recipe says on the job's training set, and registers the result."""
     with parts.database.read() as connection:
         corpus = corpus_of(connection, job)
         training_set = models.training_set(connection, job.checkpoint["training_set"])
         sample = documents.sample(connection, corpus.name, PARITY_TEXTS)
     frozen = parts.store.fetch(training_set.training_set_id) / training_set.path
-    check_may_train(parts.database, corpus, training_set.training_set_id, read_training_set(frozen))
+    pairs = read_training_set(frozen)
+    check_may_train(parts.database, corpus, training_set.training_set_id, pairs)
+    query_map = corpus.policy.training.query_map
+    if query_map is not None:
+        return train_query_map(parts, corpus, query_map, training_set, pairs, lease)
     texts = [embedding_text(d.title, d.text) for d in sample]
     base = register_base(parts, corpus.policy)
     work = parts.settings.data_dir / "work" / job.job_id
@@ -64,19 +70,22 @@ def train(parts: Parts, job: Job, lease: Lease) -> Outcome:
         max_general_drop=corpus.policy.gate.max_general_drop,
         passages=_passages(parts, corpus, work, lease),
     )
-    result = run_child(config, lease)
+    result = run_child(config, lease, processes=config.settings.processes)
     model = register_folder(
         parts,
         Path(result["model"]),
         base=base.base,
         prompts=(base.query_prompt, base.passage_prompt),
         texts=texts,
+        settings=corpus.policy.export,
+        judged=dev_questions(pairs),
+        check=lease.check,
         parent=base.model_id,
         corpus=corpus.name,
         training_set_id=training_set.training_set_id,
-        metrics=_metrics(result, training_set.counts),
+        metrics=metrics_of(result, training_set.counts),
     )
-    _keep_record(parts, run, model.model_id)
+    keep_record(parts, run, model.model_id)
     shutil.rmtree(work, ignore_errors=True)
     log.info("registered model version %s", model.model_id)
     return Advance({"model_version": model.model_id})
@@ -104,7 +113,7 @@ def _passages(parts: Parts, corpus: Corpus, folder: Path, lease: Lease) -> Path 
     return write_passages(parts, corpus, folder / "passages.jsonl", lease)
 
 
-def _keep_record(parts: Parts, run: Path, model_id: str) -> None:
+def keep_record(parts: Parts, run: Path, model_id: str) -> None:
     """Configuration, environment and curves, as data and picture, go to the model store as `run-<model id>`."""
     with tempfile.TemporaryDirectory() as scratch:
         shutil.copy(run / RECORD_FILE, Path(scratch) / RUN_FILE)
@@ -112,7 +121,18 @@ def _keep_record(parts: Parts, run: Path, model_id: str) -> None:
         parts.store.put(run_name(model_id), Path(scratch))
 
 
-def run_child(config: FinetuneConfig, lease: Lease, share: tuple[float, float] = (0.0, 0.95)) -> dict[str, Any]:
+class ChildConfig(Protocol):
+    """What `python -m training` reads: which training it is, and the folder that it works in."""
+
+    @property
+    def out(self) -> Path: ...
+
+    def to_json(self) -> dict[str, Any]: ...
+
+
+def run_child(
+    config: ChildConfig, lease: Lease, share: tuple[float, float] = (0.0, 0.95), *, processes: int = 1
+) -> dict[str, Any]:
     """Trains in a process of its own, which ends when this one does; returns its result.
 
     `share` is the part of the stage's progress, from and to, that it is. A checkpoint that an earlier attempt
@@ -126,7 +146,7 @@ def run_child(config: FinetuneConfig, lease: Lease, share: tuple[float, float] =
     config.out.mkdir(parents=True, exist_ok=True)
     config_file = config.out / "config.json"
     config_file.write_text(json.dumps(config.to_json()))
-    with _child(config_file, config.settings.processes) as (process, events):
+    with _child(config_file, processes) as (process, events):
         try:
             return _follow(process, events, config.out, lease, share)
         except WorkInterrupted:
@@ -216,14 +236,15 @@ def _last_words(folder: Path, code: int) -> str:
     return f"the training process ended with code {code}: {' | '.join(lines[-3:]) or 'no message'}"
 
 
-def _metrics(result: dict[str, Any], counts: Any) -> dict[str, Any]:
+def metrics_of(result: dict[str, Any], counts: Any) -> dict[str, Any]:
+    """What a model version tells of its training."""
     curve: dict[int, dict[str, Any]] = {}
     for name in ("loss", "dev", "space"):
         for step, value in result[name]:
             curve.setdefault(step, {"step": step})[name] = value
     kept = ("steps", "planned_steps", "seconds", "stopped_by", "best_step", "sweep", "notes", "course")
     return {
-        **{name: result[name] for name in kept},
+        **{name: result[name] for name in kept if name in result},
         "curve": [curve[step] for step in sorted(curve)],
         "pairs": dict(counts),
     }

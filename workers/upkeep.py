@@ -130,6 +130,9 @@ def _is_due(parts: Parts, corpus: Corpus) -> bool:
             return False
         if jobs.active(connection, corpus.name) is not None:
             return False
+    if not corpus.policy.training.needs_judgments:
+        # How many pairs the other sources give, the job finds.
+        return True
     return feedback_rules.count_training_pairs(parts.database, corpus.name) >= corpus.policy.trigger.min_pairs
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, delete, func, insert, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from embedloop.catalog.database import clock, now
@@ -202,10 +202,8 @@ def iterate_placements(
             )
             .where(
                 placements.c.index_version_id == index_version_id,
-                or_(
-                    placements.c.document_id > after[0],
-                    and_(placements.c.document_id == after[0], placements.c.rev > after[1]),
-                ),
+                # As one comparison, so that the database begins there in the primary key.
+                tuple_(placements.c.document_id, placements.c.rev) > after,
             )
             .order_by(placements.c.document_id, placements.c.rev)
             .limit(size)

@@ -71,6 +71,11 @@ def gates_of(connection: Connection, candidate: str) -> list[Gate]:
     return [Gate(**row) for row in connection.execute(statement).mappings()]
 
 
+def newest_gate(connection: Connection, corpus: str, candidate: str) -> Gate | None:
+    """The newest decision on this candidate for this corpus."""
+    return next((one for one in gates_of(connection, candidate) if one.corpus == corpus), None)
+
+
 def passed_gate(connection: Connection, corpus: str, candidate: str) -> bool:
     """Whether the newest gate of this candidate on this corpus let it pass."""
     statement = (

@@ -177,7 +177,7 @@ def delete_feedback(feedback_id: str) -> Call[None]:
 def submit_job(
     kind: str, corpus: str, params: Mapping[str, Any] | None = None, idempotency_key: str | None = None
 ) -> Call[Json]:
-    """Start a `cycle`, `finetune`, `evaluate`, `headroom` or `reindex`, and no second one with the same key."""
+    """Start a job of a kind that `JobKind` names, and no second one with the same key."""
     body = {"kind": str(kind), "corpus": corpus, "params": params or {}}
     headers = {**_JSON, "Idempotency-Key": idempotency_key or uuid.uuid4().hex}
     return Call("POST", "/v1/jobs", _json, body=encoded(body), headers=headers, repeatable=True)

@@ -11,7 +11,11 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class SearchHit:
-    """One passage of an answer; `rank` counts from 1, greater `score` is nearer."""
+    """One passage of an answer; `rank` counts from 1, greater `score` is nearer.
+
+    `rerank_score` (0..1 times the boosts, greater is more relevant) is there where a re-ranker scored it: such
+    hits come first and are ordered by it.
+    """
 
     rank: int
     score: float
@@ -20,6 +24,7 @@ class SearchHit:
     title: str
     text: str
     metadata: Mapping[str, Any]
+    rerank_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +46,16 @@ class SearchResult:
     @classmethod
     def from_json(cls, body: Json) -> SearchResult:
         """Read the body of a search's answer."""
-        names = SearchHit.__slots__
+        names = set(SearchHit.__slots__)
         return cls(
             retrieval_id=body["retrieval_id"],
             index_version=body["index_version"],
             model_version=body["model_version"],
             verified=body["verified"],
-            results=tuple(SearchHit(**{name: hit[name] for name in names}) for hit in body["results"]),
+            results=tuple(
+                SearchHit(**{name: value for name, value in hit.items() if name in names})
+                for hit in body["results"]
+            ),
             took_ms=body["took_ms"],
             raw=body,
         )

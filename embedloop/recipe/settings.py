@@ -8,6 +8,11 @@ from pydantic import Field, model_validator
 
 from embedloop.frozen import Frozen
 from embedloop.recipe.adaptation import Adaptation
+from embedloop.recipe.augmentation import Augmentation
+from embedloop.recipe.compression import Dimension, Lora, Student
+from embedloop.recipe.query_map import QueryMapSettings
+from embedloop.recipe.scratch import FromScratch
+from embedloop.recipe.sources import Generated, GlossaryPath, PairSource, Structure
 
 Loss = Literal["mnrl", "cached_mnrl", "triplet", "contrastive", "cosent"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -46,7 +51,18 @@ class TrainingSettings(Frozen):
     keeps that. `merge_alphas` are the shares of the tuned weights that are tried beside the tuned model itself;
     none means that nothing is merged. `precision: auto` is mixed precision where a GPU has it and fp32
     elsewhere. `max_tokens` cuts texts in training only. Where `time_budget_seconds` ends a training before its
-    last step, the learning rate has fallen to zero by then.
+    last step, the learning rate has fallen to zero by then. `lora` trains low-rank matrices and keeps all else.
+    `matryoshka` also teaches the first so many numbers of a vector to be a vector of their own; `dimension`
+    cuts vectors to their first so many numbers and normalises them again. A `student` learns from the tuned
+    model and is registered instead of it.
+
+    `sources` says where pairs come from: `judgments` (feedback and imports), the `structure` of the documents,
+    a `glossary` (the absolute path of a JSONL or CSV file on the server with `term`, `definition` and, if there
+    are any, `synonyms`), or queries that a language model writes (`generated`). None is enough where another
+    step of the recipe needs no pairs.
+
+    `from_scratch` makes a model out of the corpus alone, instead of the base model, before it is tuned on what
+    pairs there are.
     """
 
     loss: Loss = "mnrl"
@@ -60,6 +76,10 @@ class TrainingSettings(Frozen):
     dropout: Annotated[float | None, Field(ge=0, le=0.5)] = 0.0
     freeze_embeddings: bool = False
     freeze_layers: Annotated[int, Field(ge=0, le=256)] = 0
+    lora: Lora | None = None
+    matryoshka: Annotated[tuple[Dimension, ...], Field(max_length=16)] = ()
+    dimension: Dimension | None = None
+    student: Student | None = None
     precision: Precision = "auto"
     gradient_checkpointing: bool = False
     processes: Annotated[int, Field(ge=1, le=64)] = 1
@@ -67,6 +87,7 @@ class TrainingSettings(Frozen):
     relative_margin: Annotated[float, Field(ge=0, le=1)] = 0.05
     mining: Mining = Mining()
     transfer: Transfer | None = None
+    query_map: QueryMapSettings | None = None
     merge_alphas: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(max_length=16)] = (
         0.25,
         0.5,
@@ -78,15 +99,44 @@ class TrainingSettings(Frozen):
     patience: Annotated[int, Field(ge=1, le=100)] = 2
     threads: Annotated[int | None, Field(ge=1, le=256)] = None
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 13
+    sources: Annotated[tuple[PairSource, ...], Field(max_length=4)] = ("judgments",)
+    structure: Structure = Structure()
+    glossary: GlossaryPath | None = None
+    generated: Generated = Generated()
+    augmentation: Augmentation | None = None
+    from_scratch: FromScratch | None = None
     adaptation: Adaptation | None = None
+
+    @model_validator(mode="after")
+    def _glossary_is_named(self) -> TrainingSettings:
+        if "glossary" in self.sources and self.glossary is None:
+            raise ValueError("glossary must be the path of a file where sources name glossary, got none")
+        return self
+
+    @model_validator(mode="after")
+    def _passages_are_learnt_in_one_process(self) -> TrainingSettings:
+        if self.learns_from_passages and self.processes > 1:
+            step = "adaptation" if self.from_scratch is None else "from_scratch"
+            raise ValueError(f"{step} runs in one process: processes must be 1, got {self.processes}")
+        return self
+
+    @model_validator(mode="after")
+    def _lora_freezes_by_itself(self) -> TrainingSettings:
+        if self.lora is not None and (self.freeze_embeddings or self.freeze_layers):
+            raise ValueError("lora freezes every other weight: freeze_embeddings and freeze_layers must be off")
+        return self
+
+    @property
+    def judgments_only(self) -> bool:
+        """Whether people's judgments and imports are the only source of pairs."""
+        return set(self.sources) == {"judgments"}
+
+    @property
+    def learns_from_passages(self) -> bool:
+        """Whether there is something to learn without any pair."""
+        return self.from_scratch is not None or self.adaptation is not None
 
     @property
     def needs_judgments(self) -> bool:
         """Whether there is nothing to learn from without people's judgments and imports."""
-        return self.adaptation is None
-
-    @model_validator(mode="after")
-    def _adapts_in_one_process(self) -> TrainingSettings:
-        if self.adaptation is not None and self.processes > 1:
-            raise ValueError(f"adaptation runs in one process: processes must be 1, got {self.processes}")
-        return self
+        return self.judgments_only and not self.learns_from_passages

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 import zlib
 from functools import cache
@@ -13,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedloop.errors import MissingExtra
+from embedloop.text.words import words
 
 SHINGLE_WORDS = 3
 BANDS = 16
 ROWS = 8
 # A constant of what is stored: other permutations give other keys.
 SEED = 1
-_WORD = re.compile(r"\w+")
 
 Shingles = NDArray[np.uint32]
 
@@ -30,8 +29,8 @@ def shingles(text: str) -> Shingles:
     Returns:
         `(n,)` uint32, sorted, each once; empty for a text without words.
     """
-    words = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
-    runs = [" ".join(words[i : i + SHINGLE_WORDS]) for i in range(max(1, len(words) - SHINGLE_WORDS + 1))]
+    found = words(unicodedata.normalize("NFKC", text).casefold())
+    runs = [" ".join(found[i : i + SHINGLE_WORDS]) for i in range(max(1, len(found) - SHINGLE_WORDS + 1))]
     hashed = (zlib.crc32(run.encode("utf-8", "surrogatepass")) for run in runs if run)
     return np.unique(np.fromiter(hashed, dtype=np.uint32))
 

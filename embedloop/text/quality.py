@@ -7,6 +7,7 @@ from collections import Counter
 from itertools import pairwise
 
 from embedloop.text.cleaned import Rejection
+from embedloop.text.words import words as words_of
 
 DEFAULT_MIN_WORDS = 3
 MAX_BROKEN_SHARE = 0.05
@@ -31,7 +32,6 @@ _ERROR_PAGE = re.compile(
     r"|access (?:is )?denied|internal server error|service unavailable|session (?:has )?expired)\b",
     re.IGNORECASE,
 )
-_WORD = re.compile(r"\w+")
 
 
 def rejection_of_source(raw: str) -> Rejection | None:
@@ -66,7 +66,7 @@ def rejection_of_text(title: str, text: str, *, min_words: int = DEFAULT_MIN_WOR
     whole = f"{title}\n{text}".strip()
     if _PLACEHOLDER.fullmatch(text.strip() or title.strip()):
         return Rejection("placeholder", f"the text is a placeholder: {whole[:40]!r}")
-    words = _WORD.findall(whole.lower())
+    words = words_of(whole.lower())
     if len(words) <= SHORT_WORDS and (found := _ERROR_PAGE.search(whole)):
         return Rejection("error page", f"a page of {len(words)} words that says {found[0]!r}")
     if len(words) < min_words:

@@ -18,6 +18,7 @@ from embedloop.policy import Policy
 from embedloop.queue import deliver
 from embedloop.records import JobKind, JobState
 from embedloop.registry import resolve_base
+from embedloop.rerankers import require_gated
 from embedloop.text.names import presidio_names
 from service.answers import corpus_out
 from service.openapi import answers, refusals
@@ -53,6 +54,7 @@ def create_corpus(body: CorpusIn, caller: Admin, service: Running) -> dict[str, 
     service.index.require(policy.index)
     _check_names(policy, service)
     with service.database.write() as connection:
+        require_gated(connection, body.name, policy)
         corpora.add(connection, body.name, policy)
         job, letters = jobs.submit(connection, JobKind.REINDEX, body.name, {"initial": True})
         told = corpus_out(connection, corpora.get(connection, body.name))
@@ -103,7 +105,10 @@ def change_policy(corpus: str, body: PolicyPatch, caller: Admin, service: Runnin
         _check_names(after, service)
     with service.database.write() as connection:
         present = corpora.get(connection, corpus, lock=True).policy
-        corpora.set_policy(connection, corpus, _merged(present, body.policy))
+        changed = _merged(present, body.policy)
+        if changed.reranking.model != present.reranking.model:
+            require_gated(connection, corpus, changed)
+        corpora.set_policy(connection, corpus, changed)
         return corpus_out(connection, corpora.get(connection, corpus))
 
 

@@ -16,18 +16,21 @@ from embedloop import jobs
 from embedloop.approval import decide
 from embedloop.catalog import corpora, models
 from embedloop.catalog import jobs as job_rows
-from embedloop.errors import NotFound, TooLittleFeedback, Unavailable
+from embedloop.errors import InvalidInput, NotFound, TooLittleFeedback, Unavailable
 from embedloop.feedback import count_training_pairs
 from embedloop.orders import Order, give
+from embedloop.policy import Policy
 from embedloop.queue import deliver
 from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import Corpus, Job, JobKind, JobState
+from embedloop.registry import CROSS_ENCODER
 from service.answers import job_out
+from service.job_schemas import PARAMS_OF_KIND, ApproveIn, JobIn, RejectIn
 from service.openapi import answers, refusals
 from service.outputs import JobEvent, JobList, JobOut
 from service.problems import invalid_input
 from service.routing import Admin, Reader, Running, keyed_router
-from service.schemas import NAME_PATTERN, PARAMS_OF_KIND, ApproveIn, Id, JobIn, RejectIn
+from service.schemas import NAME_PATTERN, Id
 from service.state import Service
 
 router: APIRouter = keyed_router("jobs")
@@ -230,17 +233,27 @@ def _params(body: JobIn, service: Service) -> dict[str, Any]:
         raise invalid_input(error.errors(), "params") from error
     told = params.model_dump(mode="json", exclude_none=True)
     given = body.params.get("training")
-    return told if given is None else told | {"training": _training(body.corpus, given, service)}
+    if body.kind is JobKind.TRAIN_FROM_SCRATCH:
+        given = given or {}
+    return told if given is None else told | {"training": _training(body, given, service)}
 
 
-def _training(corpus: str, given: dict[str, Any], service: Service) -> dict[str, Any]:
+def _training(body: JobIn, given: dict[str, Any], service: Service) -> dict[str, Any]:
     """The policy's training with what was given for this job in its place, whole."""
     with service.database.read() as connection:
-        present = corpora.get(connection, corpus).policy.training
+        policy = corpora.get(connection, body.corpus).policy
+    wanted = policy.training.model_dump() | given
+    if body.kind is JobKind.TRAIN_FROM_SCRATCH and wanted["from_scratch"] is None:
+        wanted["from_scratch"] = {"method": "fasttext"}
     try:
-        return TrainingSettings.model_validate(present.model_dump() | given).model_dump(mode="json")
+        training = TrainingSettings.model_validate(wanted)
     except ValidationError as error:
         raise invalid_input(error.errors(), "params.training") from error
+    try:
+        Policy.model_validate(policy.model_dump() | {"training": wanted})
+    except ValidationError as error:
+        raise invalid_input(error.errors(), "params") from error
+    return training.model_dump(mode="json")
 
 
 def _check_possible(service: Service, body: JobIn, params: dict[str, Any], scoped: str | None) -> None:
@@ -250,9 +263,13 @@ def _check_possible(service: Service, body: JobIn, params: dict[str, Any], scope
         if scoped is not None and job_rows.by_idempotency_key(connection, scoped) is not None:
             return
         model_version = params.get("model_version")
-        if model_version is not None and models.find(connection, model_version) is None:
+        found = None if model_version is None else models.find(connection, model_version)
+        if model_version is not None and found is None:
             raise NotFound(f"there is no model version {model_version!r}", field="params.model_version")
-    if body.kind in (JobKind.CYCLE, JobKind.FINETUNE) and _needs_judgments(corpus, params):
+        if found is not None and found.backend == CROSS_ENCODER:
+            raise InvalidInput(f"{model_version} re-ranks and cannot encode", field="params.model_version")
+    learns = body.kind in (JobKind.CYCLE, JobKind.FINETUNE, JobKind.RERANKER)
+    if learns and _needs_judgments(corpus, params):
         pairs = count_training_pairs(service.database, corpus.name)
         needed = corpus.policy.trigger.min_pairs
         if pairs < needed:
@@ -264,7 +281,7 @@ def _check_possible(service: Service, body: JobIn, params: dict[str, Any], scope
 
 
 def _needs_judgments(corpus: Corpus, params: dict[str, Any]) -> bool:
-    """Whether only people's judgments can train this job; what other roads find, the job sees."""
+    """Whether only people's judgments can train this job; how many pairs other sources give, the job finds."""
     ordered = params.get("training")
     training = corpus.policy.training if ordered is None else TrainingSettings.model_validate(ordered)
     return training.needs_judgments

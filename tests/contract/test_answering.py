@@ -2,66 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from embedloop.errors import DeadlineExceeded, EmbedloopError, Misconfigured, Unavailable
 from embedloop.settings import Settings
+from tests.fake_language_model import completion, serving
 from workers.answering import answerer_of
-
-Reply = Callable[[dict[str, Any]], tuple[int, bytes]]
-CONTRACT = {
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": "in May"}, "finish_reason": "stop"}]
-}
-
-
-class FakeModelServer(ThreadingHTTPServer):
-    """Remembers what it was asked and answers as it is told to; `hold` keeps it silent."""
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.reply = reply
-        self.seen: list[tuple[str, str | None, dict[str, Any]]] = []
-        self.hold = threading.Event()
-        self.hold.set()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: FakeModelServer
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.seen.append((self.path, self.headers["Authorization"], body))
-        self.server.hold.wait(30)
-        status, answer = self.server.reply(body)
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, format: str, *args: object) -> None:
-        return
-
-
-@contextmanager
-def serving(reply: Reply) -> Iterator[FakeModelServer]:
-    server = FakeModelServer(reply)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.hold.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def settings(port: int, **more: Any) -> Settings:
@@ -75,7 +23,7 @@ def ask(chosen: Settings) -> str:
 
 
 def test_the_question_is_asked_with_its_passages_and_the_key() -> None:
-    with serving(lambda body: (200, json.dumps(CONTRACT).encode())) as server:
+    with serving(lambda body: (200, completion("in May"))) as server:
         assert ask(settings(server.server_port, llm_key="s3cret")) == "in May"
     ((path, key, body),) = server.seen
     assert (path, key) == ("/v1/chat/completions", "Bearer s3cret")
@@ -87,7 +35,7 @@ def test_the_question_is_asked_with_its_passages_and_the_key() -> None:
 
 
 def test_without_a_key_none_is_sent() -> None:
-    with serving(lambda body: (200, json.dumps(CONTRACT).encode())) as server:
+    with serving(lambda body: (200, completion("in May"))) as server:
         ask(settings(server.server_port))
     assert server.seen[0][1] is None
 

@@ -18,7 +18,7 @@ from embedloop.encoder import (
     Vectors,
     batches_of_like_length,
 )
-from embedloop.errors import ModelRefused
+from embedloop.errors import ModelRefused, WorkerStopping
 from embedloop.policy import DEFAULT_BASE_MODEL
 from embedloop.records import ModelVersion
 from embedloop.registry import ModelStore, resolve_base
@@ -101,6 +101,80 @@ def test_no_texts_make_no_vectors(make: MakeEncoder) -> None:
     for vectors in (encoder.encode_queries([]), encoder.encode_passages(())):
         assert vectors.shape == (0, encoder.dimension)
         assert vectors.dtype == np.float32
+
+
+def test_it_is_asked_before_each_batch_whether_to_go_on_and_stops_there(
+    make: MakeEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = make(batch_size=4)
+    batches: list[int] = []
+    run = encoder._run  # type: ignore[attr-defined]
+    monkeypatch.setattr(encoder, "_run", lambda batch: batches.append(len(batch)) or run(batch))
+    asked: list[int] = []
+
+    def stop_before_the_third() -> None:
+        asked.append(len(batches))
+        if len(batches) == 2:
+            raise WorkerStopping("the worker ends")
+
+    with pytest.raises(WorkerStopping):
+        encoder.encode_passages(TEXTS, check=stop_before_the_third)
+    assert asked == [0, 1, 2]
+    assert max(batches) <= 4
+
+
+def test_batches_are_planned_over_all_passages_of_a_call(
+    make: MakeEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = make(batch_size=8)
+    batches: list[int] = []
+    run = encoder._run  # type: ignore[attr-defined]
+    monkeypatch.setattr(encoder, "_run", lambda batch: batches.append(len(batch)) or run(batch))
+    encoder.encode_passages(["fever", "the patient was seen with a fever"] * 8)
+    assert batches == [8, 8]
+
+
+def test_bulk_gives_the_same_vectors_from_several_runs_at_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = OnnxEncoder(folder, max_tokens=64, threads=2, batch_size=4, bulk=True)
+    run = encoder._run
+    together = threading.Barrier(2)
+
+    def beside_another(batch: Any) -> Vectors:
+        together.wait(timeout=60)
+        return run(batch)
+
+    texts = TEXTS[:2] * 4
+    expected = encoder.encode_passages(texts)
+    monkeypatch.setattr(encoder, "_run", beside_another)
+    assert cosines(encoder.encode_passages(texts), expected).min() >= LOWEST_COSINE
+
+
+def test_bulk_stops_when_a_run_fails_and_when_it_is_told_to(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = OnnxEncoder(folder, max_tokens=64, threads=2, batch_size=1, bulk=True)
+    texts = ["fever"] * 50
+    asked: list[None] = []
+
+    def stop_at_the_fifth() -> None:
+        asked.append(None)
+        if len(asked) == 5:
+            raise WorkerStopping("the worker ends")
+
+    with pytest.raises(WorkerStopping):
+        encoder.encode_passages(texts, check=stop_at_the_fifth)
+    assert len(asked) == 5
+
+    def broken(batch: Any) -> Vectors:
+        raise RuntimeError("the graph broke")
+
+    monkeypatch.setattr(encoder, "_run", broken)
+    begun: list[None] = []
+    with pytest.raises(RuntimeError, match="the graph broke"):
+        encoder.encode_passages(texts, check=lambda: begun.append(None))
+    assert len(begun) <= 2
 
 
 def test_each_kind_of_text_gets_its_own_prompt(make: MakeEncoder) -> None:

@@ -144,29 +144,6 @@ def test_delete_takes_exactly_the_keys_given(index: MilvusIndex, collection: str
     assert index.present(collection, [r.passage_id for r in rows]) == {rows[n].passage_id for n in (0, 2, 4)}
 
 
-def test_scan_yields_every_row_once(
-    index: MilvusIndex, collection: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = [passage(f"d{n}", rev=n) for n in range(2300)]
-    vectors = unit_vectors(2300)
-    index.upsert(collection, rows, vectors)
-    index.delete(collection, [rows[0].passage_id])
-    seen = [row for page in index.scan(collection, with_vectors=True) for row in page]
-    assert sorted((row.document_id, row.rev) for row in seen) == sorted(
-        (r.document_id, r.rev) for r in rows[1:]
-    )
-    by_key = {row.passage_id: row.vector for row in seen}
-    np.testing.assert_allclose(by_key[rows[77].passage_id], vectors[77], atol=1e-6)
-    monkeypatch.setattr("embedloop.index.SCAN_KEYS", 700)
-    keys = [row for page in index.scan(collection) for row in page]
-    assert all(row.vector is None for row in keys)
-    assert sorted(row.passage_id for row in keys) == sorted(by_key)
-
-
-def test_scan_of_an_empty_collection_yields_nothing(index: MilvusIndex, collection: str) -> None:
-    assert [row for page in index.scan(collection) for row in page] == []
-
-
 def test_filters_compare_strings_numbers_and_truth(find: Found) -> None:
     assert find(Compare(field="lang", op="eq", value="en")) == ['id "with" quotes/ü', "plain"]
     assert find(Compare(field="year", op="gt", value=2002)) == ["control", "unicode"]
@@ -481,6 +458,32 @@ def test_bm25_fuses_near_vectors_with_matching_words_where_the_server_can(
     index.upsert(unique, [rows[0]], vectors[:1])
     assert index.count(unique) == 40
     assert len([row for page in index.scan(unique, with_vectors=True) for row in page]) == 40
+    index.drop(unique)
+
+
+def test_weights_move_a_fused_search_from_vectors_to_words(index: MilvusIndex, unique: str) -> None:
+    settings = IndexSettings(bm25=True)
+    if not index.capabilities().bm25:
+        pytest.skip("test_bm25_fuses_near_vectors_with_matching_words_where_the_server_can covers the refusal")
+    vectors = unit_vectors(12)
+    rows = [passage(f"d{n}", text="gout " * (n + 1) + "of toes " * (12 - n)) for n in range(12)]
+    index.create(unique, DIMENSION, settings)
+    index.upsert(unique, rows, vectors)
+
+    def found(weight: float, limit: int = 5) -> list[tuple[str, float]]:
+        (hits,) = index.search(
+            unique, vectors[[0]], limit, settings=settings, strong=True, words=["gout"], bm25_weight=weight
+        )
+        return [(hit.passage.document_id, hit.score) for hit in hits]
+
+    near = [f"d{n}" for n in np.argsort(-(vectors @ vectors[0]))[:5]]
+    assert [one for one, _ in found(0.0)] == near
+    words = [one for one, _ in found(1.0)]
+    assert words[0] == "d11"
+    assert len(words) == 5
+    # What is fused here with nearly equal shares is what Milvus fuses with equal ones.
+    here, there = dict(found(0.5 + 1e-9)), dict(found(0.5))
+    assert here == pytest.approx(there)
     index.drop(unique)
 
 

@@ -17,7 +17,7 @@ from embedloop.applier import View, apply_changes, following
 from embedloop.catalog import corpora, index_versions, models, promotions, shards
 from embedloop.catalog.database import Database, now
 from embedloop.corpus import Written, put_documents
-from embedloop.encoder import TOKENIZER_FILE, Encoder, Vectors
+from embedloop.encoder import TOKENIZER_FILE, Encoder, Vectors, go_on
 from embedloop.index import MilvusIndex
 from embedloop.policy import Chunking, Policy
 from embedloop.promotion import alias_of, promote, rollback
@@ -158,7 +158,7 @@ class World:
         self.promote(view)
         return view
 
-    def pass_gate(self, model: ModelVersion, passed: bool = True) -> None:
+    def pass_gate(self, model: ModelVersion, passed: bool = True, **metrics: str) -> None:
         with self.database.write() as connection:
             models.add_gate(
                 connection,
@@ -170,7 +170,7 @@ class World:
                     serving="m-before",
                     passed=passed,
                     reasons=[],
-                    metrics={},
+                    metrics=metrics,
                     created_at=now(),
                 ),
             )
@@ -338,10 +338,10 @@ class FakePoisonEncoder:
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         return self.real.encode_queries(texts)
 
-    def encode_passages(self, texts: Sequence[str]) -> Vectors:
+    def encode_passages(self, texts: Sequence[str], *, check: Callable[[], None] = go_on) -> Vectors:
         if any(self.word in text for text in texts):
             raise self.error(f"the graph broke on {self.word}")
-        return self.real.encode_passages(texts)
+        return self.real.encode_passages(texts, check=check)
 
 
 def faulty(

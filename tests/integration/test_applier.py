@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +13,11 @@ from embedloop import applier as applier_module
 from embedloop.applier import apply_changes, following, lags
 from embedloop.catalog import documents, index_versions
 from embedloop.corpus import passages_of, wait_applied
+from embedloop.encoder import Vectors
 from embedloop.errors import DeadlineExceeded, InvalidInput, LeaseLost, Misconfigured, Unavailable
-from embedloop.records import ModelVersion, Placement
+from embedloop.records import Document, ModelVersion, Passage, Placement
 from embedloop.reembed import sweep
+from embedloop.text.chunking import Chunker
 from tests.integration.conftest import LEASE, TEXTS, ProcessGone, World, faulty, poisoned, until
 
 LONG = "kidney stone and liver pain with fever headache and cough " * 8
@@ -67,6 +70,42 @@ def test_more_changes_than_a_round_are_all_applied(
     world.delete("nose")
     assert world.apply(view) == 23
     assert world.documents(view) == {*TEXTS, *(f"d{n:02}" for n in range(23))} - {"nose"}
+
+
+def test_the_next_round_and_no_more_is_cut_while_one_is_encoded(
+    world: World, tiny: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applier_module, "PASSAGES_OF_FIRST_ROUND", 1)
+    monkeypatch.setattr(applier_module, "PASSAGES_PER_ROUND", 3)
+    view = world.serve(tiny)
+    world.put({f"d{n:02}": f"fever number {n}" for n in range(12)})
+    cut: list[str] = []
+    ahead = threading.Event()
+
+    def counted(document: Document, chunker: Chunker) -> list[Passage]:
+        cut.append(document.document_id)
+        # The round of three is known to be whole when the document after it is cut.
+        if len(cut) == 5:
+            ahead.set()
+        return passages_of(document, chunker)
+
+    encode = view.encoder.encode_passages
+    rounds: list[tuple[int, int]] = []
+
+    def waiting(texts: Sequence[str], **options: Any) -> Vectors:
+        assert ahead.wait(60), "the next round is not cut"
+        vectors = encode(texts, **options)
+        rounds.append((len(texts), len(cut)))
+        return vectors
+
+    monkeypatch.setattr(applier_module, "passages_of", counted)
+    monkeypatch.setattr(view.encoder, "encode_passages", waiting)
+    assert world.apply(view) == 12
+    assert [texts for texts, _ in rounds] == [1, 3, 3, 3, 2]
+    encoded = 0
+    for texts, known in rounds:
+        encoded += texts
+        assert known <= encoded + 3 + 1
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,17 @@ def test_a_job_waits_for_a_persons_word_and_obeys_it(
     assert (again.status_code, again.json()["code"]) == (409, "conflict")
 
 
+def test_a_model_that_no_judged_query_speaks_for_waits_whatever_the_policy(
+    served: Bench, other_tiny: ModelVersion
+) -> None:
+    before = served.world.corpus().serving
+    served.world.pass_gate(other_tiny, evidence="held_out_structure")
+    job = served.run_until(served.submit(model_version=other_tiny.model_id), "promote")
+    assert job.state is JobState.AWAITING_APPROVAL
+    assert served.world.corpus().serving == before
+    served.versions()
+
+
 def test_a_cancelled_wait_for_approval_leaves_no_ready_version(
     served: Bench, http: TestClient, other_tiny: ModelVersion
 ) -> None:

@@ -38,8 +38,8 @@ def labelled(bench: Bench, tiny: ModelVersion, tmp_path: Path) -> Bench:
     return bench
 
 
-def label(bench: Bench, count: int) -> None:
-    lines = []
+def label(bench: Bench, count: int, dev: int = 0) -> None:
+    lines = [ImportedJudgment(f"dev number{n}", f"n{n:02}", 1, Split.DEV) for n in range(dev)]
     for n in range(count):
         target = f"n{n:02}"
         if n % 3 == 0:
@@ -63,15 +63,18 @@ def model_ids(bench: Bench) -> set[str]:
 
 
 def test_headroom_tells_baselines_curve_cost_and_verdict_and_keeps_no_model(labelled: Bench) -> None:
-    label(labelled, DOCUMENTS)
+    label(labelled, DOCUMENTS, dev=20)
     before = model_ids(labelled)
     found = measured(labelled)
-    assert found["labels"] == {"train": 80, "dev": 0, "golden": 20}
+    assert found["labels"] == {"train": 80, "dev": 20, "golden": 20}
     scores = {name: one["mean"] for name, one in found["scores"].items()}
     assert scores["baseline"] <= scores["oracle"] <= 1
     # Each query shares a number with its document, which words find.
     assert scores["bm25"] > 0.9
-    assert {one["queries"] for one in found["scores"].values()} == {20}
+    assert {one["queries"] for one in found["scores"].values()} == {40}
+    # Nothing is fused yet, and words would find what the tiny model does not.
+    assert (found["hybrid"]["queries"], found["hybrid"]["present"]) == (20, 0)
+    assert found["hybrid"]["proposed"] > 0
     assert found["verdict"] in ("use_as_is", "adapter")
     assert [one["labels"] for one in found["curve"]["expected"]] == [80, 320]
     vocabulary = found["vocabulary"]

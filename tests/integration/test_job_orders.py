@@ -10,9 +10,9 @@ import pytest
 import redis
 
 from embedloop import jobs
-from embedloop.applier import PASSAGES_PER_CHECK, apply_changes
+from embedloop.applier import apply_changes
 from embedloop.catalog import shards as shard_rows
-from embedloop.encoder import Encoder, Vectors
+from embedloop.encoder import Encoder, Vectors, go_on
 from embedloop.errors import Conflict, WorkerStopping
 from embedloop.orders import Order
 from embedloop.records import IndexState, JobState, ModelVersion
@@ -34,7 +34,7 @@ class WatchedEncoder:
 
     real: Encoder
     between: Callable[[], None]
-    encoded: int = 0
+    batches: int = 0
 
     @property
     def dimension(self) -> int:
@@ -47,12 +47,14 @@ class WatchedEncoder:
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         return self.real.encode_queries(texts)
 
-    def encode_passages(self, texts: Sequence[str]) -> Vectors:
-        vectors = self.real.encode_passages(texts)
-        self.encoded += len(texts)
-        if self.encoded == len(texts):
-            self.between()
-        return vectors
+    def encode_passages(self, texts: Sequence[str], *, check: Callable[[], None] = go_on) -> Vectors:
+        def counted() -> None:
+            if self.batches == 1:
+                self.between()
+            check()
+            self.batches += 1
+
+        return self.real.encode_passages(texts, check=counted)
 
 
 @dataclass
@@ -64,7 +66,7 @@ class MidShard:
     monkeypatch: pytest.MonkeyPatch
 
     def run(self, between: Callable[[], None]) -> int:
-        """Runs the shard; returns how many passages were encoded."""
+        """Runs the shard; returns how many batches were encoded."""
         cache = self.bench.parts.encoders
         seen: list[WatchedEncoder] = []
         real = cache.get
@@ -76,7 +78,7 @@ class MidShard:
         with self.monkeypatch.context() as patched:
             patched.setattr(cache, "get", watched)
             shard_task.embed_shard(self.bench.parts, self.first())
-        return sum(encoder.encoded for encoder in seen)
+        return sum(encoder.batches for encoder in seen)
 
     def first(self) -> int:
         return int(self.bench.shards(self.job_id)[0].shard_id)
@@ -119,7 +121,7 @@ def test_a_cancel_in_the_middle_of_a_shard_stops_it_within_a_batch_and_leaves_no
     mid_shard: MidShard,
 ) -> None:
     bench = mid_shard.bench
-    assert mid_shard.run(mid_shard.order(Order.CANCEL)) == PASSAGES_PER_CHECK
+    assert mid_shard.run(mid_shard.order(Order.CANCEL)) == 1
     assert bench.run(mid_shard.job_id).state is JobState.CANCELLED
     assert only_version(bench) is IndexState.RETIRED
     assert mid_shard.run(mid_shard.order(Order.CANCEL)) == 0
@@ -130,7 +132,7 @@ def test_a_pause_in_the_middle_of_a_shard_stops_it_within_a_batch_and_resume_end
 ) -> None:
     bench, job_id = mid_shard.bench, mid_shard.job_id
     for _ in range(MAX_SHARD_ATTEMPTS + 1):
-        assert mid_shard.run(mid_shard.order(Order.PAUSE)) == PASSAGES_PER_CHECK
+        assert mid_shard.run(mid_shard.order(Order.PAUSE)) == 1
         shard = bench.shards(job_id)[0]
         assert (shard.state, shard.lease_until, shard.sent_at, shard.attempts) == ("queued", 0, 0, 0)
         bench.embed_shards(job_id)
@@ -165,7 +167,7 @@ def test_a_worker_that_is_told_to_end_hands_its_shard_back_and_has_it_sent(
         broker.delete("default", "embed")
         told: list[bool] = []
         monkeypatch.setattr(shard_task, "is_stopping", lambda: bool(told))
-        assert mid_shard.run(lambda: told.append(True)) == PASSAGES_PER_CHECK
+        assert mid_shard.run(lambda: told.append(True)) == 1
         shard = bench.shards(job_id)[0]
         assert (shard.state, shard.lease_until, shard.sent_at, shard.attempts) == ("queued", 0, 0, 0)
         assert broker.llen("default") == 1, "the stage that sends shards is woken"

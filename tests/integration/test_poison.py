@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from embedloop.applier import MAX_DOCUMENT_ATTEMPTS, NAMED_PASSAGES, View, apply_changes
 from embedloop.catalog import documents, index_versions
 from embedloop.corpus import passages_of
-from embedloop.encoder import Encoder, Vectors
+from embedloop.encoder import Encoder, Vectors, go_on
 from embedloop.errors import InvalidInput, Unavailable
 from embedloop.records import FailedDocument, IndexState, JobState, ModelVersion
 from tests.integration.bench import Bench
@@ -55,11 +55,11 @@ class FailingFor:
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         return self.real.encode_queries(texts)
 
-    def encode_passages(self, texts: Sequence[str]) -> Vectors:
+    def encode_passages(self, texts: Sequence[str], *, check: Callable[[], None] = go_on) -> Vectors:
         if self.times > 0 and any(self.word in text for text in texts):
             self.times -= 1
             raise RuntimeError("a hiccup")
-        return self.real.encode_passages(texts)
+        return self.real.encode_passages(texts, check=check)
 
 
 def test_the_passages_at_fault_are_named_and_no_other(world: World, tiny: ModelVersion) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -78,6 +78,22 @@ def test_a_row_that_holds_other_than_the_catalog_fails_the_version_by_name(
         f"document 'nose' passage {passage.passage_id}: {field} differs"
     ]
     assert world.version(embedded.version.index_version_id).state is IndexState.RETIRED
+
+
+def test_sampled_passages_are_read_many_at_a_time(
+    world: World, embedded: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[int] = []
+    read = world.index.passages
+
+    def counted(collection: str, keys: Sequence[str]) -> dict[str, Passage]:
+        reads.append(len(keys))
+        return read(collection, keys)
+
+    monkeypatch.setattr(world.index, "passages", counted)
+    monkeypatch.setattr("embedloop.comparison.PASSAGES_PER_LOOK", len(TEXTS) - 1)
+    assert world.verify(embedded).passed
+    assert reads == [len(TEXTS) - 1, 1]
 
 
 def test_a_document_written_meanwhile_is_not_held_against_the_version(world: World, embedded: View) -> None:

@@ -28,7 +28,7 @@ from training.hardware import Hardware
 from training.layers import prepared
 from training.lengths import count_tokens
 from training.model_files import load_model, transformer_of
-from training.outcome import save_model
+from training.outcome import save_trained
 from training.trainer import BudgetedTrainer, arguments, threads, window
 from training.watch import Curve, Progress, StoppedBy, Watch
 
@@ -111,7 +111,7 @@ def learn(
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     if watch.stopped_by == "cancelled":
         raise JobCancelled(f"adaptation was stopped at step {trainer.state.global_step}; it can be resumed")
-    save_model(model, target, recipe.learning_rate)
+    save_trained(model, target, recipe.learning_rate)
     return Learned(
         objective=adaptation.objective,
         passages=len(texts),

@@ -12,7 +12,7 @@ from embedloop.client import Client
 from embedloop.errors import InvalidInput
 from embedloop.supervisor import Stack
 from tests.integration.stack import clinic
-from tests.integration.stack.conftest import JOB_SECONDS, NewCorpus
+from tests.integration.stack.conftest import JOB_SECONDS, NewCorpus, make_corpus, succeeded
 from tests.tiny_model import build_tiny_cross_encoder
 
 RECIPE = {
@@ -64,10 +64,62 @@ def test_recipe_reaches_training_set_candidate_and_gate(trained: dict[str, Any],
     assert json.loads((kept / "training.json").read_text())["config"]["settings"]["loss"] == "cached_mnrl"
 
 
+def found_first(client: Client, corpus: str) -> int:
+    """How many of the questions that were trained on find their document first."""
+    asked = clinic.questions(0)
+    return sum(client.search(corpus, query).results[0].document_id == document for query, document in asked)
+
+
+def test_map_of_queries_is_gated_served_and_rolled_back_as_any_candidate(
+    client: Client, new_corpus: NewCorpus
+) -> None:
+    name = new_corpus(training={"query_map": {"kind": "affine"}})
+    judge(client, name, [*clinic.judged(0, "train"), *clinic.judged(1, "dev"), *clinic.judged(2, "golden", 6)])
+    before, found_before = client.corpus(name)["serving"], found_first(client, name)
+    job = succeeded(client, client.submit_job("cycle", name))
+    result = job["result"]
+    assert (result["gate"]["verdict"], result["promoted"]) == ("passed", True)
+    model = client.model(result["model_version"])
+    told = model["metrics"]["query_map"]
+    assert (told["kind"], told["learnt_from"], told["chosen_on"]) == ("affine", 20, 20)
+    assert told["mrr_after"] > told["mrr_before"]
+    assert "query_map.safetensors" in model["manifest"]
+    assert client.search(name, "flu").model_version == model["id"]
+    assert found_first(client, name) > found_before
+    client.put_document(name, "since", text="written after the promotion", wait_applied=True)
+    client.rollback(name)
+    back = client.search(name, "written after the promotion")
+    assert (back.index_version, back.model_version) == (before, model["parent"])
+    assert "since" in {hit.document_id for hit in back.results}
+
+
+def test_bridge_answers_a_new_models_queries_from_the_passages_as_they_are(
+    client: Client, new_corpus: NewCorpus, wider_model: str
+) -> None:
+    other = f"{new_corpus()}-wide"
+    make_corpus(client, other, wider_model)
+    name = new_corpus()
+    judge(client, name, clinic.judged(2, "golden", 6))
+    before, (new,) = client.corpus(name)["serving"], (v["model_version"] for v in client.index_versions(other))
+    result = succeeded(client, client.submit_job("bridge", name, {"model_version": new}))["result"]
+    assert (result["gate"]["verdict"], result["promoted"]) == ("passed", True)
+    model = client.model(result["model_version"])
+    assert (model["dimension"], client.model(new)["dimension"]) == (32, 48)
+    assert model["metrics"]["bridge"]["queries"] == new
+    found = client.search(name, "flu", top_k=len(clinic.TERMS))
+    assert (found.index_version, found.model_version) == (result["index_version"], model["id"])
+    assert len(found.results) == len(clinic.TERMS)
+    client.rollback(name)
+    assert client.search(name, "flu").index_version == before
+    same = client.wait_for_job(client.submit_job("bridge", name, {"model_version": model["parent"]})["id"], 60)
+    assert (same["state"], same["error"]["field"]) == ("failed", "params.model_version")
+
+
 @pytest.mark.parametrize(
     ("section", "field"),
     [
         ({"loss": "magic"}, "training.loss"),
+        ({"query_map": {"kind": "spline"}}, "training.query_map.kind"),
         ({"merge_alphas": [1.5]}, "training.merge_alphas"),
         ({"transfer": {"path": "pairs.jsonl"}}, "training.transfer.path"),
         ({"mining": {"sources": []}}, "training.mining.sources"),

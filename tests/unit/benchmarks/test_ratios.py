@@ -42,14 +42,19 @@ def test_reembed_ratios_compare_jobs_with_the_bare_encoder_and_with_each_other()
     found = {
         "quiet": job(57.0, 48.0),
         "with_searches": job(40.0, 36.0) | {"searches": searches},
-        "bare": {"documents_per_second": 60.0},
+        "bare": {"documents_per_second": 60.0, "in_bulk": {"documents_per_second": 76.0}},
         "ingest": {"documents_per_second": 45.0},
         "plain_ingest": {"documents_per_second": 30.0},
-        "long_documents": {"quiet": job(9.7, 8.0), "bare": {"documents_per_second": 10.0}},
+        "long_documents": {
+            "quiet": job(9.7, 8.0),
+            "bare": {"documents_per_second": 10.0, "in_bulk": {"documents_per_second": 10.0}},
+        },
     }
     ratios = reembed.ratios(found)
     assert ratios["embed_stage_to_bare"] == {"value": 0.95, "aim": "at least 0.95", "met": True}
     assert ratios["embed_stage_to_bare_of_long_documents"]["value"] == 0.97
+    assert ratios["embed_stage_to_bare_in_bulk"] == {"value": 0.75}
+    assert ratios["embed_stage_to_bare_in_bulk_of_long_documents"] == {"value": 0.97}
     assert ratios["job_to_bare"]["value"] == 0.8
     assert ratios["job_with_searches_to_quiet_job"]["value"] == 0.75
     assert ratios["ingest_to_plain_service"]["value"] == 1.5
@@ -61,10 +66,13 @@ def test_reembed_ratios_leave_out_searches_that_nobody_answered() -> None:
     found = {
         "quiet": job(57.0, 48.0),
         "with_searches": job(40.0, 36.0) | {"searches": searches},
-        "bare": {"documents_per_second": 60.0},
+        "bare": {"documents_per_second": 60.0, "in_bulk": {"documents_per_second": 76.0}},
         "ingest": {"documents_per_second": 45.0},
         "plain_ingest": {"documents_per_second": 30.0},
-        "long_documents": {"quiet": job(9.7, 8.0), "bare": {"documents_per_second": 10.0}},
+        "long_documents": {
+            "quiet": job(9.7, 8.0),
+            "bare": {"documents_per_second": 10.0, "in_bulk": {"documents_per_second": 10.0}},
+        },
     }
     assert not any(name.startswith("search") for name in reembed.ratios(found))
 

@@ -84,6 +84,7 @@ class FakeService:
     failures: deque[Response] = field(default_factory=deque)
     documents: dict[str, dict[str, Any]] = field(default_factory=dict)
     job_states: list[dict[str, Any]] = field(default_factory=list)
+    reranked: list[float] = field(default_factory=list)
     checks: dict[str, str] = field(default_factory=lambda: {"catalog": "ok", "milvus": "ok"})
 
     def fail(self, status: int, code: str = "", retry_after: str = "", **problem: Any) -> None:
@@ -247,12 +248,17 @@ class FakeService:
         if not 1 <= wanted["top_k"] <= 1000:
             detail = f"top_k must be 1..1000, got {wanted['top_k']}"
             return self._problem(400, "invalid_input", detail, field="top_k")
+        results = [{**HIT, "rank": rank} for rank in range(1, wanted["top_k"] + 1)]
+        for result, score in zip(results, self.reranked, strict=False):
+            result["rerank_score"] = score
+        reranker = {"model_version": "m9", "reranked": len(self.reranked)}
         return {
+            **({"reranker": reranker} if self.reranked else {}),
             "retrieval_id": "r1",
             "index_version": "iv1",
             "model_version": "m1",
             "verified": True,
-            "results": [{**HIT, "rank": rank} for rank in range(1, wanted["top_k"] + 1)],
+            "results": results,
             "took_ms": {"queue": 0.1, "encode": 2.0, "search": 1.0, "verify": 0.5, "total": 3.6},
         }
 

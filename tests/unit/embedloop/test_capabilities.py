@@ -64,6 +64,15 @@ def test_capabilities_follow_kind_and_version(
 
 
 @pytest.mark.parametrize(
+    ("text", "every_page"),
+    [("v2.3.5-lite", True), ("v2.3.22", True), ("v2.4.0", False), ("v2.6.4", False), ("master-abcdef", False)],
+)
+def test_only_servers_before_2_4_order_every_page(text: str, every_page: bool) -> None:
+    assert reported(text).orders_every_page is every_page
+    assert not reported("milvus_lite-3.2.2").orders_every_page
+
+
+@pytest.mark.parametrize(
     ("text", "told"),
     [
         ("v2.2.16", "Milvus 2.2.16 is too old: Embedloop needs 2.3 or later"),

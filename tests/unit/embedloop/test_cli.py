@@ -14,7 +14,7 @@ from tests.unit.embedloop.fake_service import KEY, REASON, FakeService
 
 COMMANDS = [
     *("up", "demo", "keys", "doctor", "ingest", "search", "feedback", "models", "promote", "rollback"),
-    *("reindex", "train", "cycle", "evaluate", "headroom", "difference", "jobs"),
+    *("reindex", "bridge", "train", "cycle", "evaluate", "headroom", "difference", "jobs"),
     *("import", "trace", "forget", "removals"),
 ]
 Run = Callable[..., Result]
@@ -159,10 +159,21 @@ def test_feedback_is_sent_with_document_and_comment(service: FakeService, run: R
             {"promote": False, "model_version": "m2"},
         ),
         (["reindex", "c"], "reindex", {"promote": True}),
+        (["bridge", "c", "m2"], "bridge", {"promote": True, "model_version": "m2"}),
         (["train", "c"], "finetune", {}),
         (["train", "c", "--training", '{"epochs": 2}'], "finetune", {"training": {"epochs": 2}}),
         (["cycle", "c"], "cycle", {}),
         (["cycle", "c", "--training", '{"seed": 5}'], "cycle", {"training": {"seed": 5}}),
+        (
+            ["train", "c", "--from-scratch", "lsa", "--training", '{"seed": 5}'],
+            "finetune",
+            {"training": {"from_scratch": {"method": "lsa"}, "seed": 5}},
+        ),
+        (
+            ["cycle", "c", "--from-scratch", "fasttext"],
+            "train_from_scratch",
+            {"training": {"from_scratch": {"method": "fasttext"}}},
+        ),
         (["headroom", "c"], "headroom", {}),
         (["evaluate", "c", "--model", "m2"], "evaluate", {"model_version": "m2"}),
     ],
@@ -347,14 +358,37 @@ def test_questions_that_are_wrong_are_named_by_file_and_line(run: Run, tmp_path:
     assert "q.jsonl:1: " in result.stderr
 
 
-@pytest.mark.parametrize("curve", [True, False])
-def test_headroom_is_shown_as_a_verdict_with_what_it_rests_on(
-    service: FakeService, run: Run, curve: bool
+@pytest.mark.parametrize(
+    ("hybrid", "told"),
+    [
+        (None, None),
+        ({"present": 0.5, "proposed": 0.5}, "keep bm25_weight 0.5; tuning it brings +0.020 (-0.010 to +0.050)"),
+        (
+            {"present": 0.0, "proposed": 0.3},
+            "bm25_weight 0.3 brings +0.020 (-0.010 to +0.050) on 40 dev queries",
+        ),
+    ],
+)
+def test_headroom_tells_what_words_beside_vectors_bring(
+    service: FakeService, run: Run, hybrid: dict[str, Any] | None, told: str | None
 ) -> None:
+    gain = {"gain": {"mean": 0.02, "low": -0.01, "high": 0.05, "p": 0.2}, "queries": 40}
+    service.job_states = [
+        {
+            "state": "succeeded",
+            "result": headroom_result() | {"hybrid": None if hybrid is None else hybrid | gain},
+        }
+    ]
+    shown = run("headroom", "c", "--wait").stdout.replace("\n", " ")
+    assert ("words beside vectors" in shown) is (told is not None)
+    assert (told or "") in shown
+
+
+def headroom_result(curve: bool = True) -> dict[str, Any]:
     one = {"mean": 0.61, "low": 0.58, "high": 0.64, "queries": 212}
     expected = {"labels": 400, "mean": 0.08, "low": 0.05, "high": 0.11, "relative": 0.131}
     training = {"pairs": 400, "steps": 50, "steps_probed": 9, "seconds": 930.0}
-    result = {
+    return {
         "verdict": "fine_tune",
         "reason": "400 labels promise +13.1%",
         "metric": "ndcg@10",
@@ -371,6 +405,7 @@ def test_headroom_is_shown_as_a_verdict_with_what_it_rests_on(
             "worst": [{"term": "tophus", "documents": 9, "pieces": ["top", "hus"]}],
         },
         "curve": {"expected": [expected]} if curve else None,
+        "hybrid": None,
         "cost": {
             "passages_per_second": 20.0,
             "reembed_seconds": 105.9,
@@ -378,7 +413,13 @@ def test_headroom_is_shown_as_a_verdict_with_what_it_rests_on(
         },
         "notes": ["a proxy"],
     }
-    service.job_states = [{"state": "succeeded", "result": result}]
+
+
+@pytest.mark.parametrize("curve", [True, False])
+def test_headroom_is_shown_as_a_verdict_with_what_it_rests_on(
+    service: FakeService, run: Run, curve: bool
+) -> None:
+    service.job_states = [{"state": "succeeded", "result": headroom_result(curve)}]
     shown = run("headroom", "c", "--wait")
     assert shown.exit_code == 0
     assert shown.stdout.startswith("fine tune: 400 labels promise +13.1%\n")
@@ -388,6 +429,15 @@ def test_headroom_is_shown_as_a_verdict_with_what_it_rests_on(
         assert text in shown.stdout
     for text in ("400 labels: expected +0.080 (+0.050 to +0.110), +13.1%", "400 pairs: 16 min"):
         assert (text in shown.stdout) is curve
+
+
+@pytest.mark.parametrize(("options", "promote"), [((), True), (("--no-promote",), False)])
+def test_a_reranker_is_ordered_with_or_without_its_promotion(
+    service: FakeService, run: Run, options: tuple[str, ...], promote: bool
+) -> None:
+    assert run("train-reranker", "c", *options).exit_code == 0
+    sent = service.seen[-1].json
+    assert (sent["kind"], sent["corpus"], sent["params"]) == ("reranker", "c", {"promote": promote})
 
 
 def test_a_decision_is_sent_with_its_reason_and_a_rejection_needs_one(service: FakeService, run: Run) -> None:

@@ -49,6 +49,15 @@ def test_search_answers_with_frozen_hits_and_sends_only_what_was_given(
     assert service.seen[-1].headers["content-type"] == "application/json"
 
 
+def test_what_a_reranker_scored_is_told_and_what_it_did_not_is_none(
+    service: FakeService, client: Client
+) -> None:
+    service.reranked = [0.75]
+    found = client.search("c", "what is gout", top_k=2)
+    assert [hit.rerank_score for hit in found.results] == [0.75, None]
+    assert found.raw["reranker"]["reranked"] == 1
+
+
 @pytest.mark.parametrize(
     "document_id", ["a/b", "..", ".", "a?b#c", "50%41", "किताब 1", "x:bulk", "a b+c&d", ";=,@'"]
 )

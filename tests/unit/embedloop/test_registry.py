@@ -12,10 +12,13 @@ import pytest
 
 from embedloop.catalog import models
 from embedloop.catalog.database import Database
+from embedloop.encoder import INT8_FILE, ONNX_FILE
 from embedloop.errors import ModelRefused
 from embedloop.policy import DEFAULT_BASE_MODEL
+from embedloop.recipe.compression import ExportSettings
 from embedloop.records import ModelVersion
 from embedloop.registry import (
+    EXPORT_FILE,
     ModelStore,
     check_folder,
     load_encoder,
@@ -126,6 +129,44 @@ def test_registering_twice_is_the_version_that_there_is(
         assert models.every(connection) == [first]
 
 
+def test_way_of_export_belongs_to_the_id_unless_it_is_plain(folder: Path) -> None:
+    def identity(settings: ExportSettings) -> str:
+        return model_id_of(folder, query_prompt="", passage_prompt="", settings=settings)
+
+    plain = model_id_of(folder, query_prompt="", passage_prompt="")
+    assert identity(ExportSettings(min_cosine=0.5)) == plain
+    others = {identity(ExportSettings(precision=one)) for one in ("int8", "auto")}
+    assert len(others | {plain, identity(ExportSettings(precision="int8", min_cosine=0.5))}) == 4
+
+
+def test_graph_that_the_export_chose_is_the_one_that_encodes(
+    database: Database, store: ModelStore, folder: Path, export: Callable[[Path], None]
+) -> None:
+    def both(copy: Path) -> None:
+        export(copy)
+        (copy / INT8_FILE).write_bytes((copy / ONNX_FILE).read_bytes())
+        (copy / EXPORT_FILE).write_text(json.dumps({"backend": "onnx_int8", "graph": "dynamic"}))
+
+    settings = ExportSettings(precision="int8")
+    model = register(database, store, folder, base="tiny", export=both, settings=settings, metrics={"loss": 1})
+    assert model.backend == "onnx_int8"
+    assert model.metrics == {"loss": 1, "export": {"backend": "onnx_int8", "graph": "dynamic"}}
+    assert {INT8_FILE, ONNX_FILE, EXPORT_FILE} <= set(model.manifest)
+    assert load_encoder(store, model, threads=1, batch_size=8).dimension == 32
+    graph = store.fetch(model.model_id) / INT8_FILE
+    graph.write_bytes(graph.read_bytes() + b" ")
+    with pytest.raises(ModelRefused, match=r"model_int8.*differs from its manifest"):
+        load_encoder(store, model, threads=1, batch_size=8)
+
+
+def test_backend_of_a_later_version_is_refused_by_its_name(
+    database: Database, store: ModelStore, folder: Path, export: Callable[[Path], None]
+) -> None:
+    model = register(database, store, folder, base="tiny", export=export, backend="onnx_int2")
+    with pytest.raises(ModelRefused, match="onnx_int2"):
+        load_encoder(store, model, threads=1, batch_size=8)
+
+
 def test_only_what_belongs_to_a_model_is_stored(
     database: Database, store: ModelStore, folder: Path, export: Callable[[Path], None]
 ) -> None:
@@ -211,11 +252,11 @@ def test_a_remote_store_is_mirrored(tmp_path: Path) -> None:
 
 
 def test_the_window_is_that_of_sentence_transformers(folder: Path) -> None:
-    from embedloop.registry import _max_tokens
+    from embedloop.registry import max_tokens_of
 
-    assert _max_tokens(resolve_base(DEFAULT_BASE_MODEL)) == 256
+    assert max_tokens_of(resolve_base(DEFAULT_BASE_MODEL)) == 256
     config = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps(config | {"model_max_length": 48}))
-    assert _max_tokens(folder) == 48
+    assert max_tokens_of(folder) == 48
     (folder / "tokenizer_config.json").write_text(json.dumps(config | {"model_max_length": 10**30}))
-    assert _max_tokens(folder) == 64
+    assert max_tokens_of(folder) == 64

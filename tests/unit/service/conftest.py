@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,8 +13,9 @@ import pytest
 from embedloop.catalog import corpora
 from embedloop.catalog.database import Database, now
 from embedloop.corpus import put_documents
-from embedloop.encoder import Vectors
+from embedloop.encoder import Vectors, go_on
 from embedloop.errors import CollectionNotFound, InvalidInput
+from embedloop.fusion import EVEN
 from embedloop.policy import Boost, Chunking, IndexSettings, Policy
 from embedloop.records import (
     Corpus,
@@ -50,7 +51,8 @@ class FakeEncoder:
             raise RuntimeError("hostile text")
         return np.stack([vector_of(text) for text in texts])
 
-    def encode_passages(self, texts: Sequence[str]) -> Vectors:
+    def encode_passages(self, texts: Sequence[str], *, check: Callable[[], None] = go_on) -> Vectors:
+        check()
         return self.encode_queries(texts)
 
 
@@ -61,6 +63,7 @@ class FakeIndex:
         self.collections: dict[str, list[tuple[Passage, Vectors]]] = {}
         self.calls: list[tuple[str, int, int, str, bool]] = []
         self.words: list[Sequence[str] | None] = []
+        self.weights: list[float] = []
         self.error: BaseException | None = None
 
     def put(self, collection: str, *passages: Passage) -> None:
@@ -78,9 +81,11 @@ class FakeIndex:
         strong: bool = False,
         timeout_seconds: float | None = None,
         words: Sequence[str] | None = None,
+        bm25_weight: float = EVEN,
     ) -> list[list[Hit]]:
         self.calls.append((collection, len(vectors), limit, filter_expression, strong))
         self.words.append(words)
+        self.weights.append(bm25_weight)
         if self.error is not None:
             raise self.error
         if collection not in self.collections:
@@ -115,6 +120,7 @@ def serving_of(
     collection: str = "one",
     boosts: tuple[Boost, ...] = (),
     bm25: bool = False,
+    bm25_weight: float = EVEN,
 ) -> Serving:
     at = now()
     index_version = IndexVersion(
@@ -134,7 +140,7 @@ def serving_of(
         created_at=at,
     )
     model = ModelVersion("m-1", "base", None, None, None, DIMENSION, 64, "", "", "onnx", {}, {}, at)
-    return Serving(corpus, index_version, model, encoder, boosts)
+    return Serving(corpus, index_version, model, encoder, boosts, bm25_weight)
 
 
 @pytest.fixture

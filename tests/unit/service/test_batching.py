@@ -14,8 +14,9 @@ from embedloop.corpus import delete_document, get_document
 from embedloop.errors import CollectionNotFound, InvalidInput, QueueFull, Unavailable
 from embedloop.policy import Boost
 from embedloop.records import Corpus
-from service.batching import Answer, Batcher, Query
+from service.batching import Batcher
 from service.metrics import Metrics
+from service.queries import Answer, Query
 from tests.unit.service.conftest import FakeEncoder, FakeIndex, passage, serving_of
 
 Make = Callable[..., Batcher]
@@ -74,6 +75,20 @@ def test_words_of_the_query_are_searched_only_in_an_index_with_bm25(make: Make, 
     ask(make(), Query(serving_of("c", encoder), "text 3", 2))
     ask(make(), Query(serving_of("c", encoder, bm25=True), "text 4", 2))
     assert index.words == [None, ["text 4"]]
+
+
+def test_queries_of_one_collection_under_two_weights_are_searched_apart(make: Make, index: FakeIndex) -> None:
+    encoder = FakeEncoder(gate=threading.Event())
+    servings = [serving_of("c", encoder, bm25=True, bm25_weight=weight) for weight in (0.5, 0.2)]
+    batcher = make(max_wait_ms=0)
+    first = batcher.submit(Query(servings[0], "first", 1))
+    assert encoder.entered.wait(10)
+    later = [batcher.submit(Query(serving, "text 1", 1)) for serving in servings]
+    assert encoder.gate is not None
+    encoder.gate.set()
+    wait([first, *later], timeout=10)
+    # Two threads may search at once; what must not happen is one search for both weights.
+    assert sorted(index.weights) == [0.2, 0.5, 0.5]
 
 
 def test_deleted_document_is_never_shown_though_milvus_still_has_it(make: Make, database: Database) -> None:

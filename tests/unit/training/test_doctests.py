@@ -8,6 +8,7 @@ import pytest
 from training import (
     difference,
     evaluation,
+    fidelity,
     hardware,
     headroom,
     judgments,
@@ -19,11 +20,14 @@ from training import (
     ranks,
     schedule,
     slices,
+    two_stage,
 )
+from training.scratch import latent, pooling, tokenizer
 
 MODULES = [
     difference,
     evaluation,
+    fidelity,
     hardware,
     headroom,
     judgments,
@@ -35,6 +39,10 @@ MODULES = [
     ranks,
     schedule,
     slices,
+    latent,
+    pooling,
+    tokenizer,
+    two_stage,
 ]
 
 

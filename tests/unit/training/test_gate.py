@@ -34,6 +34,16 @@ def test_clear_gain_passes_with_its_numbers() -> None:
     assert json.loads(json.dumps(decision.metrics)) == decision.metrics
 
 
+def test_gate_says_when_no_person_judged_its_queries() -> None:
+    weak = decide(GateSettings(), scores([5] * 60), scores([1, 2] * 30), evidence="held_out_structure")
+    assert weak.passed
+    assert weak.metrics["evidence"] == "held_out_structure"
+    assert "measured on 60 queries of documents held out: weak evidence" in weak.reasons
+    few = decide(GateSettings(), scores([5] * 6), scores([1] * 6), evidence="held_out_structure")
+    assert "queries of documents held out must be at least 30, got 6" in few.reasons
+    assert decide(GateSettings(), scores([5] * 60), scores([1] * 60)).metrics["evidence"] == "golden"
+
+
 def test_gain_within_chance_is_refused() -> None:
     decision = decide(GateSettings(), scores([2] * 40), scores([1] * 3 + [3] * 2 + [2] * 35))
     assert decision.metrics["uplift"]["ndcg@10"]["mean"] > 0

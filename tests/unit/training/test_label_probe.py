@@ -3,16 +3,17 @@ from __future__ import annotations
 import numpy as np
 
 from embedloop.records import Split
-from tests.unit.training.test_adapter import turned
+from tests.unit.training.test_query_map import turned
 from training.label_probe import MIN_HELD_OUT, Space, parted, probe_labels
 
 COUNT = 300
 
 
 def space() -> Space:
-    queries, documents, ids = turned(COUNT)
+    pairs = turned(COUNT)
     keys = [f"q{n:03}" for n in range(COUNT)]
-    return Space(keys, queries, ids, documents, {key: {ids[n]: 1} for n, key in enumerate(keys)})
+    qrels = {key: {pairs.documents[n]: 1} for n, key in enumerate(keys)}
+    return Space(keys, pairs.queries, pairs.documents, pairs.positives, qrels)
 
 
 def splits(golden: int, dev: int) -> dict[str, Split]:

@@ -5,7 +5,8 @@ from embedloop.catalog.database import Database, now
 from embedloop.feedback import ImportedJudgment
 from embedloop.records import Signal, Split
 from tests.unit.labelling import corpus_with, vote
-from workers.judged import labels_of, qrels_of
+from training.judgments import qrels_of
+from workers.judged import labels_of
 from workers.labels import judge
 
 

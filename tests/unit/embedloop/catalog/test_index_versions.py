@@ -97,7 +97,10 @@ def test_an_applier_whose_lease_was_taken_over_can_neither_renew_nor_advance(
         index_versions.advance(connection, "one", paused, 0, 1)
 
 
-def test_placements_are_told_with_whether_they_are_live(catalog: Database, add_version: AddVersion) -> None:
+@pytest.mark.parametrize(("size", "count"), [(1, 5), (2, 3), (3, 2), (9, 1)])
+def test_placements_are_told_with_whether_they_are_live(
+    catalog: Database, add_version: AddVersion, size: int, count: int
+) -> None:
     add_version("one")
     a, b, c = put_documents(catalog, CORPUS, [NewDocument(i, "t", "x") for i in "abc"])
     delete_document(catalog, CORPUS, "b")
@@ -112,9 +115,9 @@ def test_placements_are_told_with_whether_they_are_live(catalog: Database, add_v
     with catalog.write() as connection:
         index_versions.place(connection, "one", placed)
     with catalog.read() as connection:
-        pages = list(index_versions.iterate_placements(connection, "one", size=2))
+        pages = list(index_versions.iterate_placements(connection, "one", size=size))
         found = {(p.document_id, p.rev): (p, live) for page in pages for p, live in page}
-        assert len(pages) == 3
+        assert len(pages) == count
         assert index_versions.passages(connection, "one") == 11
         assert index_versions.placements_of(connection, "one", ["a", "c"]) == {
             "a": placed[:1],

@@ -1,0 +1,127 @@
+"""Roads beside the tuned vectors: words fused with them, a re-ranker behind, a cheap tier before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.plan import SEED
+from benchmarks.roads_measure import Clock, Reached, Served, reached, timed
+from benchmarks.roads_walk import Walk
+from benchmarks.training_models import METRICS
+from benchmarks.training_sets import DEV, TEST, Qrels
+from embedloop.fusion import EVEN
+from embedloop.recipe.reranking import RerankerTraining
+from embedloop.registry import max_tokens_of
+from embedloop.reranker import OnnxReranker
+from training.evaluation import rank_by_cosine, score_run
+from training.hybrid import fused_run, tune_weight
+from training.lexical import Bm25
+from training.pairs import write_training_set
+from training.reranker_export import check_reranker, export_reranker
+from training.reranking import RerankerConfig, train_reranker
+from training.two_stage import Tier, two_stage
+
+DEPTH = 100
+RERANKED = 20
+_TIMED = 60
+
+
+def hybrid(walk: Walk, served: Served, training_cpu_seconds: float) -> Reached:
+    """BM25 fused with a model's vectors, by the weight that the dev queries choose."""
+    index = Bm25(walk.ranking.documents)
+    near, by_words = {}, {}
+    for split in (DEV, TEST):
+        asked = _asked(walk, walk.ranking.qrels[split])
+        near[split] = _near(served, asked, DEPTH)
+        found = index.search(list(asked.values()), DEPTH)
+        by_words[split] = {
+            key: [document for document, _ in row] for key, row in zip(asked, found, strict=True)
+        }
+    tuned = tune_weight(near[DEV], by_words[DEV], walk.ranking.qrels[DEV], present=EVEN, seed=SEED)
+    run = fused_run(near[TEST], by_words[TEST], tuned.best)
+    texts = list(_asked(walk, walk.ranking.qrels[TEST]).values())[:_TIMED]
+    spent = timed(texts, lambda text: (served.encoder.encode_queries([text]), index.search([text], DEPTH)))
+    return _as_served(walk, served, run, training_cpu_seconds, spent, {"weight": tuned.best})
+
+
+def by_reranker(walk: Walk) -> Reached:
+    """A cross-encoder, trained on the same pairs, looks at the first hits of the tuned model again."""
+    served, clock = walk.tuned_served, Clock()
+    folder = walk.folder / "reranker"
+    settings = RerankerTraining(seed=SEED)
+    if walk.plan.max_steps is not None:
+        settings = settings.model_copy(update={"epochs": 0.1})
+    result = train_reranker(
+        RerankerConfig(
+            walk.base_folder,
+            folder / "run",
+            write_training_set(walk.labelled, folder / "set").path,
+            settings,
+        ),
+        on_progress=lambda told: None,
+        should_stop=lambda: False,
+    )
+    asked = _asked(walk, walk.ranking.qrels[TEST])
+    reranker = _exported(result.model, list(asked.values()), walk)
+    seconds = walk.tuned.cpu_seconds + clock.seconds()
+    near = _near(served, asked, DEPTH)
+
+    def again(key: str) -> list[str]:
+        first = near[key][:RERANKED]
+        scores = reranker.score(asked[key], [walk.ranking.documents[one] for one in first])
+        best = [first[row] for row in np.argsort(-scores, kind="stable")]
+        return [*best, *near[key][RERANKED:]]
+
+    spent = timed(list(asked)[:_TIMED], again)
+    return _as_served(walk, served, {key: again(key) for key in asked}, seconds, spent, {"depth": RERANKED})
+
+
+def by_two_stages(walk: Walk, cheap: Served) -> Reached:
+    """A cheap model finds a hundred candidates; the tuned one, which encoded them before, ranks them."""
+    asked = _asked(walk, walk.ranking.qrels[TEST])
+    texts = list(asked.values())
+    coarse, fine = (
+        Tier(one.encoder.encode_queries(texts), one.encoded.vectors) for one in (cheap, walk.tuned_served)
+    )
+    ranked = two_stage(coarse, fine, walk.tuned_served.encoded.ids, k=10, depth=DEPTH)
+    both = (cheap.encoder, walk.tuned_served.encoder)
+    spent = timed(texts[:_TIMED], lambda text: [one.encode_queries([text]) for one in both])
+    run = dict(zip(asked, ranked, strict=True))
+    return _as_served(walk, walk.tuned_served, run, walk.tuned.cpu_seconds, spent, {"depth": DEPTH})
+
+
+def _asked(walk: Walk, qrels: Qrels) -> dict[str, str]:
+    return {key: walk.ranking.queries[key] for key in sorted(qrels)}
+
+
+def _near(served: Served, asked: Mapping[str, str], depth: int) -> dict[str, list[str]]:
+    vectors = served.encoder.encode_queries(list(asked.values()))
+    ranked = rank_by_cosine(vectors, served.encoded.vectors, served.encoded.ids, depth)
+    return dict(zip(asked, ranked, strict=True))
+
+
+def _exported(folder: Path, queries: Sequence[str], walk: Walk) -> OnnxReranker:
+    export_reranker(folder)
+    texts = [walk.ranking.documents[one] for one in sorted(walk.ranking.documents)[:32]]
+    tokens = max_tokens_of(folder)
+    check_reranker(folder, list(zip(queries, texts, strict=False)), max_tokens=tokens)
+    return OnnxReranker(folder, max_tokens=tokens)
+
+
+def _as_served(
+    walk: Walk,
+    served: Served,
+    run: Mapping[str, Sequence[str]],
+    training_cpu_seconds: float,
+    query_ms: float,
+    told: Mapping[str, Any],
+) -> Reached:
+    """A run of a served model's documents in another order, with what a query takes then."""
+    plain = reached(served, walk.ranking, training_cpu_seconds, told)
+    scores = score_run({key: list(row)[:10] for key, row in run.items()}, walk.ranking.qrels[TEST], METRICS)
+    return replace(plain, scores=scores, cost={**plain.cost, "query_ms": query_ms})

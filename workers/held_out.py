@@ -1,0 +1,95 @@
+"""What measures a candidate where there are too few labels: the structure of documents that train nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from embedloop.catalog import index_versions, models, removals
+from embedloop.encoder import Encoder, Vectors
+from embedloop.errors import TooLittleFeedback
+from embedloop.jobs import Lease
+from embedloop.records import Corpus, Job, TrainingPair
+from training.evaluation import Scores
+from training.gate import gate_pool
+from training.general import GeneralSet
+from training.general_score import score_general
+from training.pairs import read_training_set
+from training.slices import Slices, make_slices
+from training.unlabelled.held_out import set_of, untrained
+from workers.judged import PASSAGES_PER_STEP
+from workers.parts import Parts
+from workers.redaction import clear_of, redacted
+from workers.unlabelled import Source, held_out_pairs, source_of
+
+POOL_SEED = 13
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Queries of documents that train nothing, with the texts among which each must find its own."""
+
+    judged: GeneralSet
+
+    @property
+    def queries(self) -> list[str]:
+        return [self.judged.queries[key] for key in sorted(self.judged.queries)]
+
+    @property
+    def slices(self) -> Slices:
+        name = self.judged.name
+        queries = {f"{name}/{key}": text for key, text in self.judged.queries.items()}
+        return make_slices(queries, {}, {}, {})
+
+    def measure(self, encoder: Encoder, lease: Lease, share: tuple[float, float]) -> Scores:
+        """Scores a model; `share` is the part of the stage's progress, from and to, that it is."""
+
+        def passages(texts: Sequence[str]) -> Vectors:
+            return _in_steps(encoder.encode_passages, texts, lease, share)
+
+        return score_general([self.judged], encoder.encode_queries, passages)
+
+
+def held_out_of(parts: Parts, corpus: Corpus, job: Job, lease: Lease) -> HeldOut:
+    """Reads them, without any document that the job's training set holds, and without any query of it.
+
+    Raises:
+        TooLittleFeedback: No document that trained nothing gives a query.
+    """
+    with parts.database.read() as connection:
+        serving = index_versions.get(connection, corpus.serving or "")
+        removed = removals.marks(connection, corpus.name)
+        training_set = models.training_set(connection, job.checkpoint["training_set"])
+    source = source_of(parts, corpus, serving, removed, lease, hold_out=True)
+    trained = read_training_set(parts.store.fetch(training_set.training_set_id) / training_set.path)
+    clear = clear_of(parts, corpus)
+    offered: list[TrainingPair] = [redacted(pair, clear) for pair in held_out_pairs(source)]
+    pairs = untrained(offered, trained)
+    if not pairs:
+        raise TooLittleFeedback(
+            f"corpus {corpus.name!r} has too few golden queries, and no document that trained nothing gives "
+            "a query (policy.splits.golden is their share)",
+            field="corpus",
+        )
+    return HeldOut(set_of(pairs, _others(source, corpus, pairs)))
+
+
+def _others(source: Source, corpus: Corpus, pairs: Sequence[TrainingPair]) -> dict[str, str]:
+    """Other documents' first passages, as the queries' own are told: without the title."""
+    relevant = {pair.document_id for pair in pairs}
+    pool = gate_pool(relevant, list(source.split_of), corpus.policy.gate.pool_size, POOL_SEED)
+    others = [one for one in pool if one not in relevant]
+    cut = (source.cut(document) for document in source.documents(others))
+    return {one.document_id: one.passages[0] for one in cut if one.passages and one.passages[0].strip()}
+
+
+def _in_steps(
+    encode: Callable[[Sequence[str]], Vectors], texts: Sequence[str], lease: Lease, share: tuple[float, float]
+) -> Vectors:
+    vectors = []
+    for start in range(0, len(texts), PASSAGES_PER_STEP):
+        lease.progress(share[0] + (share[1] - share[0]) * start / len(texts))
+        vectors.append(encode(texts[start : start + PASSAGES_PER_STEP]))
+    return np.concatenate(vectors)
