@@ -6,7 +6,7 @@ from embedloop.client import Client
 from tests.integration.stack import clinic
 from tests.integration.stack.conftest import NewCorpus, succeeded
 
-ADAPTATION = {"new_terms": 50, "min_documents": 2, "objective": "mlm", "max_steps": 2}
+ADAPTATION = {"new_terms": 50, "min_documents": 2, "objective": "mlm", "batch_size": 8, "max_steps": 2}
 
 
 def test_corpus_without_labels_is_adapted_gated_and_swapped_in(client: Client, new_corpus: NewCorpus) -> None:
@@ -20,5 +20,5 @@ def test_corpus_without_labels_is_adapted_gated_and_swapped_in(client: Client, n
     assert record["learning"]["steps"] == 2
     assert (metrics["steps"], metrics["pairs"]["train"]) == (0, 0)
     answer = client.search(name, "epistaxis", top_k=3)
-    assert answer["model_version"] == result["model_version"]
-    assert answer["results"][0]["document_id"] == "d00"
+    assert answer.model_version == result["model_version"]
+    assert answer.results[0].document_id == "d00"

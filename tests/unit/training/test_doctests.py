@@ -22,9 +22,15 @@ from training import (
     slices,
     two_stage,
 )
+from training.adaptation import step as adaptation_step
 from training.scratch import latent, pooling, tokenizer
+from training.vocabulary import report as vocabulary_report
+from training.vocabulary import terms as vocabulary_terms
 
 MODULES = [
+    adaptation_step,
+    vocabulary_report,
+    vocabulary_terms,
     difference,
     evaluation,
     fidelity,
