@@ -83,7 +83,7 @@ ROADS = (
         lambda walk: hybrid(walk, _from_scratch(walk, "lsa"), 0.0),
         frozenset({HINDI}),
     ),
-    Road("finetune", "fine-tuned on labels", _fine_tune),
+    Road("finetune", "fine-tuned on labels", _fine_tune, BOTH),
     Road(
         "vocabulary",
         "1,000 new terms and MLM, then labels",
@@ -106,6 +106,7 @@ ROADS = (
         "hybrid",
         "fine-tuned, with BM25",
         lambda walk: hybrid(walk, walk.tuned_served, walk.tuned.cpu_seconds),
+        BOTH,
     ),
     Road("reranker", "fine-tuned, with a re-ranker", by_reranker, ONLY_HPO),
     Road("int8", "fine-tuned, int8", Walk.quantised, ONLY_HPO),
