@@ -81,7 +81,7 @@ def by_reranker(walk: Walk) -> Reached:
     return _as_served(walk, served, {key: again(key) for key in asked}, seconds, spent, {"depth": RERANKED})
 
 
-def by_two_stages(walk: Walk, cheap: Served) -> Reached:
+def by_two_stages(walk: Walk, cheap: Served, cheap_cpu_seconds: float) -> Reached:
     """A cheap model finds a hundred candidates; the tuned one, which encoded them before, ranks them."""
     asked = _asked(walk, walk.ranking.qrels[TEST])
     texts = list(asked.values())
@@ -92,7 +92,8 @@ def by_two_stages(walk: Walk, cheap: Served) -> Reached:
     both = (cheap.encoder, walk.tuned_served.encoder)
     spent = timed(texts[:_TIMED], lambda text: [one.encode_queries([text]) for one in both])
     run = dict(zip(asked, ranked, strict=True))
-    return _as_served(walk, walk.tuned_served, run, walk.tuned.cpu_seconds, spent, {"depth": DEPTH})
+    seconds = round(walk.tuned.cpu_seconds + cheap_cpu_seconds, 2)
+    return _as_served(walk, walk.tuned_served, run, seconds, spent, {"depth": DEPTH})
 
 
 def _asked(walk: Walk, qrels: Qrels) -> dict[str, str]:

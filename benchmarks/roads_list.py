@@ -42,9 +42,10 @@ def _adapted(walk: Walk, name: str, adaptation: Mapping[str, Any], *, labels: bo
     return walk.by_recipe(name, settings, None if labels else [])
 
 
-def _from_scratch(walk: Walk, method: str) -> Served:
+def _from_scratch(walk: Walk, method: str) -> tuple[Served, float]:
+    """The static model, and the CPU seconds that it took."""
     trained = walk.train(method, {**TUNED, "from_scratch": {"method": method}}, [])
-    return serve(walk.models, trained.model, walk.ranking)
+    return serve(walk.models, trained.model, walk.ranking), trained.cpu_seconds
 
 
 def _static(walk: Walk, method: str) -> Reached:
@@ -80,7 +81,7 @@ ROADS = (
     Road(
         "lsa_hybrid",
         "LSA from scratch with BM25",
-        lambda walk: hybrid(walk, _from_scratch(walk, "lsa"), 0.0),
+        lambda walk: hybrid(walk, *_from_scratch(walk, "lsa")),
         frozenset({HINDI}),
     ),
     Road("finetune", "fine-tuned on labels", _fine_tune, BOTH),
@@ -120,7 +121,7 @@ ROADS = (
     Road(
         "two_stage",
         "LSA first, fine-tuned re-scores",
-        lambda walk: by_two_stages(walk, _from_scratch(walk, "lsa")),
+        lambda walk: by_two_stages(walk, *_from_scratch(walk, "lsa")),
         ONLY_HPO,
     ),
 )
