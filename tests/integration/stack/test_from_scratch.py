@@ -31,10 +31,10 @@ def test_model_from_scratch_passes_the_gate_and_serves(client: Client, new_corpu
     assert model["metrics"]["course"][0]["method"] == "lsa"
     assert model["metrics"]["course"][0]["pairs"] == len(clinic.TERMS)
     found = client.search(name, "kidney stone", top_k=3)
-    assert found["model_version"] == result["model_version"]
-    assert found["results"][0]["document_id"] == "d04"
+    assert found.model_version == result["model_version"]
+    assert found.results[0].document_id == "d04"
     unknown = client.search(name, "??? ☃", top_k=3)
-    assert all(abs(one["score"]) < 0.1 for one in unknown["results"])
+    assert all(abs(one.score) < 0.1 for one in unknown.results)
 
 
 @pytest.mark.parametrize(
