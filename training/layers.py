@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from transformers import PreTrainedModel
 
 from embedloop.errors import TrainingFailed
@@ -33,6 +34,10 @@ def prepared(model: SentenceTransformer, settings: TrainingSettings) -> Iterator
 
 
 def _freeze(model: SentenceTransformer, settings: TrainingSettings) -> None:
+    if isinstance(model[0], StaticEmbedding):
+        # A text without a known word is at right angles to all others only while their projection stays.
+        for module in model[1:]:
+            module.requires_grad_(False)
     if settings.freeze_embeddings or settings.freeze_layers:
         # Below a frozen layer nothing can learn, so its input is frozen with it.
         _embeddings(model).requires_grad_(False)

@@ -8,10 +8,12 @@ from safetensors.numpy import load_file
 
 from embedloop.encoder import OnnxEncoder, TorchEncoder
 from embedloop.recipe.scratch import FromScratch
+from embedloop.recipe.settings import TrainingSettings
 from embedloop.registry import check_folder, resolve_base
 from tests.unit.training.scratch.jargon import TOPICS, jargon
 from training.evaluation import rank_by_cosine
 from training.export import check_parity, export_onnx
+from training.layers import prepared
 from training.model_files import load_model
 from training.scratch.static_model import build_static_model
 
@@ -66,6 +68,13 @@ def test_text_without_a_known_word_has_a_unit_vector_far_from_all_others(folder:
     vectors = OnnxEncoder(folder, max_tokens=64).encode_passages(["", "☃ ...", *MADE.documents])
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-5)
     assert np.abs(vectors[:2] @ vectors[2:].T).max() < 0.05
+
+
+def test_only_the_vectors_of_words_learn_when_it_is_tuned(folder: Path) -> None:
+    model = load_model(folder)
+    with prepared(model, TrainingSettings()):
+        learning = {name for name, one in model.named_parameters() if one.requires_grad}
+    assert learning == {"0.embedding.weight"}
 
 
 def test_misspelt_word_is_near_the_word(folder: Path) -> None:
