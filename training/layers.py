@@ -36,7 +36,7 @@ def prepared(model: SentenceTransformer, settings: TrainingSettings) -> Iterator
 def _freeze(model: SentenceTransformer, settings: TrainingSettings) -> None:
     if isinstance(model[0], StaticEmbedding):
         # A text without a known word is at right angles to all others only while their projection stays.
-        for module in model[1:]:
+        for module in list(model)[1:]:
             module.requires_grad_(False)
     if settings.freeze_embeddings or settings.freeze_layers:
         # Below a frozen layer nothing can learn, so its input is frozen with it.
