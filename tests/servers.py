@@ -90,8 +90,15 @@ class Server:
             self.process = None
 
     def hang(self) -> None:
-        """Stops it in its tracks: connections stay open and nothing answers."""
+        """Stops it in its tracks: connections stay open and nothing answers any more when this returns."""
         self._signal(signal.SIGSTOP)
+        process = psutil.Process(self.pid)
+        for _ in range(int(START_SECONDS / LOOK_SECONDS)):
+            # On a busy machine a thread may answer one more call before it is stopped.
+            if all(_is_stopped(self.pid, thread.id) for thread in process.threads()):
+                return
+            threading.Event().wait(LOOK_SECONDS)
+        raise TimeoutError(f"process {self.pid} does not stop")
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
@@ -105,6 +112,15 @@ class Server:
 
     def _signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
+
+
+def _is_stopped(pid: int, thread: int) -> bool:
+    """Whether a thread has ended or is in state T."""
+    try:
+        stat = Path(f"/proc/{pid}/task/{thread}/stat").read_text()
+    except FileNotFoundError:
+        return True
+    return stat.rpartition(")")[2].split()[0] == "T"
 
 
 def milvus_lite(folder: Path) -> Server:
