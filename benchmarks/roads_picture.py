@@ -21,7 +21,7 @@ MARKED = {"base": INK, "bm25": BARE, "finetune": PLAIN}
 def draw(report: Mapping[str, Any], path: Path) -> None:
     """Draws the whole report."""
     sets = report["sets"]
-    figure, panels = figure_of(len(sets), len(COSTS), height=1.2 + 4.2 * len(sets))
+    figure, panels = figure_of(len(sets), len(COSTS) + 1, height=1.2 + 4.2 * len(sets))
     for row, (name, one) in enumerate(sets.items()):
         for column, (cost, label) in enumerate(COSTS.items()):
             axes = panels[row, column]
@@ -29,31 +29,39 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
             axes.set_xscale("log")
             axes.set_xlabel(label, fontsize=9)
             heading(axes, f"{name}: nDCG@10" if column == 0 else "")
+        _key(panels[row, len(COSTS)], one["roads"])
     base = report["settings"]["base_model"]
     finish(figure, f"Roads from {base}: quality against cost, test queries, 95% intervals", report, path)
 
 
 def _points(axes: Any, roads: Mapping[str, Mapping[str, Any]], cost: str) -> None:
-    number = 0
-    for name, road in roads.items():
+    for number, (name, road) in enumerate(roads.items(), start=1):
         spent = road["cost"].get(cost)
         if spent is None:
             continue
-        number += 1
         found = road["metrics"]["ndcg@10"]
         at = max(spent, FLOOR[cost])
         reach = [[found["mean"] - found["low"]], [found["high"] - found["mean"]]]
         colour = MARKED.get(name, OURS)
         axes.errorbar(at, found["mean"], yerr=reach, fmt="o", markersize=4, linewidth=0.6, color=colour)
-        # Above and below in turn: neighbours are often alike.
+        # To the right and to the left in turn: neighbours are often alike.
+        side = (4, "left") if number % 2 else (-4, "right")
         axes.annotate(
-            road["title"],
+            str(number),
             (at, found["mean"]),
-            xytext=(5, 4 if number % 2 else -9),
+            xytext=(side[0], 2),
+            ha=side[1],
             textcoords="offset points",
             fontsize=7,
             color=INK,
         )
-    axes.margins(x=0.2)
+    axes.margins(x=0.1)
     axes.grid(color="#e4e7eb", linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def _key(axes: Any, roads: Mapping[str, Mapping[str, Any]]) -> None:
+    """Which number is which road."""
+    axes.set_axis_off()
+    lines = [f"{number}  {road['title']}" for number, road in enumerate(roads.values(), start=1)]
+    axes.text(0.0, 1.0, "\n".join(lines), fontsize=8, color=INK, va="top", transform=axes.transAxes)
