@@ -82,7 +82,6 @@ class OnnxEncoder:
         Raises:
             ModelRefused: a file is missing or not what it should be.
         """
-        import onnxruntime
         from tokenizers import Tokenizer
 
         model_file, tokenizer_file = folder / graph, folder / TOKENIZER_FILE
@@ -97,17 +96,8 @@ class OnnxEncoder:
         self._tokenizer.enable_truncation(max_length=max_tokens)
         self._pad_id = _pad_id(folder, self._tokenizer)
         self._special_tokens = not is_static(folder)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1 if bulk else threads
-        options.inter_op_num_threads = 1
-        # Plans of memory are kept for each shape, and here nearly every batch has one of its own.
-        options.enable_mem_pattern = False
-        # A spinning thread pool takes the core that another process of this machine needs.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session: Any = onnxruntime.InferenceSession(
-                str(model_file), sess_options=options, providers=["CPUExecutionProvider"]
-            )
+            self._session = open_session(model_file, 1 if bulk else threads)
         except Exception as error:  # onnxruntime's errors have no base but Exception
             raise ModelRefused(f"{model_file} is no ONNX graph that can run: {error}") from error
         self._inputs = {entry.name for entry in self._session.get_inputs()}
@@ -160,6 +150,20 @@ class OnnxEncoder:
             mask[row, : len(encoding.ids)] = 1
         feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros(shape, dtype=np.int64)}
         return {name: feed[name] for name in self._inputs}
+
+
+def open_session(graph: Path, threads: int) -> Any:
+    """An onnxruntime session on the CPU; raises whatever onnxruntime makes of a file that is no graph."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Plans of memory are kept for each shape, and here nearly every batch has one of its own.
+    options.enable_mem_pattern = False
+    # A spinning thread pool takes the core that another process of this machine needs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(str(graph), sess_options=options, providers=["CPUExecutionProvider"])
 
 
 class TorchEncoder:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from embedloop.encoder import ONNX_FILE, TOKENIZER_FILE
+from embedloop.encoder import ONNX_FILE, TOKENIZER_FILE, open_session
 from embedloop.errors import ModelRefused
 
 Scores = NDArray[np.float32]
@@ -38,22 +38,14 @@ class OnnxReranker:
         Raises:
             ModelRefused: a file is missing or not what it should be.
         """
-        import onnxruntime
         from tokenizers import Tokenizer
 
         for name in (ONNX_FILE, TOKENIZER_FILE):
             if not (folder / name).is_file():
                 raise ModelRefused(f"model folder {folder} has no {name}")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.enable_mem_pattern = False
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._tokenizer: Any = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
-            self._session: Any = onnxruntime.InferenceSession(
-                str(folder / ONNX_FILE), sess_options=options, providers=["CPUExecutionProvider"]
-            )
+            self._session = open_session(folder / ONNX_FILE, threads)
         except Exception as error:  # neither library's errors have a base but Exception
             raise ModelRefused(f"{folder} is no re-ranker that can run: {error}") from error
         self._tokenizer.no_padding()

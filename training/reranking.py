@@ -29,11 +29,10 @@ from training.hardware import Hardware, hardware_here
 from training.model_files import load_cross_encoder
 from training.outcome import FinetuneResult, save
 from training.pairs import read_training_set
-from training.trainer import threads
+from training.trainer import shared_arguments, threads
 from training.watch import Curve, Progress, Watch
 
 RERANKER = "reranker"
-_LOSS_POINTS = 50
 
 Row = tuple[str, str, float]
 
@@ -174,26 +173,7 @@ def _trainer(
     right = sum(label for *_, label in rows)
     trainer = _Trainer(
         model=model,
-        args=CrossEncoderTrainingArguments(
-            output_dir=str(folder),
-            max_steps=steps,
-            per_device_train_batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            warmup_steps=math.ceil(settings.warmup_ratio * steps),
-            seed=settings.seed,
-            data_seed=settings.seed,
-            eval_strategy="no",
-            save_strategy="no",
-            save_total_limit=2,
-            logging_strategy="steps",
-            logging_steps=max(1, steps // _LOSS_POINTS),
-            report_to="none",
-            disable_tqdm=True,
-            use_cpu=hardware.device == "cpu",
-            bf16=hardware.numbers == "bf16",
-            fp16=hardware.numbers == "fp16",
-            dataloader_pin_memory=hardware.device != "cpu",
-        ),
+        args=CrossEncoderTrainingArguments(**shared_arguments(settings, folder, steps, hardware)),
         train_dataset=Dataset.from_list(
             [{"query": query, "passage": passage, "label": label} for query, passage, label in rows]
         ),

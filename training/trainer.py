@@ -20,6 +20,7 @@ from sentence_transformers import (
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PrinterCallback
 
+from embedloop.recipe.reranking import RerankerTraining
 from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import TrainingPair
 from embedloop.static_models import set_window
@@ -164,23 +165,32 @@ def arguments(
 ) -> SentenceTransformerTrainingArguments:
     """What the library is told: checkpoints go to `folder` when the callback asks, nothing is reported."""
     return SentenceTransformerTrainingArguments(
-        output_dir=str(folder),
-        max_steps=steps,
-        per_device_train_batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        warmup_steps=math.ceil(settings.warmup_ratio * steps),
+        **shared_arguments(settings, folder, steps, hardware),
         batch_sampler=lambda dataset, **kwargs: sampler,
-        seed=settings.seed,
-        data_seed=settings.seed,
-        eval_strategy="no",
-        save_strategy="no",
-        save_total_limit=2,
-        logging_strategy="steps",
-        logging_steps=max(1, steps // _LOSS_POINTS),
-        report_to="none",
-        disable_tqdm=True,
-        use_cpu=hardware.device == "cpu",
-        bf16=hardware.numbers == "bf16",
-        fp16=hardware.numbers == "fp16",
-        dataloader_pin_memory=hardware.device != "cpu",
     )
+
+
+def shared_arguments(
+    settings: TrainingSettings | RerankerTraining, folder: Path, steps: int, hardware: Hardware
+) -> dict[str, Any]:
+    """What every trainer of the library is told; see `arguments`."""
+    return {
+        "output_dir": str(folder),
+        "max_steps": steps,
+        "per_device_train_batch_size": settings.batch_size,
+        "learning_rate": settings.learning_rate,
+        "warmup_steps": math.ceil(settings.warmup_ratio * steps),
+        "seed": settings.seed,
+        "data_seed": settings.seed,
+        "eval_strategy": "no",
+        "save_strategy": "no",
+        "save_total_limit": 2,
+        "logging_strategy": "steps",
+        "logging_steps": max(1, steps // _LOSS_POINTS),
+        "report_to": "none",
+        "disable_tqdm": True,
+        "use_cpu": hardware.device == "cpu",
+        "bf16": hardware.numbers == "bf16",
+        "fp16": hardware.numbers == "fp16",
+        "dataloader_pin_memory": hardware.device != "cpu",
+    }
