@@ -131,17 +131,26 @@ def _sizes() -> dict[str, SetSizes]:
     }
 
 
+def _elsewhere_sizes() -> dict[str, SetSizes]:
+    return {
+        "hpo": SetSizes(passages=800, train=10, dev=10, test=200),
+        "scifact": SetSizes(passages=300, train=10, dev=10, test=150),
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
     """Sizes of the training benchmark.
 
     Attributes:
         sizes: Set -> how much of it is taken.
+        elsewhere: Set -> how much is taken of it where models of other sets are measured.
         general_queries: Of the general set; None takes all.
         max_steps: Most steps of our training; None leaves it to the recipe.
     """
 
     sizes: Mapping[str, SetSizes] = field(default_factory=_sizes)
+    elsewhere: Mapping[str, SetSizes] = field(default_factory=_elsewhere_sizes)
     general_queries: int | None = None
     max_steps: int | None = None
 
@@ -150,7 +159,8 @@ class TrainingPlan:
         """Sizes at which everything runs once, and no figure means anything."""
         small = SetSizes(passages=120, train=48, dev=10, test=20)
         sizes = dict.fromkeys(_sizes(), small) | {"hpo": replace(small, passages=400)}
-        return cls(sizes, general_queries=20, max_steps=2)
+        elsewhere = dict.fromkeys(_elsewhere_sizes(), small) | {"hpo": sizes["hpo"]}
+        return cls(sizes, elsewhere, general_queries=20, max_steps=2)
 
     @classmethod
     def whole(cls) -> TrainingPlan:

@@ -58,12 +58,13 @@ def run(options: argparse.Namespace, plan: TrainingPlan, folder: Path) -> None:
             continue
         try:
             ranking = training_sets.load(name, options.data, plan.sizes[name])
+            other = training_sets.load_elsewhere(name, options.data, plan)
         except InvalidInput as error:
             say(error.message)
             missing.append(name)
             continue
         with tempfile.TemporaryDirectory(prefix="embedloop-bench-") as scratch:
-            sets[name] = Bench(plan, options.device, Path(scratch)).measure(ranking) | {
+            sets[name] = Bench(plan, options.device, Path(scratch)).measure(ranking, other) | {
                 "measured": machine.moment()
             }
         report.keep("sets", sets)

@@ -14,7 +14,7 @@ from benchmarks.progress import say
 from benchmarks.training_child import Device
 from benchmarks.training_models import Encoded, Models, general_scores, score_model, score_words
 from benchmarks.training_recipes import PlainRecipe, Trained
-from benchmarks.training_scores import BASE, BM25, OURS, PLAIN, general_table, table_of
+from benchmarks.training_scores import BASE, BM25, DECIDES, OURS, PLAIN, general_table, table_of
 from benchmarks.training_sets import DEV, SPLIT_BY, SPLITS, TEST, TRAIN, RankingSet
 from embedloop.policy import DEFAULT_BASE_MODEL
 from embedloop.recipe.settings import TrainingSettings
@@ -41,13 +41,19 @@ class Bench:
         self._models = Models(folder / "store", device)
         self._scores: dict[str, Scores] = {}
         self._forgotten: dict[str, Mapping[str, float]] = {}
+        self._elsewhere: dict[str, Mapping[str, float]] = {}
         self._seconds: dict[str, float] = {}
 
-    def measure(self, ranking: RankingSet) -> dict[str, Any]:
-        """Ours goes first: what it takes, mining and merging included, is what the plain recipe gets."""
+    def measure(self, ranking: RankingSet, other: RankingSet) -> dict[str, Any]:
+        """Ours goes first: what it takes, mining and merging included, is what the plain recipe gets.
+
+        Args:
+            ranking: The data set.
+            other: One of another field, which nobody trains on and no policy looks at.
+        """
         name = ranking.name
         say(f"{name}: base model and BM25, {len(ranking.documents)} documents")
-        encoded = self._look(BASE, self._base, ranking)
+        encoded = self._look(BASE, self._base, ranking, other)
         self._scores[BM25] = score_words(ranking)
         say(f"{name}: ours, {training_recipes.pair_counts(ranking)} pairs")
         ours = training_recipes.ours(
@@ -59,21 +65,21 @@ class Bench:
             self._device,
             self._folder / OURS,
         )
-        self._look(OURS, ours.model, ranking)
+        self._look(OURS, ours.model, ranking, other)
         say(f"{name}: plain recipe, for {ours.seconds:.0f} s")
         plain = training_recipes.plain(
             self._base, ranking, PlainRecipe(), ours.seconds, SEED, self._device, self._folder / PLAIN
         )
-        self._look(PLAIN, plain.model, ranking)
+        self._look(PLAIN, plain.model, ranking, other)
         self._models.close()
-        return self._told(ranking, {OURS: ours, PLAIN: plain})
+        return self._told(ranking, other, {OURS: ours, PLAIN: plain})
 
     def _settings(self, name: str) -> TrainingSettings:
         budget = self._plan.sizes[name].seconds
         return RECIPE.model_copy(update={"time_budget_seconds": budget, "max_steps": self._plan.max_steps})
 
-    def _look(self, system: str, folder: Path, ranking: RankingSet) -> Encoded:
-        """Scores a model on the test queries and on the general set."""
+    def _look(self, system: str, folder: Path, ranking: RankingSet, other: RankingSet) -> Encoded:
+        """Scores a model on the test queries, on the general set and on the other one."""
         texts = [ranking.documents[one] for one in sorted(ranking.documents)[:32]]
         encoder = self._models.encoder(folder, texts)
         begin = time.perf_counter()
@@ -81,9 +87,11 @@ class Bench:
         self._seconds[system] = round(time.perf_counter() - begin, 1)
         self._scores[system] = score_model(ranking, encoded)
         self._forgotten[system] = general_scores(self._general, encoder)
+        elsewhere = score_model(other, Encoded.of(encoder, other.documents))
+        self._elsewhere[system] = elsewhere.per_query[DECIDES]
         return encoded
 
-    def _told(self, ranking: RankingSet, trained: Mapping[str, Trained]) -> dict[str, Any]:
+    def _told(self, ranking: RankingSet, other: RankingSet, trained: Mapping[str, Trained]) -> dict[str, Any]:
         told = {
             "split": SPLIT_BY[ranking.name],
             "documents": len(ranking.documents),
@@ -94,6 +102,12 @@ class Bench:
             ),
             "test": table_of(self._scores),
             "general": {"queries": len(self._general.queries)} | general_table(self._forgotten),
+            "elsewhere": {
+                "set": other.name,
+                "documents": len(other.documents),
+                "queries": len(other.qrels[TEST]),
+                **general_table(self._elsewhere),
+            },
             "training": {name: one.told for name, one in trained.items()},
             "encoding_seconds": dict(self._seconds),
         }

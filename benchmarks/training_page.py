@@ -78,7 +78,7 @@ def _set(name: str, one: Mapping[str, Any]) -> list[str]:
         f"{queries['test']:,} test queries, apart {one['split']}. "
         f"Measured {one['measured']['at'][:10]}, commit {one['measured']['commit'][:10]}.",
         "",
-        *_systems(one["test"], one["general"], one["training"]),
+        *_systems(one["test"], one),
         "",
         _over(one["test"], "Ours over"),
     ]
@@ -88,25 +88,24 @@ def _set(name: str, one: Mapping[str, Any]) -> list[str]:
             "",
             f"On the {unseen['queries']} test queries none of whose documents a training or dev query has:",
             "",
-            *_systems(unseen, None, None),
+            *_systems(unseen, None),
             "",
             _over(unseen, "Ours over"),
         ]
     return [*lines, ""]
 
 
-def _systems(
-    test: Mapping[str, Any], general: Mapping[str, Any] | None, training: Mapping[str, Any] | None
-) -> list[str]:
+def _systems(test: Mapping[str, Any], whole: Mapping[str, Any] | None) -> list[str]:
+    """The systems on some test queries, and what is told of the whole set."""
     head = ["", *METRICS.values()]
-    if general is not None:
-        head += ["general set", "minutes"]
+    if whole is not None:
+        head += ["general set", whole["elsewhere"]["set"] + " instead", "minutes"]
     rows = []
     for system in SYSTEMS:
         row = [NAMES[system], *(_interval(test["systems"][system][metric]) for metric in METRICS)]
-        if general is not None:
-            row.append(_general(general.get(system)))
-            row.append(_minutes((training or {}).get(system)))
+        if whole is not None:
+            row += [_general(whole[where].get(system)) for where in ("general", "elsewhere")]
+            row.append(_minutes(whole["training"].get(system)))
         rows.append(row)
     return _markdown(head, rows)
 

@@ -17,7 +17,7 @@ METRICS = {"ndcg@10": "nDCG@10", "hit@5": "hit@5", "precision@5": "precision@5"}
 def draw(report: Mapping[str, Any], path: Path) -> None:
     """Draws the whole report."""
     sets = report["sets"]
-    figure, panels = figure_of(1, 4, height=2.2 + 0.75 * len(sets))
+    figure, panels = figure_of(1, 5, height=2.2 + 0.75 * len(sets))
     for axes, (metric, title) in zip(panels[0], METRICS.items(), strict=False):
         found = {
             name: {system: one["test"]["systems"][system][metric] for system in SYSTEMS}
@@ -25,15 +25,10 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
         }
         _dots(axes, found)
         heading(axes, title)
-    changes = {
-        name: {system: one["general"][system]["change"] for system in ("plain", "ours")}
-        for name, one in sets.items()
-    }
-    last = panels[0, 3]
-    _dots(last, changes)
-    last.axvline(0.0, color=INK, linewidth=0.8)
-    last.axvline(-0.01, color=INK, linewidth=0.8, linestyle=":")
-    heading(last, "General set, change of nDCG@10")
+    titles = {"general": "General set", "elsewhere": "Set of another field"}
+    for axes, (where, title) in zip(panels[0, 3:], titles.items(), strict=True):
+        _changes(axes, {name: one[where] for name, one in sets.items()})
+        heading(axes, f"{title}, change of nDCG@10")
     for axes in panels[0, 1:]:
         axes.set_yticklabels([])
     panels[0, 0].legend(fontsize=8, loc="lower left", frameon=False)
@@ -62,3 +57,10 @@ def _dots(axes: Any, found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> 
     axes.set_ylim(len(found) - 0.5, -0.5)
     axes.grid(axis="x", color="#e4e7eb", linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def _changes(axes: Any, sets: Mapping[str, Any]) -> None:
+    """What each recipe changed against the base model, and how much may be lost."""
+    _dots(axes, {name: {one: told[one]["change"] for one in ("plain", "ours")} for name, told in sets.items()})
+    axes.axvline(0.0, color=INK, linewidth=0.8)
+    axes.axvline(-0.01, color=INK, linewidth=0.8, linestyle=":")

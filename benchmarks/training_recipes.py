@@ -16,12 +16,14 @@ from benchmarks.training_sets import DEV, TEST, TRAIN, RankingSet
 from embedloop.policy import GateSettings
 from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import Judgment, Split, TrainingPair
+from embedloop.text.normalise import query_key
 from training.finetune import FinetuneConfig
 from training.general import GeneralSet, write_general_sets
 from training.leakage import Measured, check_leakage
 from training.lexical import Bm25
 from training.mining import MinedNegatives, mine_hard_negatives
 from training.pairs import build_pairs, write_training_set
+from training.transfer import transfer_pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,10 @@ def ours(
     begin = time.perf_counter()
     mined = _mined(ranking, encoded, settings)
     mining_seconds = time.perf_counter() - begin
-    pairs = _pairs(ranking, mined)
     tested = [ranking.queries[key] for key in ranking.qrels[TEST]]
+    pairs = _pairs(ranking, mined)
+    if settings.mixed_in is not None:
+        pairs += transfer_pairs(settings.mixed_in, pairs, {query_key(one) for one in tested}, settings.seed)
     check_leakage(pairs, Measured(golden=tested, dev=(), similarity=1.0))
     frozen = write_training_set(pairs, folder / "set")
     write_general_sets([general], folder / "general.json")

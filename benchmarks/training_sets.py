@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.plan import SEED, SetSizes
+from benchmarks.plan import SEED, SetSizes, TrainingPlan
 from embedloop.demo import ontology
 from embedloop.demo.ontology import Case
 from embedloop.errors import InvalidInput
@@ -35,6 +35,8 @@ SPLIT_BY = {
 }
 # On which the training benchmark compares recipes; the base model reads no word of `xquad_hi`.
 NAMES = (HPO, "medquad", "legal_contracts", "scifact", "hinglish_top")
+# Of another field each: it tells what was forgotten that the general set cannot tell, whose kind is trained on.
+ELSEWHERE = {name: "scifact" if name == HPO else HPO for name in NAMES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,12 @@ def load(name: str, folder: Path, sizes: SetSizes) -> RankingSet:
     taken = _sample(whole, sizes)
     check_apart(taken)
     return taken
+
+
+def load_elsewhere(name: str, folder: Path, plan: TrainingPlan) -> RankingSet:
+    """Reads the set on which models are measured that were trained on `name`; see `load`."""
+    other = ELSEWHERE[name]
+    return load(other, folder, plan.elsewhere[other])
 
 
 def check_apart(ranking: RankingSet) -> None:

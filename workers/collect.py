@@ -47,7 +47,7 @@ def collect(parts: Parts, job: Job, lease: Lease) -> Outcome:
     lease.progress(0.7)
     texts = _texts(parts, corpus, serving, gathered.documents, mined.negatives)
     own = labels.pairs(texts, mined.negatives, corpus.policy.splits.similarity, gathered.unlabelled)
-    others = _transferred(corpus, own, labels.measured.keys(Split.GOLDEN))
+    others = _transferred(job, corpus, own, labels.measured.keys(Split.GOLDEN))
     pairs, left_out = chosen_pairs([redacted(pair, clear) for pair in (*own, *others)], corpus.policy, labels)
     varied = augmented_pairs(parts, job, corpus, pairs, labels, lease)
     pairs += varied.pairs
@@ -72,15 +72,16 @@ def _serving(connection: Connection, corpus: Corpus) -> IndexVersion:
 
 
 def _transferred(
-    corpus: Corpus, own: Sequence[TrainingPair], golden_keys: Collection[str]
+    job: Job, corpus: Corpus, own: Sequence[TrainingPair], golden_keys: Collection[str]
 ) -> list[TrainingPair]:
     training = corpus.policy.training
-    if training.transfer is None:
+    # A re-ranker starts without knowledge that it could forget.
+    if training.mixed_in is None or job.kind is JobKind.RERANKER:
         return []
     # Its general pairs come with ir_measures, which only the trainer needs.
     from training.transfer import transfer_pairs
 
-    return transfer_pairs(training.transfer, own, golden_keys, training.seed)
+    return transfer_pairs(training.mixed_in, own, golden_keys, training.seed)
 
 
 def _texts(

@@ -19,7 +19,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 class Transfer(Frozen):
-    """Pairs from outside the corpus that train beside its own.
+    """Pairs from outside the corpus that train beside its own, so that less is forgotten.
 
     `path` is `general` (the pairs from WordNet that come with Embedloop) or the absolute path of a JSONL file
     on the server, one `{"anchor": ..., "positive": ...}` a line. `ratio` is their number over that of the
@@ -27,7 +27,7 @@ class Transfer(Frozen):
     """
 
     path: Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^(general|/.+\.jsonl)$")] = "general"
-    ratio: Annotated[float, Field(gt=0, le=10)] = 0.1
+    ratio: Annotated[float, Field(gt=0, le=10)] = 0.15
 
 
 class Mining(Frozen):
@@ -86,7 +86,7 @@ class TrainingSettings(Frozen):
     hard_negatives: Annotated[int, Field(ge=0, le=5)] = 1
     relative_margin: Annotated[float, Field(ge=0, le=1)] = 0.05
     mining: Mining = Mining()
-    transfer: Transfer | None = None
+    transfer: Transfer | None = Transfer()
     query_map: QueryMapSettings | None = None
     merge_alphas: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(max_length=16)] = (
         0.25,
@@ -125,6 +125,11 @@ class TrainingSettings(Frozen):
         if self.lora is not None and (self.freeze_embeddings or self.freeze_layers):
             raise ValueError("lora freezes every other weight: freeze_embeddings and freeze_layers must be off")
         return self
+
+    @property
+    def mixed_in(self) -> Transfer | None:
+        """What trains beside the corpus' own pairs; nothing where a model or a map knows the corpus alone."""
+        return None if self.from_scratch is not None or self.query_map is not None else self.transfer
 
     @property
     def judgments_only(self) -> bool:
