@@ -43,13 +43,15 @@ class Sweep:
 def choose_alpha(points: Iterable[SweepPoint], max_general_drop: float) -> Sweep:
     """Chooses the best mixture on dev among those that forget no more than allowed.
 
-    The base (alpha 0) is what the others are compared with, and never chosen. Of equals on dev the one that
-    forgets less wins, then the one nearer to the base. Without a dev set the largest allowed alpha is taken;
-    where all forget too much, the one that forgets least, and the gate will say no.
+    Forgotten is what a mixture has less on the general set than the best of all has: where general pairs are
+    mixed into the training, a mixture may know more there than the base, and that would hide what it lost
+    elsewhere. The base (alpha 0) is never chosen. Of equals on dev the one that forgets less wins, then the one
+    nearer to the base. Without a dev set the largest allowed alpha is taken; where all forget too much, the one
+    that forgets least, and the gate will say no.
 
     Args:
         points: Measured mixtures, among them alpha 0 and at least one other.
-        max_general_drop: Most that `general` may lose against the base.
+        max_general_drop: Most that `general` may lose.
 
     Raises:
         InvalidInput: The base, or everything but the base, is missing.
@@ -59,6 +61,8 @@ def choose_alpha(points: Iterable[SweepPoint], max_general_drop: float) -> Sweep
     0.5
     >>> choose_alpha(measured, 0.05).alpha
     1
+    >>> choose_alpha([SweepPoint(0, 0.6, 0.5), SweepPoint(0.5, 0.7, 0.53), SweepPoint(1, 0.8, 0.5)], 0.01).alpha
+    0.5
     >>> choose_alpha([SweepPoint(0, 0.6, 0.5), SweepPoint(0.5, 0.7, 0.4), SweepPoint(1, 0.8, 0.3)], 0.01).reason
     'every mixture loses more than 0.01 on the general set: the one that loses least'
     >>> choose_alpha([SweepPoint(alpha, None, None) for alpha in (0, 0.5, 1)], 0.01).alpha
@@ -68,7 +72,7 @@ def choose_alpha(points: Iterable[SweepPoint], max_general_drop: float) -> Sweep
     if len(ordered) < 2 or ordered[0].alpha != 0:
         raise InvalidInput(f"a sweep needs alpha 0 and one more, got {[point.alpha for point in ordered]}")
     base, tuned = ordered[0], ordered[1:]
-    drops = {point.alpha: _drop(base, point) for point in tuned}
+    drops = _lost(ordered)
     allowed = [point for point in tuned if drops[point.alpha] <= max_general_drop]
     if not allowed:
         least = min(tuned, key=lambda point: (drops[point.alpha], point.alpha))
@@ -96,20 +100,21 @@ def refined_alpha(points: Iterable[SweepPoint], max_general_drop: float) -> floa
     """
     ordered = sorted(points, key=lambda point: point.alpha)
     chosen = choose_alpha(ordered, max_general_drop).alpha
-    base, tuned = ordered[0], ordered[1:]
-    place = next(n for n, point in enumerate(tuned) if point.alpha == chosen)
-    here, *larger = tuned[place:]
-    if not larger or _drop(base, here) > max_general_drop or _drop(base, larger[0]) <= max_general_drop:
+    lost = _lost(ordered)
+    place = next(n for n, point in enumerate(ordered) if point.alpha == chosen)
+    here, *larger = ordered[place:]
+    if not larger or lost[chosen] > max_general_drop or lost[larger[0].alpha] <= max_general_drop:
         return None
     if here.dev is not None and (larger[0].dev or 0.0) <= here.dev:
         return None
     return (here.alpha + larger[0].alpha) / 2
 
 
-def _drop(base: SweepPoint, point: SweepPoint) -> float:
-    if base.general is None or point.general is None:
-        return 0.0
-    return base.general - point.general
+def _lost(points: Sequence[SweepPoint]) -> dict[float, float]:
+    """By alpha, how much less each has on the general set than the best of them."""
+    known = [point.general for point in points if point.general is not None]
+    best = max(known, default=0.0)
+    return {point.alpha: 0.0 if point.general is None else best - point.general for point in points}
 
 
 def interpolate(

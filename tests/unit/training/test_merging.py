@@ -18,6 +18,11 @@ def test_best_on_dev_among_those_that_forget_little_enough_is_chosen() -> None:
     assert choose_alpha(measured, 1.0).alpha == 1
 
 
+def test_what_was_learnt_of_the_general_kind_does_not_pay_for_what_is_forgotten() -> None:
+    measured = points((0, 0.5, 0.50), (0.25, 0.6, 0.54), (0.5, 0.7, 0.532), (1, 0.9, 0.51))
+    assert choose_alpha(measured, 0.01).alpha == 0.5
+
+
 def test_of_equals_on_dev_the_one_that_forgets_less_wins_and_then_the_one_near_the_base() -> None:
     assert choose_alpha(points((0, 0.5, 0.6), (0.5, 0.7, 0.60), (1, 0.7, 0.61)), 0.01).alpha == 1
     assert choose_alpha(points((0, 0.5, 0.6), (0.5, 0.7, 0.60), (1, 0.7, 0.60)), 0.01).alpha == 0.5
