@@ -1,0 +1,115 @@
+"""A small BERT with a tokenizer of its own that has learnt nothing yet: what pre-training begins with.
+
+Its layers begin near the identity, as their weights are drawn around zero, so that a text's first vector is
+about the mean of its pieces' vectors. With those of latent semantic analysis it finds something at once.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+from tokenizers import Tokenizer
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from embedloop.errors import JobCancelled
+from embedloop.recipe.scratch import OwnTransformer
+from training.model_files import save_model
+from training.scratch.piece_vectors import latent_pieces
+from training.scratch.subwords import END, MASK, PADDING, START, UNKNOWN, subword_tokenizer
+
+# Tokens of a text that it reads, also where it is trained on fewer.
+WINDOW = 512
+_WIDER = 4
+
+
+def build_transformer(
+    texts: Sequence[str], settings: OwnTransformer, out: Path, *, should_stop: Callable[[], bool]
+) -> dict[str, Any]:
+    """Saves an untrained model as a sentence-transformers folder: BERT, mean pooling, normalisation.
+
+    Args:
+        texts: What the tokenizer and the first vectors are learnt from.
+        settings: The recipe.
+        out: The folder to write, whole or not at all.
+        should_stop: Asked between the tokenizer and the vectors; True ends it without a model.
+
+    Returns:
+        What was made, JSON-ready: texts, pieces, pieces per word, weights.
+
+    Raises:
+        TrainingFailed: The texts are too few.
+        JobCancelled: `should_stop` said so.
+    """
+    tokenizer = subword_tokenizer(texts, settings.max_pieces, settings.min_count)
+    if should_stop():
+        raise JobCancelled("making a transformer was stopped; it begins anew")
+    cut = [one.tokens for one in tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+    bert = _drawn(settings, tokenizer)
+    if settings.initial == "words":
+        _begin_with_words(bert, tokenizer, cut, settings)
+    save_model(_pipeline(bert, tokenizer, out.parent), out)
+    return {
+        "texts": len(texts),
+        "pieces": tokenizer.get_vocab_size(),
+        "tokens": sum(map(len, cut)),
+        "weights": sum(one.numel() for one in bert.parameters()),
+    }
+
+
+def _drawn(settings: OwnTransformer, tokenizer: Tokenizer) -> BertModel:
+    """A BERT with weights drawn from the seed.
+
+    Positions begin at zero, so that one which training never reaches says nothing, and so do types, of which
+    there is one.
+    """
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=settings.dimension,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        intermediate_size=_WIDER * settings.dimension,
+        max_position_embeddings=WINDOW,
+        pad_token_id=tokenizer.token_to_id(PADDING),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        bert = BertModel(config)
+    with torch.no_grad():
+        bert.embeddings.position_embeddings.weight.zero_()
+        bert.embeddings.token_type_embeddings.weight.zero_()
+    return bert
+
+
+def _begin_with_words(
+    bert: BertModel, tokenizer: Tokenizer, cut: Sequence[Sequence[str]], settings: OwnTransformer
+) -> None:
+    ids, vectors = latent_pieces(tokenizer, cut, settings.dimension, settings.seed)
+    # As long as the vectors that were drawn.
+    length = bert.config.initializer_range * settings.dimension**0.5
+    with torch.no_grad():
+        bert.embeddings.word_embeddings.weight[ids] = torch.from_numpy(vectors) * length
+
+
+def _pipeline(bert: BertModel, tokenizer: Tokenizer, beside: Path) -> SentenceTransformer:
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=WINDOW,
+        pad_token=PADDING,
+        unk_token=UNKNOWN,
+        cls_token=START,
+        sep_token=END,
+        mask_token=MASK,
+    )
+    with tempfile.TemporaryDirectory(dir=beside) as folder:
+        bert.save_pretrained(folder)
+        fast.save_pretrained(folder)
+        transformer = Transformer(folder, max_seq_length=WINDOW)
+        return SentenceTransformer(
+            modules=[transformer, Pooling(bert.config.hidden_size, "mean"), Normalize()], device="cpu"
+        )
