@@ -227,24 +227,24 @@ class ReplannedBatchSampler(DefaultBatchSampler):
         if not lengths:
             raise TrainingFailed("learning needs at least one text, got none")
         super().__init__(range(len(lengths)), batch_size=batch_size, drop_last=False, seed=seed)
-        self._lengths = list(lengths)
+        self._lengths, self._size = list(lengths), batch_size
 
     def __iter__(self) -> Iterator[list[int]]:
         generator = random.Random(f"{self.seed}:{self.epoch}")
         order = list(range(len(self._lengths)))
         generator.shuffle(order)
-        window = _WINDOW * self.batch_size
+        window = _WINDOW * self._size
         order = [
             row
             for start in range(0, len(order), window)
             for row in sorted(order[start : start + window], key=lambda row: self._lengths[row])
         ]
-        batches = [order[at : at + self.batch_size] for at in range(0, len(order), self.batch_size)]
+        batches = [order[at : at + self._size] for at in range(0, len(order), self._size)]
         generator.shuffle(batches)
         return iter(batches)
 
     def __len__(self) -> int:
-        return -(-len(self._lengths) // self.batch_size)
+        return -(-len(self._lengths) // self._size)
 
 
 def columns_of(rows: Sequence[Row]) -> dict[str, list[Any]]:

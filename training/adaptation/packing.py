@@ -9,8 +9,9 @@ import torch
 
 def words_of(features: dict[str, Any], special: torch.Tensor) -> torch.Tensor:
     """Which tokens are neither padding nor special: (batch, tokens) bool."""
-    ids: torch.Tensor = features["input_ids"]
-    return (features["attention_mask"] == 1) & ~torch.isin(ids, special.to(ids.device))
+    ids = features["input_ids"]
+    words: torch.Tensor = (features["attention_mask"] == 1) & ~torch.isin(ids, special.to(ids.device))
+    return words
 
 
 def packed(whole: dict[str, Any], kept: torch.Tensor, padding: int) -> dict[str, Any]:

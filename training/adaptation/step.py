@@ -16,7 +16,7 @@ from embedloop.recipe.settings import TrainingSettings
 from training.adaptation.learning import Plan, learn
 from training.checkpoints import sha256_of
 from training.hardware import hardware_here
-from training.passages import read_passages
+from training.passages import read_passages, spread
 from training.steps import Step, Task
 from training.vocabulary.extension import extend_model, terms_to_add
 from training.vocabulary.report import measure, open_tokenizer
@@ -42,7 +42,7 @@ def _adapt(task: Task, adaptation: Adaptation) -> dict[str, Any]:
         TrainingFailed: There are no passages, or the base cannot be adapted so.
         JobCancelled: `task.should_stop` said so.
     """
-    texts = _spread(list(dict.fromkeys(read_passages(task.config.passages))), adaptation.max_passages)
+    texts = spread(list(dict.fromkeys(read_passages(task.config.passages))), adaptation.max_passages)
     begin_anew_if_changed(task, texts)
     told: dict[str, Any] = {}
     base = task.base
@@ -131,12 +131,3 @@ def _hand_over(extended: Path, model: Path) -> None:
     if extended.is_dir():
         shutil.rmtree(model, ignore_errors=True)
         extended.rename(model)
-
-
-def _spread(texts: Sequence[str], most: int) -> list[str]:
-    """At most so many, evenly over all.
-
-    >>> _spread("abcdef", 3)
-    ['a', 'c', 'e']
-    """
-    return [texts[at * len(texts) // most] for at in range(most)] if len(texts) > most else list(texts)

@@ -19,13 +19,19 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from embedloop.errors import JobCancelled
 from embedloop.recipe.scratch import OwnTransformer
-from training.model_files import save_model
-from training.scratch.piece_vectors import latent_pieces
+from training.model_files import save_model, transformer_of
+from training.passages import spread
+from training.scratch.piece_vectors import FirstVectors, first_vectors
 from training.scratch.subwords import END, MASK, PADDING, START, UNKNOWN, subword_tokenizer
+from training.trainer import window
 
 # Tokens of a text that it reads, also where it is trained on fewer.
 WINDOW = 512
 _WIDER = 4
+# Of the weights that are drawn, and root mean square of the first vectors.
+_SIZE = 0.02
+_UNMET_SHARE = 0.05
+_CENTRE_TEXTS = 500
 
 
 def build_transformer(
@@ -37,7 +43,7 @@ def build_transformer(
         texts: What the tokenizer and the first vectors are learnt from.
         settings: The recipe.
         out: The folder to write, whole or not at all.
-        should_stop: Asked between the tokenizer and the vectors; True ends it without a model.
+        should_stop: Asked between its parts; True ends it without a model.
 
     Returns:
         What was made, JSON-ready: texts, pieces, pieces per word, weights.
@@ -46,14 +52,20 @@ def build_transformer(
         TrainingFailed: The texts are too few.
         JobCancelled: `should_stop` said so.
     """
+    stopped = JobCancelled("making a transformer was stopped; it begins anew")
     tokenizer = subword_tokenizer(texts, settings.max_pieces, settings.min_count)
     if should_stop():
-        raise JobCancelled("making a transformer was stopped; it begins anew")
+        raise stopped
     cut = [one.tokens for one in tokenizer.encode_batch(list(texts), add_special_tokens=False)]
     bert = _drawn(settings, tokenizer)
     if settings.initial == "words":
-        _begin_with_words(bert, tokenizer, cut, settings)
-    save_model(_pipeline(bert, tokenizer, out.parent), out)
+        _begin_with_words(bert, first_vectors(tokenizer, cut, settings.dimension, settings.seed, _SIZE))
+    reading = _reading(bert, tokenizer, out.parent)
+    if should_stop():
+        raise stopped
+    if settings.initial == "words":
+        _centre(reading, texts, settings.max_tokens)
+    save_model(SentenceTransformer(modules=[*reading, Normalize()], device="cpu"), out)
     return {
         "texts": len(texts),
         "pieces": tokenizer.get_vocab_size(),
@@ -75,6 +87,7 @@ def _drawn(settings: OwnTransformer, tokenizer: Tokenizer) -> BertModel:
         num_attention_heads=settings.heads,
         intermediate_size=_WIDER * settings.dimension,
         max_position_embeddings=WINDOW,
+        initializer_range=_SIZE,
         pad_token_id=tokenizer.token_to_id(PADDING),
     )
     with torch.random.fork_rng(devices=[]):
@@ -86,17 +99,26 @@ def _drawn(settings: OwnTransformer, tokenizer: Tokenizer) -> BertModel:
     return bert
 
 
-def _begin_with_words(
-    bert: BertModel, tokenizer: Tokenizer, cut: Sequence[Sequence[str]], settings: OwnTransformer
-) -> None:
-    ids, vectors = latent_pieces(tokenizer, cut, settings.dimension, settings.seed)
-    # As long as the vectors that were drawn.
-    length = bert.config.initializer_range * settings.dimension**0.5
+def _begin_with_words(bert: BertModel, first: FirstVectors) -> None:
+    """A piece of no text, as a special one, says little until it has been trained."""
+    embeddings = bert.embeddings
     with torch.no_grad():
-        bert.embeddings.word_embeddings.weight[ids] = torch.from_numpy(vectors) * length
+        embeddings.word_embeddings.weight.mul_(_UNMET_SHARE)
+        embeddings.word_embeddings.weight[first.ids] = torch.from_numpy(first.rows)
+        embeddings.token_type_embeddings.weight[0] = torch.from_numpy(first.common)
 
 
-def _pipeline(bert: BertModel, tokenizer: Tokenizer, beside: Path) -> SentenceTransformer:
+def _centre(reading: SentenceTransformer, texts: Sequence[str], max_tokens: int) -> None:
+    """Takes what all texts' vectors have in common away, by the last bias of the layers."""
+    bias = transformer_of(reading).encoder.layer[-1].output.LayerNorm.bias
+    with window(reading, max_tokens):
+        vectors = reading.encode(spread(texts, _CENTRE_TEXTS), convert_to_numpy=True, show_progress_bar=False)
+    with torch.no_grad():
+        bias.sub_(torch.from_numpy(vectors.mean(axis=0)))
+
+
+def _reading(bert: BertModel, tokenizer: Tokenizer, beside: Path) -> SentenceTransformer:
+    """The pipeline up to the mean of the pieces' last vectors."""
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         model_max_length=WINDOW,
@@ -110,6 +132,4 @@ def _pipeline(bert: BertModel, tokenizer: Tokenizer, beside: Path) -> SentenceTr
         bert.save_pretrained(folder)
         fast.save_pretrained(folder)
         transformer = Transformer(folder, max_seq_length=WINDOW)
-        return SentenceTransformer(
-            modules=[transformer, Pooling(bert.config.hidden_size, "mean"), Normalize()], device="cpu"
-        )
+    return SentenceTransformer(modules=[transformer, Pooling(bert.config.hidden_size, "mean")], device="cpu")

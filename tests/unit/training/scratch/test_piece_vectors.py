@@ -5,41 +5,62 @@ import pytest
 
 from embedloop.errors import TrainingFailed
 from tests.unit.training.scratch.jargon import jargon
-from training.scratch.piece_vectors import latent_pieces
+from training.scratch.piece_vectors import FirstVectors, first_vectors
 from training.scratch.subwords import subword_tokenizer
 
 MADE = jargon()
 TOKENIZER = subword_tokenizer(MADE.reports, 600, 2)
 CUT = [one.tokens for one in TOKENIZER.encode_batch(MADE.reports, add_special_tokens=False)]
+SIZE = 0.02
+
+
+def learn(texts: list[list[str]] = CUT, *, dimension: int = 32, seed: int = 1) -> FirstVectors:
+    return first_vectors(TOKENIZER, texts, dimension, seed, SIZE)
+
+
+def mean_of(first: FirstVectors, text: str) -> np.ndarray:
+    rows = dict(zip(first.ids, first.rows, strict=True))
+    mean = np.mean([rows[one] for one in TOKENIZER.encode(text, add_special_tokens=False).ids], axis=0)
+    return np.asarray(mean / np.linalg.norm(mean))
 
 
 def test_words_that_stand_together_have_vectors_that_are_near() -> None:
-    ids, vectors = latent_pieces(TOKENIZER, CUT, 32, seed=1)
-    rows = dict(zip(ids, vectors, strict=True))
-    document, query = (
-        np.mean([rows[one] for one in TOKENIZER.encode(text, add_special_tokens=False).ids], axis=0)
-        for text in (MADE.documents[0], MADE.queries[0])
-    )
-    other = np.mean(
-        [rows[one] for one in TOKENIZER.encode(MADE.documents[1], add_special_tokens=False).ids], axis=0
-    )
-    assert query @ document > query @ other + 0.1
+    first = learn()
+    query, own, other = (mean_of(first, text) for text in (MADE.queries[0], *MADE.documents[:2]))
+    assert query @ own > query @ other + 0.3
 
 
-def test_every_piece_of_the_texts_has_a_vector_of_length_one() -> None:
-    ids, vectors = latent_pieces(TOKENIZER, CUT, 32, seed=1)
-    assert {TOKENIZER.id_to_token(one) for one in ids} == {piece for text in CUT for piece in text}
-    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-5)
+def test_every_piece_of_the_texts_has_a_vector_of_the_size_that_was_asked_for() -> None:
+    first = learn()
+    assert {TOKENIZER.id_to_token(one) for one in first.ids} == {piece for text in CUT for piece in text}
+    assert float(np.sqrt(np.mean(first.rows**2))) == pytest.approx(SIZE, rel=1e-4)
+
+
+def test_common_direction_is_at_right_angles_to_all_and_longer_than_most() -> None:
+    first = learn()
+    assert np.abs(first.rows @ first.common).max() < 1e-6
+    longer = np.linalg.norm(first.common) > np.linalg.norm(first.rows, axis=1)
+    assert longer.mean() == pytest.approx(0.9, abs=0.02)
+
+
+def test_frequent_piece_weighs_less_than_a_rare_one() -> None:
+    texts = [["the", one, other] for one in "abcd" for other in "efgh"]
+    tokenizer = subword_tokenizer([" ".join(text) for text in texts], 400, 2)
+    first = first_vectors(tokenizer, texts, 16, 1, SIZE)
+    lengths = dict(zip(first.ids, np.linalg.norm(first.rows, axis=1), strict=True))
+    assert lengths[tokenizer.token_to_id("the")] < min(
+        lengths[tokenizer.token_to_id(one)] for one in "abcdefgh"
+    )
 
 
 def test_fewer_texts_than_dimensions_still_fill_the_vectors() -> None:
-    ids, vectors = latent_pieces(TOKENIZER, CUT[:5], 32, seed=1)
-    assert vectors.shape == (len(ids), 32)
-    assert np.isfinite(vectors).all()
+    first = learn(CUT[:5])
+    assert first.rows.shape == (len(first.ids), 32)
+    assert np.isfinite(first.rows).all()
 
 
 def test_seed_decides_the_vectors() -> None:
-    first, again, other = (latent_pieces(TOKENIZER, CUT, 16, seed)[1] for seed in (1, 1, 2))
+    first, again, other = (learn(dimension=16, seed=seed).rows for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -47,4 +68,4 @@ def test_seed_decides_the_vectors() -> None:
 @pytest.mark.parametrize("texts", [[], [["a", "b"]], [["a"], ["a"]]])
 def test_too_few_texts_are_refused(texts: list[list[str]]) -> None:
     with pytest.raises(TrainingFailed, match="two texts and pieces"):
-        latent_pieces(TOKENIZER, texts, 16, 1)
+        learn(texts)
