@@ -65,11 +65,11 @@ class OwnTransformer(Frozen):
     max_pieces: Annotated[int, Field(ge=300, le=100_000)] = 8000
     min_count: Annotated[int, Field(ge=1, le=1000)] = 2
     initial: Literal["words", "random"] = "words"
-    mlm_epochs: Annotated[float, Field(ge=0, le=100)] = 5.0
-    crop_epochs: Annotated[float, Field(ge=0, le=100)] = 10.0
+    mlm_epochs: Annotated[float, Field(ge=0, le=100)] = 2.0
+    crop_epochs: Annotated[float, Field(ge=0, le=100)] = 5.0
     max_steps: Annotated[int | None, Field(ge=1)] = None
     batch_size: Annotated[int, Field(ge=2, le=1024)] = 32
-    learning_rate: Annotated[float, Field(gt=0, le=1e-2)] = 5e-4
+    learning_rate: Annotated[float, Field(gt=0, le=1e-2)] = 3e-4
     max_tokens: Annotated[int, Field(ge=8, le=512)] = 128
     time_budget_seconds: Annotated[float, Field(gt=0, le=7 * 86400)] = 3600.0
     seed: Seed = 13

@@ -31,7 +31,8 @@ _WIDER = 4
 # Of the weights that are drawn, and root mean square of the first vectors.
 _SIZE = 0.02
 _UNMET_SHARE = 0.05
-_CENTRE_TEXTS = 500
+# Of the texts, so many are enough for the first vectors and for what they have in common.
+_FIRST_TEXTS, _CENTRE_TEXTS = 20_000, 500
 
 
 def build_transformer(
@@ -46,7 +47,7 @@ def build_transformer(
         should_stop: Asked between its parts; True ends it without a model.
 
     Returns:
-        What was made, JSON-ready: texts, pieces, pieces per word, weights.
+        What was made, JSON-ready: texts, pieces, weights.
 
     Raises:
         TrainingFailed: The texts are too few.
@@ -56,9 +57,10 @@ def build_transformer(
     tokenizer = subword_tokenizer(texts, settings.max_pieces, settings.min_count)
     if should_stop():
         raise stopped
-    cut = [one.tokens for one in tokenizer.encode_batch(list(texts), add_special_tokens=False)]
     bert = _drawn(settings, tokenizer)
     if settings.initial == "words":
+        some = tokenizer.encode_batch(spread(texts, _FIRST_TEXTS), add_special_tokens=False)
+        cut = [one.tokens for one in some]
         _begin_with_words(bert, first_vectors(tokenizer, cut, settings.dimension, settings.seed, _SIZE))
     reading = _reading(bert, tokenizer, out.parent)
     if should_stop():
@@ -69,7 +71,6 @@ def build_transformer(
     return {
         "texts": len(texts),
         "pieces": tokenizer.get_vocab_size(),
-        "tokens": sum(map(len, cut)),
         "weights": sum(one.numel() for one in bert.parameters()),
     }
 
