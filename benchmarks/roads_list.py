@@ -48,8 +48,12 @@ def _from_scratch(walk: Walk, method: str) -> tuple[Served, float]:
     return serve(walk.models, trained.model, walk.ranking), trained.cpu_seconds
 
 
-def _static(walk: Walk, method: str) -> Reached:
+def _alone(walk: Walk, method: str) -> Reached:
     return walk.by_recipe(method, {**TUNED, "from_scratch": {"method": method}}, [])
+
+
+def _own_transformer(walk: Walk) -> Reached:
+    return walk.by_recipe("transformer_tuned", {**TUNED, "from_scratch": {"method": "transformer"}})
 
 
 def _student(walk: Walk) -> Reached:
@@ -76,8 +80,20 @@ ROADS = (
         lambda walk: _adapted(walk, "simcse", {"objective": "simcse"}, labels=False),
         ONLY_HPO,
     ),
-    Road("lsa", "LSA from scratch, no labels", lambda walk: _static(walk, "lsa")),
-    Road("fasttext", "FastText from scratch, no labels", lambda walk: _static(walk, "fasttext")),
+    Road("lsa", "LSA from scratch, no labels", lambda walk: _alone(walk, "lsa")),
+    Road("fasttext", "FastText from scratch, no labels", lambda walk: _alone(walk, "fasttext")),
+    Road(
+        "transformer",
+        "transformer from scratch, no labels",
+        lambda walk: _alone(walk, "transformer"),
+        frozenset({HPO, HINDI}),
+    ),
+    Road(
+        "transformer_tuned",
+        "transformer from scratch, then labels",
+        _own_transformer,
+        frozenset({HPO, HINDI}),
+    ),
     Road(
         "lsa_hybrid",
         "LSA from scratch with BM25",

@@ -39,7 +39,7 @@ FromScratchOption = Annotated[
     typer.Option(
         "--from-scratch",
         metavar="METHOD",
-        help="Make the model of the corpus alone: lsa, word2vec or fasttext; more by --training.",
+        help="Make the model of the corpus alone: lsa, word2vec, fasttext or transformer; more by --training.",
     ),
 ]
 ModelOption = Annotated[str | None, typer.Option("--model", help="Id of a model version.")]

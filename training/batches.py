@@ -215,6 +215,38 @@ class PlannedBatchSampler(DefaultBatchSampler):
         return len(self._batches)
 
 
+class ReplannedBatchSampler(DefaultBatchSampler):
+    """Batches of rows of like length, others in every epoch, so that each row meets more and more others."""
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+        """Takes the tokens of each row.
+
+        Raises:
+            TrainingFailed: There is no row.
+        """
+        if not lengths:
+            raise TrainingFailed("learning needs at least one text, got none")
+        super().__init__(range(len(lengths)), batch_size=batch_size, drop_last=False, seed=seed)
+        self._lengths, self._size = list(lengths), batch_size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        generator = random.Random(f"{self.seed}:{self.epoch}")
+        order = list(range(len(self._lengths)))
+        generator.shuffle(order)
+        window = _WINDOW * self._size
+        order = [
+            row
+            for start in range(0, len(order), window)
+            for row in sorted(order[start : start + window], key=lambda row: self._lengths[row])
+        ]
+        batches = [order[at : at + self._size] for at in range(0, len(order), self._size)]
+        generator.shuffle(batches)
+        return iter(batches)
+
+    def __len__(self) -> int:
+        return -(-len(self._lengths) // self._size)
+
+
 def columns_of(rows: Sequence[Row]) -> dict[str, list[Any]]:
     """The columns that the loss reads, in its order: anchor, positive, negative_1, ..."""
     columns: dict[str, list[Any]] = {

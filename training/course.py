@@ -15,11 +15,10 @@ from training.finetune import FinetuneConfig, Progress, finetune
 from training.hardware import hardware_here
 from training.outcome import not_tuned
 from training.pairs import read_training_set
-from training.scratch.step import build_from_scratch
+from training.scratch.step import from_scratch_steps
 from training.steps import Step, Task
 
 FINETUNE_WEIGHT = 1.0
-FROM_SCRATCH_WEIGHT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +35,9 @@ class Course:
 
 def course_of(settings: TrainingSettings) -> Course:
     """The steps that a recipe asks for."""
-    before = []
+    before: list[Step] = []
     if settings.from_scratch is not None:
-        before.append(Step("from_scratch", FROM_SCRATCH_WEIGHT, build_from_scratch))
+        before += from_scratch_steps(settings.from_scratch)
     if settings.adaptation is not None:
         before.append(adaptation_step(settings.adaptation))
     return Course(before=before, after=[distillation(settings.student)] if settings.student else ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from embedloop.errors import TrainingFailed
@@ -29,3 +30,12 @@ def read_passages(path: Path | None) -> list[str]:
     if not texts:
         raise TrainingFailed(f"{path} holds no passage")
     return texts
+
+
+def spread(texts: Sequence[str], most: int) -> list[str]:
+    """At most so many, evenly over all.
+
+    >>> spread("abcdef", 3)
+    ['a', 'c', 'e']
+    """
+    return [texts[at * len(texts) // most] for at in range(most)] if len(texts) > most else list(texts)

@@ -11,7 +11,7 @@ from embedloop.frozen import Frozen
 # Of a term, unless told otherwise: fewer passages teach little of it, and may name a person.
 MIN_DOCUMENTS = 5
 
-Objective = Literal["mlm", "tsdae", "simcse"]
+Objective = Literal["mlm", "tsdae", "simcse", "crops"]
 
 
 class Adaptation(Frozen):
@@ -20,8 +20,8 @@ class Adaptation(Frozen):
     Up to `new_terms` domain terms that the tokenizer cuts, each in at least `min_documents` of the passages
     that are read, become pieces of their own. Then the model learns from up to `max_passages` passages, cut to
     `max_tokens`, by the `objective`: `mlm` guesses masked tokens, `tsdae` rebuilds a passage from the vector of
-    a damaged copy, `simcse` tells a passage from others by two vectors of it that differ by dropout. Without an
-    objective the vocabulary is all that changes.
+    a damaged copy, `simcse` tells a passage from others by two vectors of it that differ by dropout, `crops`
+    by two parts of it. Without an objective the vocabulary is all that changes.
     """
 
     new_terms: Annotated[int, Field(ge=0, le=10_000)] = 0

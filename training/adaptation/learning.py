@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,13 @@ from sentence_transformers import SentenceTransformer
 from transformers import PrinterCallback
 
 from embedloop.errors import JobCancelled
-from embedloop.recipe.adaptation import Adaptation, Objective
+from embedloop.recipe.adaptation import Objective
 from embedloop.recipe.settings import TrainingSettings
+from training.adaptation.crops import CroppedTwiceLoss
 from training.adaptation.mlm import MaskedLanguageModelLoss
 from training.adaptation.simcse import TwiceDroppedOutLoss
 from training.adaptation.tsdae import DamagedCopyLoss
-from training.batches import PlannedBatchSampler
+from training.batches import ReplannedBatchSampler
 from training.checkpoints import CURVE_FILE, open_checkpoints
 from training.hardware import Hardware
 from training.layers import prepared
@@ -39,7 +39,21 @@ _LOSSES: Mapping[Objective, Callable[[SentenceTransformer], torch.nn.Module]] = 
     "mlm": MaskedLanguageModelLoss,
     "tsdae": DamagedCopyLoss,
     "simcse": TwiceDroppedOutLoss,
+    "crops": CroppedTwiceLoss,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is learnt from passages, and for how long; the fields are those of `Adaptation`."""
+
+    objective: Objective
+    epochs: float
+    max_steps: int | None
+    batch_size: int
+    learning_rate: float
+    max_tokens: int
+    time_budget_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +72,14 @@ def learn(
     base: Path,
     target: Path,
     texts: Sequence[str],
-    adaptation: Adaptation,
+    plan: Plan,
     settings: TrainingSettings,
     *,
     hardware: Hardware,
     on_progress: Callable[[float], None],
     should_stop: Callable[[], bool],
 ) -> Learned:
-    """Trains a model on texts by the objective of its adaptation, and writes it whole or not at all.
+    """Trains a model on texts by one objective, and writes it whole or not at all.
 
     Checkpoints lie in `checkpoints` beside `target`, with the objective's own weights; a later call with the
     same base, texts and settings resumes from the last one.
@@ -74,7 +88,7 @@ def learn(
         base: Model folder.
         target: The new model folder.
         texts: Different passages, redacted, as they are embedded.
-        adaptation: What is learnt, and for how long; its `objective` is set.
+        plan: What is learnt, and for how long.
         settings: The rest of the recipe: seed, threads, precision, dropout.
         hardware: Where.
         on_progress: Takes the share that is done, 0..1, after every step.
@@ -84,13 +98,11 @@ def learn(
         TrainingFailed: The model is no transformer, the objective does not fit it, or the weights diverged.
         JobCancelled: `should_stop` said so.
     """
-    if adaptation.objective is None:
-        raise ValueError("learning from passages needs an objective, got none")
-    recipe = _recipe(settings, adaptation)
+    recipe = _recipe(settings, plan)
     model = load_model(base, device=hardware.device)
     transformer_of(model)
     folder = target.with_name("checkpoints")
-    last = open_checkpoints(folder, {"adaptation": adaptation.model_dump(), "settings": recipe.model_dump()})
+    last = open_checkpoints(folder, {"plan": asdict(plan), "settings": recipe.model_dump()})
     curve = Curve.read(last / CURVE_FILE) if last else Curve()
 
     def tell(progress: Progress) -> None:
@@ -98,22 +110,24 @@ def learn(
 
     watch = Watch(model, recipe, None, curve, folder, tell, should_stop)
     with threads(recipe.threads), window(model, recipe.max_tokens), prepared(model, recipe):
-        sampler = PlannedBatchSampler(_batches(model, texts, recipe), recipe.seed)
+        sampler = ReplannedBatchSampler(_lengths(model, texts), recipe.batch_size, recipe.seed)
         trainer = _AdaptationTrainer(
             watch,
             recipe.time_budget_seconds,
             model=model,
-            args=arguments(recipe, folder, _steps(adaptation, len(sampler)), sampler, hardware),
+            args=arguments(recipe, folder, _steps(plan, len(sampler)), sampler, hardware),
             train_dataset=Dataset.from_dict({"text": list(texts)}),
-            loss=_made(adaptation.objective, model, recipe.seed),
+            loss=_made(plan.objective, model, recipe.seed),
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     if watch.stopped_by == "cancelled":
-        raise JobCancelled(f"adaptation was stopped at step {trainer.state.global_step}; it can be resumed")
+        raise JobCancelled(
+            f"learning from passages was stopped at step {trainer.state.global_step}; it can be resumed"
+        )
     save_trained(model, target, recipe.learning_rate)
     return Learned(
-        objective=adaptation.objective,
+        objective=plan.objective,
         passages=len(texts),
         steps=trainer.state.global_step,
         planned_steps=trainer.state.max_steps,
@@ -133,15 +147,15 @@ class _AdaptationTrainer(BudgetedTrainer):
         load_weights(self.loss, str(Path(checkpoint_path) / OBJECTIVE_FILE))
 
 
-def _recipe(settings: TrainingSettings, adaptation: Adaptation) -> TrainingSettings:
-    """The recipe of the fine-tune with what the adaptation says in its place; nothing is frozen."""
+def _recipe(settings: TrainingSettings, plan: Plan) -> TrainingSettings:
+    """The recipe of the fine-tune with what the plan says in its place; nothing is frozen."""
     own = ("max_steps", "batch_size", "learning_rate", "max_tokens", "time_budget_seconds")
-    changed = {name: getattr(adaptation, name) for name in own} | {
+    changed = {name: getattr(plan, name) for name in own} | {
         "freeze_embeddings": False,
         "freeze_layers": 0,
         "evaluations": CHECKPOINTS,
     }
-    if adaptation.objective == "simcse":
+    if plan.objective == "simcse":
         changed["dropout"] = None
     return settings.model_copy(update=changed)
 
@@ -153,15 +167,11 @@ def _made(objective: Objective, model: SentenceTransformer, seed: int) -> torch.
         return _LOSSES[objective](model)
 
 
-def _steps(adaptation: Adaptation, batches: int) -> int:
-    steps = max(1, math.ceil(adaptation.epochs * batches))
-    return steps if adaptation.max_steps is None else min(steps, adaptation.max_steps)
+def _steps(plan: Plan, batches: int) -> int:
+    steps = max(1, math.ceil(plan.epochs * batches))
+    return steps if plan.max_steps is None else min(steps, plan.max_steps)
 
 
-def _batches(model: SentenceTransformer, texts: Sequence[str], recipe: TrainingSettings) -> list[list[int]]:
-    """Batches of texts of like length; which of equals share one is drawn from the seed."""
-    lengths = count_tokens(model, texts)
-    order = list(range(len(texts)))
-    random.Random(recipe.seed).shuffle(order)
-    order.sort(key=lambda at: lengths[texts[at]])
-    return [order[start : start + recipe.batch_size] for start in range(0, len(order), recipe.batch_size)]
+def _lengths(model: SentenceTransformer, texts: Sequence[str]) -> list[int]:
+    counted = count_tokens(model, texts)
+    return [counted[text] for text in texts]

@@ -10,6 +10,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import AutoModelForMaskedLM
 
 from embedloop.errors import TrainingFailed
+from training.adaptation.packing import words_of
 from training.model_files import transformer_of
 
 # As BERT (Devlin et al. 2019): of the chosen tokens 80 % are masked, 10 % another token, 10 % as they are.
@@ -57,8 +58,8 @@ class MaskedLanguageModelLoss(torch.nn.Module):
 
     def _masked(self, ids: torch.Tensor, attention: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Ids with masks, and what stood there before; `(batch, tokens)` int64 each."""
-        special = torch.isin(ids, torch.tensor(self.tokenizer.all_special_ids, device=ids.device))
-        open_to = (attention == 1) & ~special
+        features = {"input_ids": ids, "attention_mask": attention}
+        open_to = words_of(features, torch.tensor(self.tokenizer.all_special_ids))
         chance = torch.rand(ids.shape, device=ids.device)
         chosen = open_to & (chance < MASKED_SHARE)
         if not chosen.any():

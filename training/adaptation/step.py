@@ -6,16 +6,17 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from embedloop.errors import JobCancelled
 from embedloop.recipe.adaptation import Adaptation
-from training.adaptation.learning import learn
+from embedloop.recipe.settings import TrainingSettings
+from training.adaptation.learning import Plan, learn
 from training.checkpoints import sha256_of
 from training.hardware import hardware_here
-from training.passages import read_passages
+from training.passages import read_passages, spread
 from training.steps import Step, Task
 from training.vocabulary.extension import extend_model, terms_to_add
 from training.vocabulary.report import measure, open_tokenizer
@@ -41,8 +42,8 @@ def _adapt(task: Task, adaptation: Adaptation) -> dict[str, Any]:
         TrainingFailed: There are no passages, or the base cannot be adapted so.
         JobCancelled: `task.should_stop` said so.
     """
-    texts = _spread(list(dict.fromkeys(read_passages(task.config.passages))), adaptation.max_passages)
-    _begin_anew_if_changed(task, texts)
+    texts = spread(list(dict.fromkeys(read_passages(task.config.passages))), adaptation.max_passages)
+    begin_anew_if_changed(task, texts)
     told: dict[str, Any] = {}
     base = task.base
     if adaptation.new_terms:
@@ -53,18 +54,33 @@ def _adapt(task: Task, adaptation: Adaptation) -> dict[str, Any]:
         return told
     start = EXTENSION_SHARE if adaptation.new_terms else 0.0
     task.on_progress(start)
-    hardware = hardware_here(task.config.settings.precision)
+    plan = Plan(
+        objective=adaptation.objective,
+        epochs=adaptation.epochs,
+        max_steps=adaptation.max_steps,
+        batch_size=adaptation.batch_size,
+        learning_rate=adaptation.learning_rate,
+        max_tokens=adaptation.max_tokens,
+        time_budget_seconds=adaptation.time_budget_seconds,
+    )
+    rest = replace(task, base=base, on_progress=lambda part: task.on_progress(start + (1 - start) * part))
+    return told | learn_as_step(rest, texts, plan, task.config.settings)
+
+
+def learn_as_step(task: Task, texts: Sequence[str], plan: Plan, settings: TrainingSettings) -> dict[str, Any]:
+    """Learns from texts as a step of a course, and tells how it went."""
+    hardware = hardware_here(settings.precision)
     learned = learn(
-        base,
+        task.base,
         task.model,
         texts,
-        adaptation,
-        task.config.settings,
+        plan,
+        settings,
         hardware=hardware,
-        on_progress=lambda part: task.on_progress(start + (1 - start) * part),
+        on_progress=task.on_progress,
         should_stop=task.should_stop,
     )
-    return told | {"learning": asdict(learned), "notes": [hardware.note] if hardware.note else []}
+    return {"learning": asdict(learned), "notes": [hardware.note] if hardware.note else []}
 
 
 def _extension(task: Task, adaptation: Adaptation, texts: Sequence[str]) -> dict[str, Any]:
@@ -95,7 +111,7 @@ def _while_wanted(task: Task, texts: Sequence[str]) -> Iterator[str]:
         yield text
 
 
-def _begin_anew_if_changed(task: Task, texts: Sequence[str]) -> None:
+def begin_anew_if_changed(task: Task, texts: Sequence[str]) -> None:
     """What an earlier attempt left counts only for the same base, texts and recipe: documents may have gone."""
     digest = hashlib.sha256(
         sha256_of([*task.base.rglob("*.safetensors"), task.base / "tokenizer.json"]).encode()
@@ -115,12 +131,3 @@ def _hand_over(extended: Path, model: Path) -> None:
     if extended.is_dir():
         shutil.rmtree(model, ignore_errors=True)
         extended.rename(model)
-
-
-def _spread(texts: Sequence[str], most: int) -> list[str]:
-    """At most so many, evenly over all.
-
-    >>> _spread("abcdef", 3)
-    ['a', 'c', 'e']
-    """
-    return [texts[at * len(texts) // most] for at in range(most)] if len(texts) > most else list(texts)

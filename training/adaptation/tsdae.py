@@ -10,6 +10,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import DenoisingAutoEncoderLoss
 
 from embedloop.errors import TrainingFailed
+from training.adaptation.packing import packed, words_of
 
 # What the paper found best.
 DELETED_SHARE = 0.6
@@ -42,20 +43,8 @@ class DamagedCopyLoss(DenoisingAutoEncoderLoss):
 
     def _damaged(self, whole: dict[str, Any]) -> dict[str, Any]:
         """Without 60 % of the tokens, special ones apart; at least one of a text is kept."""
-        ids, attention = whole["input_ids"], whole["attention_mask"]
-        special = torch.isin(ids, torch.tensor(self.tokenizer_encoder.all_special_ids, device=ids.device))
-        words = (attention == 1) & ~special
-        chance = torch.where(words, torch.rand(ids.shape, device=ids.device), -1.0)
+        words = words_of(whole, torch.tensor(self.tokenizer_encoder.all_special_ids))
+        chance = torch.where(words, torch.rand(words.shape, device=words.device), -1.0)
         best = torch.zeros_like(words).scatter_(1, chance.argmax(dim=1, keepdim=True), True)
-        kept = (attention == 1) & (~words | (chance >= DELETED_SHARE) | best)
-        rows = torch.nn.utils.rnn.pad_sequence(
-            [row[keep] for row, keep in zip(ids, kept, strict=True)],
-            batch_first=True,
-            padding_value=self.tokenizer_encoder.pad_token_id,
-        )
-        lengths = kept.sum(dim=1, keepdim=True)
-        mask = (torch.arange(rows.shape[1], device=ids.device) < lengths).to(attention.dtype)
-        damaged = {**whole, "input_ids": rows, "attention_mask": mask}
-        if "token_type_ids" in whole:
-            damaged["token_type_ids"] = torch.zeros_like(rows)
-        return damaged
+        kept = (whole["attention_mask"] == 1) & (~words | (chance >= DELETED_SHARE) | best)
+        return packed(whole, kept, self.tokenizer_encoder.pad_token_id)

@@ -16,7 +16,7 @@ from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from tokenizers import Tokenizer
 
 from embedloop.errors import TrainingFailed
-from embedloop.recipe.scratch import FromScratch
+from embedloop.recipe.scratch import WordVectors
 from training.scratch.pooling import principal_directions, sif_weights, text_means, without
 from training.scratch.tokenizer import UNKNOWN, WordSplitter, static_tokenizer
 from training.scratch.words import Lexicon, learn_words
@@ -29,7 +29,7 @@ _FALLBACK_SHARE = 1e-3
 
 def build_static_model(
     passages: Sequence[str],
-    settings: FromScratch,
+    settings: WordVectors,
     out: Path,
     *,
     on_progress: Callable[[float], None],
@@ -74,7 +74,7 @@ def build_static_model(
     return _told(lexicon, encoded, tokenizer.token_to_id(UNKNOWN), len(passages))
 
 
-def _rows(lexicon: Lexicon, settings: FromScratch) -> tuple[Tokenizer, NDArray[np.float32]]:
+def _rows(lexicon: Lexicon, settings: WordVectors) -> tuple[Tokenizer, NDArray[np.float32]]:
     """The tokenizer, and one row per token: [UNK] without any direction, words and pieces, phrases last."""
     names = list(lexicon.counts)
     vectors = lexicon.words * sif_weights(names, lexicon.counts, settings.a)[:, None]

@@ -34,7 +34,7 @@ def static_tokenizer(vocabulary: Mapping[str, int], phrases: Sequence[str] = ())
             max_input_chars_per_word=MOST_CHARS,
         )
     )
-    tokenizer.normalizer = _normalizer()
+    tokenizer.normalizer = normalizer()
     tokenizer.pre_tokenizer = Split(_BETWEEN_WORDS, behavior="removed")
     tokenizer.add_tokens([AddedToken(phrase, single_word=True, normalized=True) for phrase in phrases])
     return tokenizer
@@ -44,7 +44,7 @@ class WordSplitter:
     """Cuts texts into the words that a `static_tokenizer` sees."""
 
     def __init__(self) -> None:
-        self._normalizer = _normalizer()
+        self._normalizer = normalizer()
         self._splitter = Split(_BETWEEN_WORDS, behavior="removed")
 
     def words(self, text: str) -> list[str]:
@@ -90,7 +90,7 @@ def _pieces(word: str, longest: int) -> Iterable[str]:
             yield word[:end] if start == 0 else PIECE_PREFIX + word[start:end]
 
 
-def _normalizer() -> Normalizers:
+def normalizer() -> Normalizers:
     # No accents are stripped: in Devanagari they are vowels. Joiners and control characters go.
     bert = BertNormalizer(clean_text=True, handle_chinese_chars=True, strip_accents=False, lowercase=True)
     return Normalizers([NFKC(), bert])

@@ -17,7 +17,7 @@ from gensim.models.phrases import Phrases
 from numpy.typing import NDArray
 
 from embedloop.errors import JobCancelled, TrainingFailed
-from embedloop.recipe.scratch import FromScratch
+from embedloop.recipe.scratch import WordVectors
 from training.scratch import latent
 from training.scratch.tokenizer import PIECE_PREFIX, piece_counts
 
@@ -48,7 +48,7 @@ class Lexicon:
 
 def learn_words(
     texts: Sequence[Sequence[str]],
-    settings: FromScratch,
+    settings: WordVectors,
     *,
     on_progress: Callable[[float], None],
     should_stop: Callable[[], bool],
@@ -92,7 +92,7 @@ def learn_words(
 
 
 def _latent(
-    texts: Sequence[Sequence[str]], settings: FromScratch, on_progress: Callable[[float], None]
+    texts: Sequence[Sequence[str]], settings: WordVectors, on_progress: Callable[[float], None]
 ) -> Lexicon:
     counts = latent.count_words(texts, settings.min_count, settings.max_words)
     if len(counts) < 2 or len(texts) < 2:
@@ -102,13 +102,13 @@ def _latent(
     return Lexicon(counts, words, (), np.empty((0, words.shape[1]), dtype=np.float32))
 
 
-def _too_few(texts: Sequence[Sequence[str]], settings: FromScratch) -> TrainingFailed:
+def _too_few(texts: Sequence[Sequence[str]], settings: WordVectors) -> TrainingFailed:
     return TrainingFailed(
         f"from_scratch: {len(texts)} texts hold too few words that occur {settings.min_count} times (min_count)"
     )
 
 
-def _model(settings: FromScratch) -> Any:
+def _model(settings: WordVectors) -> Any:
     common = {
         "vector_size": settings.dimension,
         "window": settings.window,
@@ -160,7 +160,7 @@ class _Epochs(CallbackAny2Vec):
         self._on_progress(self._done / self._epochs)
 
 
-def _with_phrases(texts: Sequence[Sequence[str]], settings: FromScratch) -> list[list[str]]:
+def _with_phrases(texts: Sequence[Sequence[str]], settings: WordVectors) -> list[list[str]]:
     """Joins pairs of words that stand together more often than by chance (Mikolov et al. 2013)."""
     least = max(2, settings.min_count)
     phrases = Phrases(texts, min_count=least, threshold=_PHRASE_SCORE, scoring="npmi", delimiter=" ")
@@ -168,7 +168,7 @@ def _with_phrases(texts: Sequence[Sequence[str]], settings: FromScratch) -> list
     return [list(found[list(text)]) for text in texts]
 
 
-def _piece_vector(piece: str, vectors: Any, settings: FromScratch) -> NDArray[np.float32]:
+def _piece_vector(piece: str, vectors: Any, settings: WordVectors) -> NDArray[np.float32]:
     """Mean of the n-grams within a piece, as FastText reads a word that it does not know."""
     inside = piece.startswith(PIECE_PREFIX)
     text = piece.removeprefix(PIECE_PREFIX) if inside else f"<{piece}"

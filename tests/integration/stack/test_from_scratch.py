@@ -37,9 +37,25 @@ def test_model_from_scratch_passes_the_gate_and_serves(client: Client, new_corpu
     assert all(abs(one.score) < 0.1 for one in unknown.results)
 
 
+def test_transformer_of_its_own_passes_the_gate_and_serves(client: Client, new_corpus: NewCorpus) -> None:
+    recipe = {"method": "transformer", "dimension": 32, "layers": 1, "heads": 2, "max_steps": 2}
+    name = new_corpus(training={"from_scratch": recipe, "learning_rate": 1e-5}, gate={"general": "none"})
+    lines = [*clinic.judged(0, "train"), *clinic.judged(1, "golden")]
+    assert list(client.bulk_judgments(name, lines))[-1]["summary"]["refused"] == 0
+    result = succeeded(client, client.submit_job("train_from_scratch", name))["result"]
+    assert result["promoted"]
+    model = client.model(result["model_version"])
+    assert [one["step"] for one in model["metrics"]["course"]] == ["from_scratch", "mlm", "crops"]
+    assert client.search(name, "kidney stone", top_k=3).results[0].document_id == "d04"
+
+
 @pytest.mark.parametrize(
     ("params", "field"),
     [
+        (
+            {"training": {"from_scratch": {"method": "transformer", "window": 5}}},
+            "params.training.from_scratch.window",
+        ),
         ({"training": {"from_scratch": {"method": "magic"}}}, "params.training.from_scratch.method"),
         ({"training": {"from_scratch": {"method": "lsa", "layers": 2}}}, "params.training.from_scratch.layers"),
         ({"training": {"processes": 2}}, "params.training"),

@@ -8,7 +8,7 @@ import pytest
 
 from embedloop.errors import TrainingFailed
 from embedloop.records import Split, TrainingPair
-from training.batches import PlannedBatchSampler, columns_of, make_rows, plan_batches
+from training.batches import PlannedBatchSampler, ReplannedBatchSampler, columns_of, make_rows, plan_batches
 
 
 def pair(key: str, positive: str, negatives: tuple[str, ...] = ()) -> TrainingPair:
@@ -159,3 +159,30 @@ def test_near_duplicate_of_an_answer_is_no_negative() -> None:
     twins = [replace(pair("a", "A", ("A2",)), cluster="c"), replace(pair("b", "A2"), cluster="c")]
     rows = make_rows([*twins, pair("d", "D")], 1, 0)
     assert [row.negatives for row in rows[:2]] == [("D",), ("D",)]
+
+
+def test_texts_come_once_an_epoch_with_others_of_like_length_and_in_new_company() -> None:
+    lengths = [3, 90, 4, 80, 5, 70, 6, 60] * 8
+    sampler = ReplannedBatchSampler(lengths, 4, seed=1)
+    epochs = []
+    for epoch in range(2):
+        sampler.set_epoch(epoch)
+        epochs.append([sorted(batch) for batch in sampler])
+        assert sorted(row for batch in epochs[-1] for row in batch) == list(range(64))
+        assert len(epochs[-1]) == len(sampler) == 16
+    company = [{tuple(batch) for batch in batches} for batches in epochs]
+    assert not company[0] & company[1]
+    within = [max(lengths[row] for row in batch) - min(lengths[row] for row in batch) for batch in epochs[0]]
+    assert sum(within) / len(within) < (max(lengths) - min(lengths)) / 2
+
+
+def test_epoch_is_planned_alike_whenever_it_is_asked_for() -> None:
+    first, again = (ReplannedBatchSampler([5, 4, 3, 2, 1] * 4, 2, seed=3) for _ in range(2))
+    for sampler in (first, again):
+        sampler.set_epoch(4)
+    assert list(first) == list(again)
+
+
+def test_no_text_at_all_is_refused() -> None:
+    with pytest.raises(TrainingFailed, match="at least one text"):
+        ReplannedBatchSampler([], 4, seed=1)

@@ -15,6 +15,7 @@ from transformers import BertConfig, BertForMaskedLM
 from embedloop.errors import TrainingFailed
 from tests.unit.training.adaptation.conftest import PASSAGES
 from tests.unit.training.conftest import WORDS
+from training.adaptation.crops import CroppedTwiceLoss
 from training.adaptation.mlm import MASKED_SHARE, MaskedLanguageModelLoss
 from training.adaptation.simcse import TwiceDroppedOutLoss
 from training.adaptation.tsdae import DELETED_SHARE, DamagedCopyLoss
@@ -33,7 +34,9 @@ def batch(model: SentenceTransformer, texts: list[str]) -> dict[str, Any]:
     return dict(model.preprocess(texts))
 
 
-@pytest.mark.parametrize("loss", [MaskedLanguageModelLoss, DamagedCopyLoss, TwiceDroppedOutLoss])
+@pytest.mark.parametrize(
+    "loss", [MaskedLanguageModelLoss, DamagedCopyLoss, TwiceDroppedOutLoss, CroppedTwiceLoss]
+)
 def test_objective_moves_the_weights_of_the_model_itself(loss: Loss, model: SentenceTransformer) -> None:
     made = loss(model)
     made([batch(model, PASSAGES[:8])], torch.empty(0)).backward()

@@ -24,7 +24,7 @@ from training.finetune import FinetuneConfig, Progress
 from training.model_files import load_model
 from training.pairs import write_training_set
 
-OBJECTIVES = ("mlm", "tsdae", "simcse")
+OBJECTIVES = ("mlm", "tsdae", "simcse", "crops")
 
 
 def course(config: FinetuneConfig, should_stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from embedloop.encoder import OnnxEncoder, TorchEncoder
-from embedloop.recipe.scratch import FromScratch
+from embedloop.recipe.scratch import WordVectors
 from embedloop.recipe.settings import TrainingSettings
 from embedloop.registry import check_folder, resolve_base
 from tests.unit.training.scratch.jargon import TOPICS, jargon
@@ -22,7 +22,7 @@ ODD_TEXTS = ["", "?! ...", "nothing known", "☃", MADE.documents[0], f"{MADE.qu
 
 
 def build(folder: Path, **settings: object) -> Path:
-    recipe = FromScratch.model_validate({"method": "fasttext", "dimension": 32, "epochs": 4, **settings})
+    recipe = WordVectors.model_validate({"method": "fasttext", "dimension": 32, "epochs": 4, **settings})
     build_static_model(MADE.reports, recipe, folder, on_progress=lambda share: None, should_stop=lambda: False)
     return folder
 

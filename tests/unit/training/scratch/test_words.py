@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from embedloop.errors import JobCancelled, TrainingFailed
-from embedloop.recipe.scratch import FromScratch
+from embedloop.recipe.scratch import WordVectors
 from tests.unit.training.scratch.jargon import jargon
 from training.scratch.words import Lexicon, learn_words
 
@@ -12,7 +12,7 @@ TEXTS = [report.split() for report in jargon().reports]
 
 
 def learn(texts: list[list[str]] = TEXTS, **settings: object) -> Lexicon:
-    recipe = FromScratch.model_validate({"dimension": 16, "epochs": 2, **settings})
+    recipe = WordVectors.model_validate({"dimension": 16, "epochs": 2, **settings})
     return learn_words(texts, recipe, on_progress=lambda share: None, should_stop=lambda: False)
 
 
@@ -59,7 +59,7 @@ def test_stop_ends_it_between_two_texts() -> None:
     with pytest.raises(JobCancelled):
         learn_words(
             TEXTS,
-            FromScratch(method="word2vec", dimension=16),
+            WordVectors(method="word2vec", dimension=16),
             on_progress=lambda share: None,
             should_stop=lambda: next(asked),
         )
@@ -67,6 +67,6 @@ def test_stop_ends_it_between_two_texts() -> None:
 
 def test_progress_is_told_after_every_epoch() -> None:
     told: list[float] = []
-    recipe = FromScratch(method="word2vec", dimension=16, epochs=4)
+    recipe = WordVectors(method="word2vec", dimension=16, epochs=4)
     learn_words(TEXTS, recipe, on_progress=told.append, should_stop=lambda: False)
     assert told == [0.25, 0.5, 0.75, 1.0]
