@@ -50,7 +50,7 @@ METRIC_TYPES: dict[ServerKind, frozenset[str]] = {
     ServerKind.MILVUS: frozenset({"COSINE", "IP", "L2"}),
 }
 # 16 bits and int8 are known from the documentation alone: no server of that age runs in the tests. Milvus 2.3
-# takes float16 too, and dies of searches over it.
+# takes float16 too, and lost rows or died of searches over it.
 VECTOR_TYPES_SINCE: dict[str, Version] = {
     "float32": (2, 3, 0),
     "binary": (2, 3, 0),
