@@ -295,3 +295,22 @@ class RoadsPlan:
         """Sizes at which everything runs once, and no figure means anything."""
         small = SetSizes(passages=60, train=24, dev=8, test=16)
         return cls(sizes=dict.fromkeys(_road_sizes(), small), max_steps=2)
+
+
+@dataclass(frozen=True, slots=True)
+class VectorTypesPlan:
+    """Sizes of the benchmark of vector types.
+
+    Attributes:
+        terms: Documents that are encoded.
+        rows: Vectors in each collection: those of the documents, then mixtures of two.
+        queries: Searches of each type.
+    """
+
+    terms: int = 6000
+    rows: int = 20_000
+    queries: int = 300
+
+    @classmethod
+    def quick(cls) -> VectorTypesPlan:
+        return cls(terms=300, rows=1500, queries=30)

@@ -99,11 +99,11 @@ def index_versions(context: typer.Context, corpus: CorpusName, as_json: AsJson =
     if as_json:
         print_json(found)
         return
-    table = Table("id", "state", "model", "index", "metric", "passages", "lag", "created")
+    table = Table("id", "state", "model", "index", "metric", "vectors", "passages", "lag", "created")
     for version in found:
         index = version["index"]
         named = (version["id"], version["state"], version["model_version"])
-        built = (index["index_type"], index["metric_type"])
+        built = (index["index_type"], index["metric_type"], index["vector_type"])
         counted_now = (f"{version['passages']:,}", f"{version['lag']:,}", version["created_at"])
         table.add_row(*map(Text, named + built + counted_now))
     Console().print(table)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from embedloop.applier import View
 from embedloop.catalog import documents, index_versions
 from embedloop.corpus import passages_of
+from embedloop.fidelity import Candidates, Truth
 from embedloop.index_rows import passage_id
 from embedloop.records import Passage, Placement
 
@@ -81,14 +82,6 @@ class Difference:
     repeated: int
 
 
-@dataclass(frozen=True, slots=True)
-class Nearest:
-    """A query's exact nearest: how many there are, and the cosine of the last of them."""
-
-    count: int
-    lowest: float
-
-
 def wanted(view: View, *, named: int) -> Wanted:
     """Reads the catalog as of one moment; `named` bounds how many missing documents are named."""
     identity = view.version.index_version_id
@@ -105,7 +98,7 @@ def wanted(view: View, *, named: int) -> Wanted:
 
 def scan(
     view: View, expected: Wanted, queries: NDArray[np.float32], nearest: int
-) -> tuple[Checksum, int, list[Nearest]]:
+) -> tuple[Checksum, int, Truth]:
     """One pass over all rows.
 
     Args:
@@ -118,7 +111,7 @@ def scan(
         The checksum over the keys, how many rows are of documents in motion, and each query's exact nearest.
     """
     seen, moving = Checksum(), 0
-    best = np.empty((len(queries), 0), dtype=np.float32)
+    candidates = Candidates(queries, nearest, view.version.index.vector_type)
     for page in view.index.scan(view.version.collection, with_vectors=True):
         view.check()
         for row in page:
@@ -128,8 +121,8 @@ def scan(
             else:
                 seen.add(key)
         vectors = np.stack([row.vector for row in page if row.vector is not None])
-        best = -np.sort(-np.hstack([best, queries @ vectors.T]), axis=1)[:, :nearest]
-    return seen, moving, [Nearest(len(scores), float(scores[-1])) for scores in best if len(scores)]
+        candidates.add([row.passage_id for row in page if row.vector is not None], vectors)
+    return seen, moving, candidates.truth(view)
 
 
 def difference(view: View, expected: Wanted, seen: Checksum) -> Difference:

@@ -67,7 +67,8 @@ def source_of(
 ) -> IndexVersion | None:
     """The index version whose vectors this one may take; None when it must encode.
 
-    Building the model version that serves once more is a rebuild: it starts from the texts.
+    Building the model version that serves once more is a rebuild: it starts from the texts. Vectors that were
+    rounded are copied to where they would be rounded alike, and packing them again changes nothing.
 
     Args:
         version: To be built.
@@ -81,6 +82,7 @@ def source_of(
         if other.state in _HOLDS_ALL
         and other.index_version_id != version.index_version_id
         and other.chunking == version.chunking
+        and other.index.vector_type in ("float32", version.index.vector_type)
         and passage_key(models[other.model_id]) == key
     ]
     if any(one.state is IndexState.SERVING and one.model_id == version.model_id for one in others):

@@ -1,6 +1,6 @@
-"""Milvus: collections, aliases, rows, search. Only this, `index_schema` and `milvus_call` import pymilvus.
+"""Milvus: collections, aliases, rows, search. Only the modules `index*` and `milvus_call` import pymilvus.
 
-Scores are cosines, greater is nearer; vectors are `(n, dim)` float32, L2-normalised.
+Scores are cosines, greater is nearer; vectors are `(n, dim)` float32, L2-normalised, however they are stored.
 """
 
 from __future__ import annotations
@@ -12,31 +12,30 @@ from threading import Event
 from typing import Any, TypeVar
 
 import numpy as np
-from pymilvus import AnnSearchRequest, MilvusClient, RRFRanker
+from pymilvus import MilvusClient
 
 from embedloop.capabilities import Capabilities, capabilities_of, every_server_can, server_of
 from embedloop.encoder import Vectors
 from embedloop.errors import DeadlineExceeded, EmbedloopError, InvalidInput
-from embedloop.fusion import EVEN, K, fuse
+from embedloop.fusion import EVEN
 from embedloop.index_pages import Reading, iterated, paged
-from embedloop.index_parameters import cosine_of, search_parameters
-from embedloop.index_rows import FIELDS, Row, as_found, as_hit, as_passage, as_row, messages
-from embedloop.index_schema import collection_schema, index_parameters
+from embedloop.index_rows import FIELDS, Row, as_found, as_passage, as_row, messages
+from embedloop.index_schema import collection_schema, index_parameters, vector_type_of
 from embedloop.index_sealing import Handover, handover
+from embedloop.index_search import MAX_WINDOW, Search
 from embedloop.milvus_call import call
 from embedloop.milvus_errors import NotLoaded
-from embedloop.policy import IndexSettings
+from embedloop.policy import IndexSettings, VectorType
 from embedloop.records import Hit, Passage
+from embedloop.vector_types import beside, finest_field, packed, unpacked
 
 T = TypeVar("T")
 
-MAX_WINDOW = 16_384
 SCAN_ROWS = 1000
 SEAL_SECONDS = 300.0
 SEAL_LOOK_SECONDS = 0.25
 # Without vectors. A server reads all keys for each page, so that few large pages cost less.
 SCAN_KEYS = 10_000
-_BY_WORDS = {"metric_type": "BM25"}
 # A server that does not tell whether a segment has its index has had time to load it.
 UNTOLD_SECONDS = 10.0
 _CHANNEL_OPTIONS = {
@@ -59,6 +58,8 @@ class MilvusIndex:
 
     def __init__(self, uri: str, *, token: str = "", timeout_seconds: float = 10.0):
         self._timeout = timeout_seconds
+        # A physical name is given once, and its vectors stay of one type.
+        self._vector_types: dict[str, VectorType] = {}
         self._client: MilvusClient = call(
             lambda: MilvusClient(
                 uri=uri, token=token, timeout=timeout_seconds, grpc_options=dict(_CHANNEL_OPTIONS)
@@ -167,6 +168,7 @@ class MilvusIndex:
 
     def drop(self, collection: str) -> None:
         """Drops a collection; one that is not there is no error. Move the alias away first."""
+        self._vector_types.pop(collection, None)
         if self.exists(collection):
             call(lambda: self._client.drop_collection(collection, timeout=max(60.0, self._timeout)))
 
@@ -185,7 +187,13 @@ class MilvusIndex:
             raise InvalidInput(f"{len(passages)} passages need as many vectors, got {len(vectors)}")
         if not np.isfinite(vectors).all():
             raise InvalidInput("a vector must be finite, got NaN or infinity from the encoder")
-        rows = [as_row(p, v) for p, v in zip(passages, vectors, strict=True)]
+        vector_type = self._vector_type(collection)
+        rows = [
+            as_row(passage, vector) | others
+            for passage, vector, others in zip(
+                passages, packed(vectors, vector_type), beside(vectors, vector_type), strict=True
+            )
+        ]
         for message in messages(rows, vectors.shape[1] if len(vectors) else 0):
             self._loaded(
                 collection,
@@ -220,8 +228,8 @@ class MilvusIndex:
             collection: Physical name, never an alias.
             vectors: (n, dim) float32, L2-normalised.
             limit: Hits a query, at most 16384.
-            settings: Those that the collection was made with; `ef_search` is raised to `limit` where that is
-                greater.
+            settings: Those that the collection was made with; `ef_search` is raised to the hits asked of Milvus
+                where those are more.
             filter_expression: From `embedloop.filters.expression`.
             strong: Read every write that was acknowledged before this search.
             timeout_seconds: Overrides the connection's timeout.
@@ -234,33 +242,15 @@ class MilvusIndex:
             For each query its hits; scores are cosines whatever the metric, greater is nearer.
         """
         limit = min(limit, MAX_WINDOW)
-        near = search_parameters(settings, limit)
         reading: dict[str, Any] = {
-            "limit": limit,
-            "output_fields": FIELDS,
             "consistency_level": "Strong" if strong else "Bounded",
             "timeout": timeout_seconds or self._timeout,
         }
-        ask = partial(self._client.search, collection, filter=filter_expression, **reading)
-        nearest = partial(ask, data=list(vectors), anns_field="vector", search_params=near)
+        run = partial(self._loaded, collection)
+        search = Search(self._client, run, collection, settings, filter_expression, reading)
         if words is None:
-            score_of = partial(cosine_of, metric_type=settings.metric_type)
-            return self._hits(collection, nearest, score_of)
-        if bm25_weight == EVEN:
-            requests = [
-                AnnSearchRequest(list(vectors), "vector", near, limit, expr=filter_expression),
-                AnnSearchRequest(list(words), "words", _BY_WORDS, limit, expr=filter_expression),
-            ]
-            both = partial(self._client.hybrid_search, collection, requests, RRFRanker(K), **reading)
-            return self._hits(collection, both, float)
-        matching = partial(ask, data=list(words), anns_field="words", search_params=_BY_WORDS)
-        rows = zip(self._hits(collection, nearest, float), self._hits(collection, matching, float), strict=True)
-        return [_fused(near_hits, word_hits, bm25_weight)[:limit] for near_hits, word_hits in rows]
-
-    def _hits(
-        self, collection: str, search: Callable[[], Any], score_of: Callable[[float], float]
-    ) -> list[list[Hit]]:
-        return [[as_hit(hit, score_of) for hit in hits] for hits in self._loaded(collection, search)]
+            return search.nearest(vectors, limit)
+        return search.fused(vectors, words, limit, bm25_weight)
 
     def count(self, collection: str) -> int:
         """Number of rows, by count(*) with Strong consistency."""
@@ -281,10 +271,15 @@ class MilvusIndex:
         return {row["passage_id"] for row in self._by_keys(collection, passage_ids, ["passage_id"])}
 
     def vectors(self, collection: str, passage_ids: Sequence[str]) -> dict[str, Vectors]:
-        """Stored vectors `(dim,)` of the keys that the collection holds, with Strong consistency."""
+        """Stored vectors `(dim,)` of the keys that the collection holds, with Strong consistency.
+
+        Those of a coarser type are as near to what was written as its finest numbers say.
+        """
+        vector_type = self._vector_type(collection)
+        finest = finest_field(vector_type)
         found: dict[str, Vectors] = {}
-        for row in self._by_keys(collection, passage_ids, ["passage_id", "vector"]):
-            found[row["passage_id"]] = np.asarray(row["vector"], dtype=np.float32)
+        for row in self._by_keys(collection, passage_ids, ["passage_id", finest]):
+            found[row["passage_id"]] = unpacked(row[finest], vector_type)
         return found
 
     def passages(self, collection: str, passage_ids: Sequence[str]) -> dict[str, Passage]:
@@ -293,11 +288,12 @@ class MilvusIndex:
 
     def scan(self, collection: str, *, with_vectors: bool = False) -> Iterator[list[Row]]:
         """All rows in pages, in no set order and no snapshot: rows written meanwhile may be missing."""
+        vector_type = self._vector_type(collection)
         reading = Reading(
             self._client,
             partial(self._loaded, collection),
             collection,
-            ["passage_id", "document_id", "rev"] + (["vector"] if with_vectors else []),
+            ["passage_id", "document_id", "rev"] + ([finest_field(vector_type)] if with_vectors else []),
             SCAN_ROWS if with_vectors else SCAN_KEYS,
             max(30.0, self._timeout),
         )
@@ -307,7 +303,7 @@ class MilvusIndex:
         else:
             pages = paged(reading, as_of_now=able.orders_every_page)
         for page in pages:
-            yield [as_found(row) for row in page]
+            yield [as_found(row, vector_type) for row in page]
 
     def point_alias(self, alias: str, collection: str) -> None:
         """Creates the alias or moves it."""
@@ -336,6 +332,13 @@ class MilvusIndex:
         if self.alias_target(alias) is not None:
             call(lambda: self._client.drop_alias(alias, timeout=self._timeout))
 
+    def _vector_type(self, collection: str) -> VectorType:
+        known = self._vector_types.get(collection)
+        if known is None:
+            described = call(lambda: self._client.describe_collection(collection, timeout=self._timeout))
+            known = self._vector_types[collection] = vector_type_of(described)
+        return known
+
     def _by_keys(
         self, collection: str, passage_ids: Sequence[str], fields: list[str]
     ) -> Iterator[dict[str, Any]]:
@@ -360,10 +363,3 @@ class MilvusIndex:
         except NotLoaded:
             self.load(collection)
             return call(operation)
-
-
-def _fused(near: Sequence[Hit], matching: Sequence[Hit], weight: float) -> list[Hit]:
-    """One list of both, the best first; the score is that of the fusion."""
-    passages = {hit.passage.passage_id: hit.passage for hit in (*near, *matching)}
-    keys = [[hit.passage.passage_id for hit in hits] for hits in (near, matching)]
-    return [Hit(passages[key], score) for key, score in fuse(keys[0], keys[1], weight)]

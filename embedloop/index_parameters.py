@@ -12,6 +12,20 @@ REFINE_FACTOR = 4
 MAX_SEARCH_LIST = 65_535
 
 
+def index_type_in_milvus(settings: IndexSettings) -> str:
+    """Milvus' name of the index type, which for bits is another.
+
+    >>> index_type_in_milvus(IndexSettings(vector_type="binary", index_type="IVF_FLAT"))
+    'BIN_IVF_FLAT'
+    """
+    return f"BIN_{settings.index_type}" if settings.vector_type == "binary" else settings.index_type
+
+
+def metric_in_milvus(settings: IndexSettings) -> str:
+    """What Milvus itself ranks by: for bits the Hamming distance, where the policy says what the score is."""
+    return "HAMMING" if settings.vector_type == "binary" else settings.metric_type
+
+
 def build_parameters(settings: IndexSettings) -> dict[str, Any]:
     """What an index of this type is built with; parameters of other types are left out."""
     match settings.index_type:
@@ -41,7 +55,7 @@ def search_parameters(settings: IndexSettings, limit: int) -> dict[str, Any]:
         "search_list": min(max(settings.ef_search, limit), MAX_SEARCH_LIST),
         "refine_k": REFINE_FACTOR,
     }
-    return {"metric_type": settings.metric_type, "params": breadth}
+    return {"metric_type": metric_in_milvus(settings), "params": breadth}
 
 
 def cosine_of(distance: float, metric_type: MetricType) -> float:

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from embedloop.encoder import Vectors
 from embedloop.errors import InvalidInput
+from embedloop.policy import VectorType
 from embedloop.records import Hit, Passage
+from embedloop.vector_types import finest_field, unpacked
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 MAX_TEXT_BYTES = 65_535
@@ -22,7 +24,7 @@ FIELDS = ["passage_id", "document_id", "rev", "ordinal", "title", "text", "metad
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a scan of a collection yields: a row's identity and, if asked for, its vector `(dim,)`."""
+    """What a scan of a collection yields: a row's identity and, if asked for, its vector `(dim,)` float32."""
 
     passage_id: str
     document_id: str
@@ -36,8 +38,8 @@ def passage_id(document_id: str, rev: int, ordinal: int) -> str:
     return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
 
 
-def as_row(passage: Passage, vector: Vectors) -> dict[str, Any]:
-    """The row of a passage; raises InvalidInput for a text that is longer than Milvus stores."""
+def as_row(passage: Passage, vector: NDArray[Any]) -> dict[str, Any]:
+    """The row of a passage with its packed vector; raises InvalidInput for a text longer than Milvus stores."""
     size = len(passage.text.encode())
     if size > MAX_TEXT_BYTES:
         raise InvalidInput(f"a passage holds at most {MAX_TEXT_BYTES} bytes of text, got {size}", field="text")
@@ -69,17 +71,17 @@ def messages(rows: Sequence[dict[str, Any]], dimension: int) -> Iterator[list[di
         yield message
 
 
-def as_found(entity: dict[str, Any]) -> Row:
+def as_found(entity: dict[str, Any], vector_type: VectorType) -> Row:
     """A scanned row as pymilvus hands it out, which gives its vector away.
 
     There a vector is hundreds of Python floats, eight times the size of its array.
     """
-    vector = entity.pop("vector", None)
+    vector = entity.pop(finest_field(vector_type), None)
     return Row(
         entity["passage_id"],
         entity["document_id"],
         int(entity["rev"]),
-        None if vector is None else np.asarray(vector, dtype=np.float32),
+        None if vector is None else unpacked(vector, vector_type),
     )
 
 

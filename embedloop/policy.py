@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -16,6 +17,11 @@ DEFAULT_BASE_MODEL = "all-MiniLM-L6-v2"
 
 IndexType = Literal["HNSW", "HNSW_SQ", "FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_RABITQ", "DISKANN", "AUTOINDEX"]
 MetricType = Literal["COSINE", "IP", "L2"]
+VectorType = Literal["float32", "float16", "bfloat16", "int8", "binary"]
+# Of the others Milvus builds every index type, by every metric. Of bits FLAT and IVF_FLAT are its BIN_FLAT and
+# BIN_IVF_FLAT, and int8 has a scale for each vector, which only the cosine does not see.
+INDEX_TYPES_OF: Mapping[VectorType, tuple[IndexType, ...]] = {"int8": ("HNSW",), "binary": ("FLAT", "IVF_FLAT")}
+COSINE_ONLY: frozenset[VectorType] = frozenset({"int8", "binary"})
 LanguageCode = Annotated[str, Field(pattern="^[a-z]{2,3}$")]
 Redaction = Literal["off", "placeholder", "mask", "pseudonym"]
 GateMetric = Literal["ndcg@10", "recall@10", "precision@5", "mrr@10", "hit@1", "hit@5"]
@@ -61,20 +67,43 @@ class Cleaning(Frozen):
 
 
 class IndexSettings(Frozen):
-    """Parameters of the Milvus index.
+    """Parameters of the Milvus index, and the numbers that vectors are stored in.
 
     Not every server can do everything: `/readyz` tells what the connected one can. Vectors are L2-normalised:
     the values of `metric_type` rank alike, and the score is the cosine whichever it is. With `bm25`, a search
     fuses the nearest vectors with the best matches of the query's words, by their ranks (RRF, weighted by
-    `policy.bm25_weight`), and scores are those of the fusion. What is changed here counts from the next build.
+    `policy.bm25_weight`), and scores are those of the fusion.
+
+    `vector_type` other than `float32` takes less memory and ranks more coarsely. `int8` needs HNSW; `binary`
+    keeps the signs, needs FLAT or IVF_FLAT, and is searched by the Hamming distance; both need COSINE. Their
+    hits, and those of IVF_SQ8, are taken `rescore_factor` times as many (at most 2,000), scored again with the
+    query in float32 and the finest numbers that the row has, and cut. Null is 16 for `binary`, else 4.
+
+    What is changed here counts from the next build.
     """
 
     index_type: IndexType = "HNSW"
     metric_type: MetricType = "COSINE"
+    vector_type: VectorType = "float32"
+    rescore_factor: Annotated[int | None, Field(ge=1, le=64)] = None
     bm25: bool = False
     m: Annotated[int, Field(ge=4, le=64)] = 16
     ef_construction: Annotated[int, Field(ge=8, le=1024)] = 200
     ef_search: Annotated[int, Field(ge=16, le=4096)] = 128
+
+    @model_validator(mode="after")
+    def _the_index_is_one_of_the_vector_type(self) -> IndexSettings:
+        able = INDEX_TYPES_OF.get(self.vector_type)
+        if able is not None and self.index_type not in able:
+            either = " or ".join(able)
+            raise ValueError(
+                f"index_type must be {either} with vector_type {self.vector_type}, got {self.index_type}"
+            )
+        if self.vector_type in COSINE_ONLY and self.metric_type != "COSINE":
+            raise ValueError(
+                f"metric_type must be COSINE with vector_type {self.vector_type}, got {self.metric_type}"
+            )
+        return self
 
 
 class Votes(Frozen):

@@ -15,7 +15,6 @@ from embedloop.catalog import documents, index_versions
 from embedloop.comparison import (
     Checksum,
     Difference,
-    Nearest,
     Wanted,
     altered_passages,
     difference,
@@ -23,7 +22,10 @@ from embedloop.comparison import (
     wanted,
 )
 from embedloop.errors import VerificationFailed
+from embedloop.fidelity import Truth
+from embedloop.policy import IndexSettings
 from embedloop.records import FailedDocument
+from embedloop.rescoring import is_coarse
 
 MIN_RECALL = 0.95
 SAMPLE_QUERIES = 32
@@ -51,7 +53,8 @@ class Verification:
         failed_documents: The first of those that the serving version could embed, with their passages at fault.
         texts_compared: Passages whose stored title, text and metadata were compared with the catalog.
         texts_altered: How many of them differ.
-        recall: Share of the exact `RECALL_AT` nearest that the index finds, None for an empty version.
+        recall: Share of the exact `RECALL_AT` nearest, by the model's own float32, that the index finds; None
+            for an empty version.
         search_ms: Median time of a search after warm-up, None for an empty version.
         search_p95_ms: 95th percentile of the same.
         reasons: Why the version may not serve, each a sentence for people.
@@ -101,8 +104,8 @@ def verify(view: View, *, failures_allowed: Sequence[str]) -> Verification:
     """
     expected = wanted(view, named=NAMED)
     queries = _sample_queries(view)
-    seen, moving, nearest = scan(view, expected, queries, RECALL_AT)
-    searched = _search(view, queries, nearest)
+    seen, moving, truth = scan(view, expected, queries, RECALL_AT)
+    searched = _search(view, truth)
     compared, altered = altered_passages(view, expected, SAMPLE_DOCUMENTS)
     passages = view.index.count(view.version.collection)
     new_failures = sorted(expected.failed - set(failures_allowed))
@@ -114,7 +117,7 @@ def verify(view: View, *, failures_allowed: Sequence[str]) -> Verification:
         *_missing_reasons(expected),
         *_failure_reasons(told, len(new_failures)),
         *_text_reasons(compared, altered),
-        *_recall_reasons(searched),
+        *_recall_reasons(searched, view.version.index),
     ]
     return Verification(
         passages=passages,
@@ -185,10 +188,14 @@ def _text_reasons(compared: int, altered: Sequence[str]) -> list[str]:
     ]
 
 
-def _recall_reasons(searched: _Searched) -> list[str]:
+def _recall_reasons(searched: _Searched, settings: IndexSettings) -> list[str]:
     if searched.recall is None or searched.recall >= MIN_RECALL:
         return []
-    return [f"recall@{RECALL_AT} against brute force is {searched.recall:.3f}, below {MIN_RECALL}"]
+    told = f"recall@{RECALL_AT} against brute force is {searched.recall:.3f}, below {MIN_RECALL}"
+    if settings.vector_type == "float32":
+        return [told]
+    more = "raise policy.index.rescore_factor or " if is_coarse(settings) else ""
+    return [f"{told}, with {settings.vector_type} vectors: {more}choose another policy.index.vector_type"]
 
 
 def _failed(view: View, document_ids: Sequence[str]) -> list[FailedDocument]:
@@ -205,18 +212,19 @@ def _sample_queries(view: View) -> NDArray[np.float32]:
     return view.encoder.encode_queries(texts)
 
 
-def _search(view: View, queries: NDArray[np.float32], nearest: Sequence[Nearest]) -> _Searched:
+def _search(view: View, truth: Truth) -> _Searched:
     """A hit counts when it is as near as the last of the exact nearest: equal passages are equally right."""
-    total = sum(exact.count for exact in nearest)
+    queries = truth.queries
+    total = sum(exact.count for exact in truth.nearest)
     if not total:
         return _Searched()
     search = partial(view.index.search, view.version.collection, settings=view.version.index)
     # At once: a server may make each strong read wait for its next tick.
-    answers = search(queries, RECALL_AT, strong=True)
+    scores = truth.scores(search(queries, RECALL_AT, strong=True))
     found = sum(
-        hit.score >= exact.lowest - SCORE_TOLERANCE
-        for hits, exact in zip(answers, nearest, strict=True)
-        for hit in hits
+        score >= exact.lowest - SCORE_TOLERANCE
+        for of_query, exact in zip(scores, truth.nearest, strict=True)
+        for score in of_query
     )
     for vector in queries[:WARM_UP_SEARCHES]:
         search(vector[None, :], RECALL_AT)

@@ -67,7 +67,14 @@ INDEX_VERSION: dict[str, Any] = {
     "applied_seq": 1204,
     "lag": 0,
     "chunking": {"max_tokens": 192, "overlap_tokens": 0},
-    "index": {"index_type": "HNSW", "metric_type": "COSINE", "m": 16, "ef_construction": 200, "ef_search": 128},
+    "index": {
+        "index_type": "HNSW",
+        "metric_type": "COSINE",
+        "vector_type": "float32",
+        "m": 16,
+        "ef_construction": 200,
+        "ef_search": 128,
+    },
     "verification": None,
     "created_at": "2026-05-04T08:12:31.204118+00:00",
 }
@@ -140,6 +147,7 @@ READINESS: dict[str, Any] = {
                 "IVF_SQ8",
             ],
             "metric_types": ["COSINE", "IP", "L2"],
+            "vector_types": ["bfloat16", "binary", "float16", "float32", "int8"],
             "bm25": True,
             "filter_templates": True,
             "iterator_timestamps": True,

@@ -25,6 +25,7 @@ class MilvusCapabilities(Out):
     kind: ServerKind
     index_types: Annotated[list[str], Field(description="Values that `policy.index.index_type` may take.")]
     metric_types: Annotated[list[str], Field(description="Values that `policy.index.metric_type` may take.")]
+    vector_types: Annotated[list[str], Field(description="Values that `policy.index.vector_type` may take.")]
     bm25: Annotated[bool, Field(description="Whether `policy.index.bm25` may be true.")]
     filter_templates: bool
     iterator_timestamps: bool

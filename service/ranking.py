@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from embedloop.index import MAX_WINDOW
+from embedloop.index_search import MAX_WINDOW
 from embedloop.policy import Boost
 from embedloop.records import Hit, Passage
 

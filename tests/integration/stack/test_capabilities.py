@@ -32,6 +32,7 @@ def test_a_ready_service_tells_what_its_milvus_can_do(http: httpx.Client) -> Non
     assert able["kind"] == "lite"
     assert able["server"].startswith("3.")
     assert "HNSW" in able["index_types"]
+    assert able["vector_types"] == ["float32"]
     assert able["bm25"] is True
 
 
@@ -41,11 +42,18 @@ def test_doctor_names_the_milvus_of_a_running_service(stack: Stack, tmp_path: Pa
     assert "answers 200, on Milvus 3." in service.found
 
 
-@pytest.mark.parametrize("index_type", ["DISKANN", "IVF_RABITQ"])
-def test_an_index_type_that_the_server_cannot_do_is_refused_with_those_that_it_can(
-    http: httpx.Client, changes_nothing: ChangesNothing, index_type: str
+@pytest.mark.parametrize(
+    ("field", "value", "able"),
+    [
+        ("index_type", "DISKANN", "AUTOINDEX, FLAT, HNSW"),
+        ("index_type", "IVF_RABITQ", "AUTOINDEX, FLAT, HNSW"),
+        ("vector_type", "int8", "float32"),
+    ],
+)
+def test_what_the_server_cannot_do_is_refused_with_what_it_can(
+    http: httpx.Client, changes_nothing: ChangesNothing, field: str, value: str, able: str
 ) -> None:
-    policy = {"index": {"index_type": index_type}}
+    policy = {"index": {field: value}}
     with changes_nothing():
         answers = [
             http.post("/v1/corpora", json={"name": "never-made", "policy": policy}),
@@ -54,8 +62,8 @@ def test_an_index_type_that_the_server_cannot_do_is_refused_with_those_that_it_c
     for answer in answers:
         problem: dict[str, Any] = answer.json()
         assert (answer.status_code, problem["code"]) == (400, "invalid_input")
-        assert problem["field"] == "policy.index.index_type"
-        assert f"Milvus Lite 3.2.2 cannot do {index_type}; it can do AUTOINDEX, FLAT, HNSW" in problem["detail"]
+        assert problem["field"] == f"policy.index.{field}"
+        assert f"Milvus Lite 3.2.2 cannot do {value}; it can do {able}" in problem["detail"]
 
 
 def test_a_corpus_with_bm25_finds_by_words_that_its_model_does_not_know(

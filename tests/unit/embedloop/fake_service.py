@@ -56,7 +56,7 @@ INDEX_VERSION = {
     "model_version": "m1",
     "passages": 2117,
     "lag": 3,
-    "index": {"index_type": "HNSW", "metric_type": "L2"},
+    "index": {"index_type": "HNSW", "metric_type": "L2", "vector_type": "float16"},
     "verification": {"passed": False, "reasons": [REASON]},
     "created_at": "2026-05-04T08:12:31+00:00",
 }

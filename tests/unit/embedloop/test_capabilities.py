@@ -17,7 +17,7 @@ from embedloop.capabilities import (
     server_of,
 )
 from embedloop.errors import InvalidInput, Misconfigured
-from embedloop.policy import IndexSettings, IndexType, MetricType
+from embedloop.policy import IndexSettings, IndexType, MetricType, VectorType
 
 OLD_TYPES = {"FLAT", "HNSW", "IVF_FLAT", "IVF_SQ8", "DISKANN", "AUTOINDEX"}
 
@@ -101,6 +101,32 @@ def test_a_metric_that_the_server_cannot_do_is_refused_by_its_field() -> None:
     with pytest.raises(InvalidInput, match=r"Milvus 2\.6\.4 cannot do L2; it can do COSINE, IP") as refusal:
         able.require(IndexSettings(metric_type="L2"))
     assert refusal.value.field == "policy.index.metric_type"
+
+
+@pytest.mark.parametrize(
+    ("text", "types"),
+    [
+        ("milvus_lite-3.2.2", {"float32"}),
+        ("v2.3.5-lite", {"float32", "binary"}),
+        ("v2.4.0", {"float32", "binary", "float16", "bfloat16"}),
+        ("v2.5.4", {"float32", "binary", "float16", "bfloat16"}),
+        ("v2.6.0", set(get_args(VectorType))),
+        ("master-abcdef", {"float32", "binary"}),
+    ],
+)
+def test_vector_types_follow_kind_and_version(text: str, types: set[str]) -> None:
+    able = reported(text)
+    assert able.vector_types == types == set(able.told()["vector_types"])
+    for vector_type in get_args(VectorType):
+        index_type = "FLAT" if vector_type == "binary" else "HNSW"
+        settings = IndexSettings(vector_type=vector_type, index_type=index_type)
+        assert every_server_can(settings) == (vector_type == "float32")
+        if vector_type in types:
+            able.require(settings)
+            continue
+        with pytest.raises(InvalidInput, match=f"cannot do {vector_type}; it can do ") as refusal:
+            able.require(settings)
+        assert refusal.value.field == "policy.index.vector_type"
 
 
 @pytest.mark.parametrize("metric_type", get_args(MetricType))

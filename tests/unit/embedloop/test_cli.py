@@ -227,7 +227,7 @@ def test_a_job_that_failed_is_shown_with_its_reason(service: FakeService, run: R
 
 def test_index_versions_are_listed_with_their_lag_and_why_one_failed(run: Run) -> None:
     told = run("index-versions", "c").stdout
-    assert all(word in told for word in ("iv1", "retired", "HNSW", "L2", "2,117", "3"))
+    assert all(word in told for word in ("iv1", "retired", "HNSW", "L2", "float16", "2,117", "3"))
     assert told.splitlines()[-1] == f"iv1 failed its verification: {REASON}"
     assert json.loads(run("index-versions", "c", "--json").stdout)[0]["lag"] == 3
 

@@ -8,7 +8,7 @@ import pytest
 
 from embedloop.catalog.database import now
 from embedloop.copying import passage_key, source_of
-from embedloop.policy import Chunking, IndexSettings
+from embedloop.policy import Chunking, IndexSettings, VectorType
 from embedloop.query_map import QUERY_MAP_FILE, QUERY_MODEL_FOLDER
 from embedloop.records import IndexState, IndexVersion, ModelVersion
 
@@ -105,3 +105,27 @@ def test_whatever_changes_a_passages_vector_changes_the_key(change: dict[str, ob
 )
 def test_what_becomes_of_queries_does_not_change_the_key(change: dict[str, object]) -> None:
     assert passage_key(replace(PLAIN, **change)) == passage_key(PLAIN)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "may"),
+    [
+        ("float32", "binary", True),
+        ("float32", "float16", True),
+        ("binary", "binary", True),
+        ("float16", "float16", True),
+        ("binary", "float32", False),
+        ("float16", "float32", False),
+        ("int8", "binary", False),
+    ],
+)
+def test_rounded_vectors_are_copied_only_to_where_they_are_rounded_alike(
+    source: VectorType, target: VectorType, may: bool
+) -> None:
+    serving = replace(version(PLAIN, IndexState.SERVING), index=stored_as(source))
+    building = replace(BUILDING, index=stored_as(target))
+    assert (source_of(building, [serving], MODELS) == serving) is may
+
+
+def stored_as(vector_type: VectorType) -> IndexSettings:
+    return IndexSettings(vector_type=vector_type, index_type="FLAT" if vector_type == "binary" else "HNSW")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
 
-from embedloop.policy import Boost, Policy
+from embedloop.policy import Boost, IndexSettings, IndexType, MetricType, Policy, VectorType
 
 
 def test_defaults_survive_a_trip_through_json() -> None:
@@ -50,6 +50,9 @@ def test_defaults_survive_a_trip_through_json() -> None:
         ({"gate": {"general": "all"}}, ("gate", "general")),
         ({"splits": {"golden": 0.6}}, ("splits", "golden")),
         ({"index": {"index_type": "ANNOY"}}, ("index", "index_type")),
+        ({"index": {"vector_type": "int4"}}, ("index", "vector_type")),
+        ({"index": {"rescore_factor": 0}}, ("index", "rescore_factor")),
+        ({"index": {"rescore_factor": 65}}, ("index", "rescore_factor")),
         ({"votes": {"min_weight": 0}}, ("votes", "min_weight")),
         ({"boosts": [{"field": "a b", "value": 1, "factor": 2}]}, ("boosts", 0, "field")),
         ({"boosts": [{"field": "a", "value": 1, "factor": 0}]}, ("boosts", 0, "factor")),
@@ -74,3 +77,36 @@ def test_a_boost_keeps_the_type_of_its_value(value: Any) -> None:
     boost = Boost(field="lang", value=value, factor=2.0)
     back = Boost.model_validate_json(boost.model_dump_json())
     assert (type(back.value), back.value) == (type(value), value)
+
+
+@pytest.mark.parametrize(
+    ("index", "told"),
+    [
+        ({"vector_type": "binary"}, "index_type must be FLAT or IVF_FLAT with vector_type binary, got HNSW"),
+        (
+            {"vector_type": "binary", "index_type": "FLAT", "metric_type": "L2"},
+            "metric_type must be COSINE with vector_type binary, got L2",
+        ),
+        (
+            {"vector_type": "int8", "index_type": "IVF_SQ8"},
+            "index_type must be HNSW with vector_type int8, got IVF_SQ8",
+        ),
+        (
+            {"vector_type": "int8", "metric_type": "IP"},
+            "metric_type must be COSINE with vector_type int8, got IP",
+        ),
+    ],
+)
+def test_a_vector_type_is_refused_beside_an_index_or_metric_that_it_has_not(
+    index: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ValidationError, match=told) as refusal:
+        Policy.model_validate({"index": index})
+    assert [error["loc"] for error in refusal.value.errors()] == [("index",)]
+
+
+@pytest.mark.parametrize("vector_type", ["float16", "bfloat16"])
+def test_16_bits_go_with_every_index_and_metric(vector_type: VectorType) -> None:
+    for index_type in get_args(IndexType):
+        for metric_type in get_args(MetricType):
+            IndexSettings(vector_type=vector_type, index_type=index_type, metric_type=metric_type)
