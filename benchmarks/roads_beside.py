@@ -53,7 +53,8 @@ def by_reranker(walk: Walk) -> Reached:
     """A cross-encoder, trained on the same pairs, looks at the first hits of the tuned model again."""
     served, clock = walk.tuned_served, Clock()
     folder = walk.folder / "reranker"
-    settings = RerankerTraining(seed=SEED)
+    # A cross-encoder reads each pair alone: what fits into some minutes of two cores.
+    settings = RerankerTraining(seed=SEED, negatives=2, epochs=1)
     if walk.plan.max_steps is not None:
         settings = settings.model_copy(update={"epochs": 0.1})
     result = train_reranker(

@@ -60,6 +60,8 @@ def _student(walk: Walk) -> Reached:
     return walk.by_recipe("student", {"student": {"layers": 3}}, [], walk.tuned.model)
 
 
+ALIGNED: Mapping[str, Any] = {"new_terms": 1000, "objective": "align", "learning_rate": 2e-4, "epochs": 5}
+
 HPO, HINGLISH, HINDI = "hpo", "hinglish_top", "xquad_hi"
 BOTH = frozenset({HPO, HINGLISH})
 ONLY_HPO = frozenset({HPO})
@@ -102,9 +104,15 @@ ROADS = (
     ),
     Road("finetune", "fine-tuned on labels", _fine_tune, BOTH),
     Road(
+        "new_terms",
+        "1,000 new terms, aligned, no labels",
+        lambda walk: _adapted(walk, "new_terms", ALIGNED, labels=False),
+        ONLY_HPO,
+    ),
+    Road(
         "vocabulary",
-        "1,000 new terms and MLM, then labels",
-        lambda walk: _adapted(walk, "vocabulary", {"new_terms": 1000, "objective": "mlm"}, labels=True),
+        "1,000 new terms, aligned, then labels",
+        lambda walk: _adapted(walk, "vocabulary", ALIGNED, labels=True),
         ONLY_HPO,
     ),
     Road("augmentation", "labels and their variants", by_augmentation, BOTH),

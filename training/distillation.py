@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 from torch.optim.lr_scheduler import LambdaLR
 
 from embedloop.encoder import Vectors
-from embedloop.errors import JobCancelled, TrainingFailed
+from embedloop.errors import TrainingFailed
 from embedloop.recipe.compression import Student
 from embedloop.records import Split
 from training.hardware import hardware_here
@@ -31,15 +31,14 @@ from training.pairs import read_training_set
 from training.passages import read_passages
 from training.schedule import rate_share
 from training.steps import Step, Task
+from training.teacher import check, encode_while_wanted
 from training.trainer import threads, window
-from training.validation import encode
 
 WEIGHT = 1.0
 # Of the progress: encoding by the teacher, and the measuring at the end; between them the student learns.
 _ENCODED, _LEARNT = 0.3, 0.95
 _HELD_BACK = 20
 _MOST_HELD_BACK = 500
-_CHUNK = 256
 _WARMUP = 0.1
 
 
@@ -60,9 +59,9 @@ def _distil(task: Task, settings: Student) -> Mapping[str, Any]:
     texts = _texts(task, settings.max_texts)
     back = min(_MOST_HELD_BACK, max(1, len(texts) // _HELD_BACK))
     with window(teacher, task.config.settings.max_tokens), window(student, task.config.settings.max_tokens):
-        targets = _encode(teacher, texts, task, lambda share: task.on_progress(_ENCODED * share))
+        targets = encode_while_wanted(teacher, texts, task, lambda share: task.on_progress(_ENCODED * share))
         steps = _learn(student, texts[back:], targets[back:], task, settings)
-        near = _encode(student, texts[:back], task, lambda share: None)
+        near = encode_while_wanted(student, texts[:back], task)
     told = {
         "texts": len(texts),
         "steps": steps,
@@ -122,17 +121,6 @@ def _texts(task: Task, most: int) -> list[str]:
     return texts
 
 
-def _encode(
-    model: SentenceTransformer, texts: Sequence[str], task: Task, tell: Callable[[float], None]
-) -> Vectors:
-    parts = []
-    for start in range(0, len(texts), _CHUNK):
-        _check(task)
-        parts.append(encode(model, texts[start : start + _CHUNK]))
-        tell((start + len(parts[-1])) / len(texts))
-    return np.concatenate(parts)
-
-
 def _learn(
     student: SentenceTransformer, texts: Sequence[str], targets: Vectors, task: Task, settings: Student
 ) -> int:
@@ -145,7 +133,7 @@ def _learn(
     # Dropout is off: the teacher's vectors have none either.
     student.eval()
     for step, batch in zip(range(steps), _rounds(batches, task.config.settings.seed), strict=False):
-        _check(task)
+        check(task)
         features = _on(student.device, student.preprocess([texts[row] for row in batch]))
         vectors = torch.nn.functional.normalize(student(features)["sentence_embedding"], dim=-1)
         loss = (1 - (vectors * torch.from_numpy(targets[batch]).to(vectors)).sum(dim=-1)).mean()
@@ -173,8 +161,3 @@ def _rounds(batches: Sequence[list[int]], seed: int) -> Iterator[list[int]]:
     generator = random.Random(seed)
     while True:
         yield from generator.sample(batches, len(batches))
-
-
-def _check(task: Task) -> None:
-    if task.should_stop():
-        raise JobCancelled("the distillation was stopped; it begins anew when the job goes on")

@@ -11,7 +11,7 @@ from embedloop.frozen import Frozen
 # Of a term, unless told otherwise: fewer passages teach little of it, and may name a person.
 MIN_DOCUMENTS = 5
 
-Objective = Literal["mlm", "tsdae", "simcse", "crops"]
+Objective = Literal["mlm", "tsdae", "simcse", "crops", "align"]
 
 
 class Adaptation(Frozen):
@@ -21,7 +21,8 @@ class Adaptation(Frozen):
     that are read, become pieces of their own. Then the model learns from up to `max_passages` passages, cut to
     `max_tokens`, by the `objective`: `mlm` guesses masked tokens, `tsdae` rebuilds a passage from the vector of
     a damaged copy, `simcse` tells a passage from others by two vectors of it that differ by dropout, `crops`
-    by two parts of it. Without an objective the vocabulary is all that changes.
+    by two parts of it, and `align` gives passages with new terms the vectors that the base gave them. Without
+    an objective the vocabulary is all that changes.
     """
 
     new_terms: Annotated[int, Field(ge=0, le=10_000)] = 0
@@ -39,4 +40,10 @@ class Adaptation(Frozen):
     def _changes_something(self) -> Adaptation:
         if self.new_terms == 0 and self.objective is None:
             raise ValueError("adaptation must have new_terms above 0 or an objective, got neither")
+        return self
+
+    @model_validator(mode="after")
+    def _aligns_new_terms(self) -> Adaptation:
+        if self.objective == "align" and self.new_terms == 0:
+            raise ValueError("objective align is of new terms: new_terms must be above 0, got 0")
         return self

@@ -15,9 +15,11 @@ from safetensors.torch import save_model as save_weights
 from sentence_transformers import SentenceTransformer
 from transformers import PrinterCallback
 
+from embedloop.encoder import Vectors
 from embedloop.errors import JobCancelled
 from embedloop.recipe.adaptation import Objective
 from embedloop.recipe.settings import TrainingSettings
+from training.adaptation.align import SameVectorLoss
 from training.adaptation.crops import CroppedTwiceLoss
 from training.adaptation.mlm import MaskedLanguageModelLoss
 from training.adaptation.simcse import TwiceDroppedOutLoss
@@ -40,6 +42,7 @@ _LOSSES: Mapping[Objective, Callable[[SentenceTransformer], torch.nn.Module]] = 
     "tsdae": DamagedCopyLoss,
     "simcse": TwiceDroppedOutLoss,
     "crops": CroppedTwiceLoss,
+    "align": SameVectorLoss,
 }
 
 
@@ -78,6 +81,7 @@ def learn(
     hardware: Hardware,
     on_progress: Callable[[float], None],
     should_stop: Callable[[], bool],
+    wanted: Vectors | None = None,
 ) -> Learned:
     """Trains a model on texts by one objective, and writes it whole or not at all.
 
@@ -93,6 +97,7 @@ def learn(
         hardware: Where.
         on_progress: Takes the share that is done, 0..1, after every step.
         should_stop: Asked after every step; True saves a checkpoint and ends.
+        wanted: Of the objective `align`: the vectors of the texts, (n, dim) float32, L2-normalised.
 
     Raises:
         TrainingFailed: The model is no transformer, the objective does not fit it, or the weights diverged.
@@ -116,7 +121,7 @@ def learn(
             recipe.time_budget_seconds,
             model=model,
             args=arguments(recipe, folder, _steps(plan, len(sampler)), sampler, hardware),
-            train_dataset=Dataset.from_dict({"text": list(texts)}),
+            train_dataset=_dataset(texts, wanted),
             loss=_made(plan.objective, model, recipe.seed),
         )
         trainer.remove_callback(PrinterCallback)
@@ -158,6 +163,11 @@ def _recipe(settings: TrainingSettings, plan: Plan) -> TrainingSettings:
     if plan.objective == "simcse":
         changed["dropout"] = None
     return settings.model_copy(update=changed)
+
+
+def _dataset(texts: Sequence[str], wanted: Vectors | None) -> Dataset:
+    labels = {} if wanted is None else {"label": list(wanted)}
+    return Dataset.from_dict({"text": list(texts), **labels})
 
 
 def _made(objective: Objective, model: SentenceTransformer, seed: int) -> torch.nn.Module:

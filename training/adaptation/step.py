@@ -10,14 +10,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from embedloop.encoder import Vectors
 from embedloop.errors import JobCancelled
 from embedloop.recipe.adaptation import Adaptation
 from embedloop.recipe.settings import TrainingSettings
 from training.adaptation.learning import Plan, learn
 from training.checkpoints import sha256_of
 from training.hardware import hardware_here
+from training.model_files import load_model
 from training.passages import read_passages, spread
 from training.steps import Step, Task
+from training.teacher import encode_while_wanted
+from training.trainer import threads, window
 from training.vocabulary.extension import extend_model, terms_to_add
 from training.vocabulary.report import measure, open_tokenizer
 from training.vocabulary.terms import find_terms
@@ -63,12 +67,15 @@ def _adapt(task: Task, adaptation: Adaptation) -> dict[str, Any]:
         max_tokens=adaptation.max_tokens,
         time_budget_seconds=adaptation.time_budget_seconds,
     )
+    wanted = _vectors_before(task, texts, plan) if adaptation.objective == "align" else None
     rest = replace(task, base=base, on_progress=lambda part: task.on_progress(start + (1 - start) * part))
-    return told | learn_as_step(rest, texts, plan, task.config.settings)
+    return told | learn_as_step(rest, texts, plan, task.config.settings, wanted)
 
 
-def learn_as_step(task: Task, texts: Sequence[str], plan: Plan, settings: TrainingSettings) -> dict[str, Any]:
-    """Learns from texts as a step of a course, and tells how it went."""
+def learn_as_step(
+    task: Task, texts: Sequence[str], plan: Plan, settings: TrainingSettings, wanted: Vectors | None = None
+) -> dict[str, Any]:
+    """Learns from texts as a step of a course, and tells how it went; see `learn`."""
     hardware = hardware_here(settings.precision)
     learned = learn(
         task.base,
@@ -79,8 +86,17 @@ def learn_as_step(task: Task, texts: Sequence[str], plan: Plan, settings: Traini
         hardware=hardware,
         on_progress=task.on_progress,
         should_stop=task.should_stop,
+        wanted=wanted,
     )
     return {"learning": asdict(learned), "notes": [hardware.note] if hardware.note else []}
+
+
+def _vectors_before(task: Task, texts: Sequence[str], plan: Plan) -> Vectors:
+    """What the base makes of the texts with the vocabulary that it came with; (n, dim), L2-normalised."""
+    settings = task.config.settings
+    model = load_model(task.base, device=hardware_here(settings.precision).device)
+    with threads(settings.threads), window(model, plan.max_tokens):
+        return encode_while_wanted(model, texts, task)
 
 
 def _extension(task: Task, adaptation: Adaptation, texts: Sequence[str]) -> dict[str, Any]:

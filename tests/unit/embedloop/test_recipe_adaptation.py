@@ -14,7 +14,8 @@ from embedloop.recipe.settings import TrainingSettings
         ({}, "new_terms above 0 or an objective"),
         ({"new_terms": 10_001}, "less than or equal to 10000"),
         ({"new_terms": -1}, "greater than or equal to 0"),
-        ({"objective": "gpt"}, "'mlm', 'tsdae' or 'simcse'"),
+        ({"objective": "gpt"}, "'mlm', 'tsdae', 'simcse', 'crops' or 'align'"),
+        ({"objective": "align"}, "new_terms must be above 0, got 0"),
         ({"objective": "mlm", "heads": 2}, "Extra inputs"),
     ],
 )

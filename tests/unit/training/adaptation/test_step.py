@@ -97,6 +97,27 @@ def test_new_terms_are_pieces_of_the_model_and_coverage_is_told(make_adapting: M
     assert "learning" not in result["course"][0]
 
 
+def test_aligned_terms_leave_passages_nearer_to_where_they_were_than_new_rows_alone(
+    make_adapting: MakeConfig,
+) -> None:
+    aligned = {"objective": "align", "epochs": 8, "learning_rate": 2e-3}
+    configs = [make_adapting(name, new_terms=3, **recipe) for name, recipe in (("rows", {}), ("all", aligned))]
+    texts = [f"{word} {one}" for word in ("tophus", "podagra", "arthrosis") for one in PASSAGES[::3]]
+    assert configs[0].passages is not None
+    configs[0].passages.write_text("".join(json.dumps(one) + "\n" for one in texts))
+    before = load_model(configs[0].base).encode(texts, normalize_embeddings=True)
+    rows, learnt = (
+        float(
+            (before * load_model(Path(course(one)["model"])).encode(texts, normalize_embeddings=True))
+            .sum(1)
+            .mean()
+        )
+        for one in configs
+    )
+    assert rows < learnt
+    assert learnt > 0.95
+
+
 def test_new_terms_are_learnt_with_the_objective_and_tuned_on_pairs(
     make_adapting: MakeConfig, tmp_path: Path
 ) -> None:
@@ -112,7 +133,7 @@ def test_new_terms_are_learnt_with_the_objective_and_tuned_on_pairs(
     assert load_model(Path(result["model"])).tokenizer.tokenize("podagra") == ["podagra"]
 
 
-@pytest.mark.parametrize("objective", [None, "mlm"])
+@pytest.mark.parametrize("objective", [None, "mlm", "align"])
 def test_adaptation_that_was_killed_before_it_told_ends_with_the_same_model(
     objective: str | None, make_adapting: MakeConfig
 ) -> None:
