@@ -92,8 +92,8 @@ def test_stopped_pretraining_goes_on_and_ends_as_if_it_had_never_stopped(
     whole = course(make("whole", **scratch))
     config, asked = make("stopped", **scratch), count(1)
     with pytest.raises(JobCancelled, match="step 4"):
-        # Asked once by the first step, after each of the eight steps of the second, and then by the third.
-        course(config, should_stop=lambda: next(asked) >= 13)
+        # Asked twice by the first step, after each of the eight steps of the second, and then by the third.
+        course(config, should_stop=lambda: next(asked) >= 14)
     made = (config.out / "from_scratch" / "step.json").stat().st_mtime_ns
     assert not (config.out / "crops" / "model").exists()
     resumed = course(config)
