@@ -1,5 +1,6 @@
-"""Milvus: collections, aliases, rows, search. Only the modules `index*` and `milvus_call` import pymilvus.
+"""Milvus: collections, aliases, rows, search.
 
+Only `index`, `index_schema`, `index_search` and `milvus_call` import pymilvus.
 Scores are cosines, greater is nearer; vectors are `(n, dim)` float32, L2-normalised, however they are stored.
 """
 
