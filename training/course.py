@@ -16,6 +16,7 @@ from training.hardware import hardware_here
 from training.outcome import not_tuned
 from training.pairs import read_training_set
 from training.scratch.step import build_from_scratch
+from training.static_tier import static_tier
 from training.steps import Step, Task
 
 FINETUNE_WEIGHT = 1.0
@@ -41,7 +42,10 @@ def course_of(settings: TrainingSettings) -> Course:
         before.append(Step("from_scratch", FROM_SCRATCH_WEIGHT, build_from_scratch))
     if settings.adaptation is not None:
         before.append(adaptation_step(settings.adaptation))
-    return Course(before=before, after=[distillation(settings.student)] if settings.student else ())
+    after = [distillation(settings.student)] if settings.student is not None else []
+    if settings.static is not None:
+        after.append(static_tier(settings.static))
+    return Course(before=before, after=after)
 
 
 def needs_passages(settings: TrainingSettings) -> bool:
