@@ -11,6 +11,7 @@ from embedloop.recipe.compression import ExportSettings
 from embedloop.records import ModelVersion
 from embedloop.registry import EXPORT_FILE, max_tokens_of, register, resolve_base
 from embedloop.static_models import RESCORER_FOLDER
+from training.fidelity import Choice
 from training.general import GeneralSet, packaged_general_set
 from workers.parts import Parts
 
@@ -46,6 +47,7 @@ def register_folder(
     settings: ExportSettings,
     judged: GeneralSet | None = None,
     check: Callable[[], None] = lambda: None,
+    accept: Callable[[Choice], None] = lambda choice: None,
     parent: str | None = None,
     corpus: str | None = None,
     training_set_id: str | None = None,
@@ -53,8 +55,9 @@ def register_folder(
 ) -> ModelVersion:
     """Registers a model folder with the export that the policy wants.
 
-    An int8 graph is compared with fp32 on `judged`, or on the packaged general set where there is none. Torch
-    as backend knows no int8. Of a static model with a second stage it is that one which is quantised.
+    An int8 graph is compared with fp32 on `judged`, or on the packaged general set where there is none, and
+    `accept` may refuse what was chosen. Torch as backend knows no int8. Of a static model with a second stage
+    the latter is quantised.
 
     Raises:
         ModelRefused: The ONNX export differs from the model on `texts`, or no int8 graph is faithful to it.
@@ -73,7 +76,7 @@ def register_folder(
             from training.quantised_export import export_int8
 
             heavy = folders[-1]
-            export_int8(
+            choice = export_int8(
                 heavy,
                 settings,
                 judged or packaged_general_set(),
@@ -86,6 +89,7 @@ def register_folder(
                 threads=parts.settings.embed_threads,
                 batch_size=parts.settings.encode_batch_size,
             )
+            accept(choice)
 
     return register(
         parts.database,

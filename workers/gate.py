@@ -12,7 +12,18 @@ from embedloop.catalog import index_versions, models
 from embedloop.catalog.database import now
 from embedloop.copying import passage_key
 from embedloop.jobs import Advance, End, Lease, Outcome
-from embedloop.records import HELD_OUT, Corpus, Evidence, Gate, Job, JobState, ModelVersion, Split
+from embedloop.policy import GateSettings
+from embedloop.records import (
+    HELD_OUT,
+    Corpus,
+    Evidence,
+    Gate,
+    Job,
+    JobKind,
+    JobState,
+    ModelVersion,
+    Split,
+)
 from training.evaluation import Scores
 from training.gate import GateDecision, General, decide
 from training.general_score import SecondStage
@@ -47,7 +58,7 @@ def gate(parts: Parts, job: Job, lease: Lease) -> Outcome:
         version = index_versions.get(connection, corpus.serving or "")
     candidate = parts.model(job.checkpoint["model_version"])
     serving = parts.model(version.model_id)
-    policy = corpus.policy.gate
+    policy = gate_of(job, corpus.policy.gate)
     if policy.without_labels == "held_out" and not enough_golden(judged, corpus.policy):
         compared = _on_structure(parts, corpus, job, serving, candidate, lease)
     else:
@@ -65,6 +76,11 @@ def gate(parts: Parts, job: Job, lease: Lease) -> Outcome:
     if not decision.passed:
         return End(JobState.REJECTED, {**job.checkpoint, "gate": verdict, "promoted": False})
     return Advance({"gate": verdict})
+
+
+def gate_of(job: Job, settings: GateSettings) -> GateSettings:
+    """What the candidate must prove: a compressed model is wanted for its speed, any other to be better."""
+    return settings.losing_at_most(job.params["max_drop"]) if job.kind is JobKind.COMPRESS else settings
 
 
 def _on_golden(
