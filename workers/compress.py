@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from embedloop.catalog import corpora, documents
 from embedloop.errors import InvalidInput, ModelRefused
@@ -118,7 +119,7 @@ def _to_static(parts: Parts, corpus: Corpus, job: Job, source: ModelVersion, lea
         sample = documents.sample(connection, corpus.name, PARITY_TEXTS)
     model = register_folder(
         parts,
-        config.out / "static" / "model",
+        Path(result["model"]),
         base=source.base,
         prompts=(source.query_prompt, source.passage_prompt),
         texts=[embedding_text(one.title, one.text) for one in sample],
