@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,7 +80,14 @@ def test_what_does_not_fit_the_budget_is_left_and_what_is_kept_costs_nothing() -
 
 
 @pytest.fixture
-def two_stage(database: Database, model_store: ModelStore, tmp_path: Path) -> ModelVersion:
+def catalog(sqlite_url: str) -> Iterator[Database]:
+    opened = Database(sqlite_url)
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def two_stage(catalog: Database, model_store: ModelStore, tmp_path: Path) -> ModelVersion:
     """A static model whose answers a tiny one orders again, registered."""
     tuned = build_tiny_model(tmp_path / "tuned")
     tokenizer = open_tokenizer(tuned)
@@ -93,7 +100,7 @@ def two_stage(database: Database, model_store: ModelStore, tmp_path: Path) -> Mo
         export_onnx(copy)
         export_onnx(copy / RESCORER_FOLDER)
 
-    return register(database, model_store, folder, base="tiny", export=export)
+    return register(catalog, model_store, folder, base="tiny", export=export)
 
 
 def test_second_stage_is_part_of_its_model_version(
@@ -133,20 +140,20 @@ def test_versions_of_one_model_share_its_second_stage(
 
 
 def test_map_of_queries_leaves_the_second_stage_in_its_place(
-    two_stage: ModelVersion, database: Database, model_store: ModelStore
+    two_stage: ModelVersion, catalog: Database, model_store: ModelStore
 ) -> None:
     turn = QueryMap.identity(16)
     mapped = register_mapped(
-        database, model_store, two_stage, turn, corpus="c", training_set_id=None, metrics={}
+        catalog, model_store, two_stage, turn, corpus="c", training_set_id=None, metrics={}
     )
     assert load_second_encoder(model_store, mapped, threads=1).dimension == 32
 
 
 def test_passages_of_a_static_model_are_the_same_with_and_without_a_second_stage(
-    two_stage: ModelVersion, database: Database, model_store: ModelStore, tmp_path: Path
+    two_stage: ModelVersion, catalog: Database, model_store: ModelStore, tmp_path: Path
 ) -> None:
     alone = tmp_path / "alone"
     save_model(load_model(tmp_path / "static"), alone)
-    other = register(database, model_store, alone, base="tiny", export=lambda copy: export_onnx(copy) and None)
+    other = register(catalog, model_store, alone, base="tiny", export=lambda copy: export_onnx(copy) and None)
     assert other.model_id != two_stage.model_id
     assert passage_key(other) == passage_key(two_stage)
