@@ -61,8 +61,8 @@ def _memory(axes: Any, report: Mapping[str, Any]) -> None:
         where = axes.get_xaxis_transform()
         axes.text(*place, label, transform=where, ha="center", va="top", fontsize=7, color=INK)
     axes.set_xlim(0, report["phases"][-1]["until"])
-    axes.set_ylim(0, None)
-    axes.margins(y=0.25)
+    # Room for the names of the phases.
+    axes.set_ylim(0, 1.15 * axes.get_ylim()[1])
     axes.set_xlabel("seconds")
     axes.set_ylabel("MiB resident")
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))

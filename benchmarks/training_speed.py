@@ -68,7 +68,7 @@ def measure(vocabulary: Vocabulary, plan: TrainingSpeedPlan) -> dict[str, Any]:
     say(f"quality of the base model, {len(held_out)} queries among {len(pool)} terms")
     base_score = _score(base, held_out, pool)
     for repeat in range(plan.repeats):
-        settings = TrainingSettings(hard_negatives=0, seed=SEED + repeat)
+        settings = TrainingSettings(hard_negatives=0, epochs=1.0, seed=SEED + repeat)
         for kind in KINDS if repeat % 2 == 0 else reversed(KINDS):
             say(f"training, {kind}, {len(pairs)} pairs, seed {settings.seed}")
             with tempfile.TemporaryDirectory(prefix="embedloop-bench-") as folder:
@@ -83,7 +83,7 @@ def measure(vocabulary: Vocabulary, plan: TrainingSpeedPlan) -> dict[str, Any]:
         "pairs": len(pairs),
         "held_out_queries": len(held_out),
         "pool": len(pool),
-        "recipe": TrainingSettings(hard_negatives=0, seed=SEED).model_dump(mode="json"),
+        "recipe": TrainingSettings(hard_negatives=0, epochs=1.0, seed=SEED).model_dump(mode="json"),
         "base_ndcg@10": round(base_score, 4),
         **{kind: _summary(runs[kind], len(pairs)) for kind in KINDS},
     }
