@@ -76,6 +76,35 @@ def bridge(
 
 
 @app.command()
+def compress(
+    context: typer.Context,
+    corpus: CorpusName,
+    to: Annotated[str, typer.Option("--to", metavar="FORM", help="int8, or static: a vector for each token.")],
+    model: ModelOption = None,
+    static: Annotated[
+        str | None,
+        typer.Option(
+            "--static", metavar="JSON", help="In place of policy.training.static, for this job alone."
+        ),
+    ] = None,
+    max_drop: Annotated[
+        float | None, typer.Option("--max-drop", help="How much nDCG@10 it may lose at most; 0.01 by default.")
+    ] = None,
+    no_promote: Annotated[bool, typer.Option("--no-promote", help="Build it, but do not serve it.")] = False,
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a cheaper version of the serving model without training, and serve it if it keeps enough."""
+    given = {
+        "model_version": model,
+        "static": None if static is None else json_object(static, "--static"),
+        "max_drop": max_drop,
+    }
+    params = {"to": to, "promote": not no_promote} | {k: v for k, v in given.items() if v is not None}
+    start(context, "compress", corpus, params, wait, as_json)
+
+
+@app.command()
 def train(
     context: typer.Context,
     corpus: CorpusName,
@@ -214,13 +243,18 @@ def _ordered(training: str | None, from_scratch: str | None) -> dict[str, Any]:
     made = {} if from_scratch is None else {"from_scratch": {"method": from_scratch}}
     if training is None:
         return {"training": made} if made else {}
+    return {"training": made | json_object(training, "--training")}
+
+
+def json_object(given: str, option: str) -> dict[str, Any]:
+    """What an option holds as JSON; raises BadParameter for what is no JSON object."""
     try:
-        given = json.loads(training)
+        found = json.loads(given)
     except ValueError as error:
-        raise typer.BadParameter(f"is no JSON: {error}", param_hint="--training") from error
-    if not isinstance(given, dict):
-        raise typer.BadParameter(f"must be a JSON object, got {training}", param_hint="--training")
-    return {"training": made | given}
+        raise typer.BadParameter(f"is no JSON: {error}", param_hint=option) from error
+    if not isinstance(found, dict):
+        raise typer.BadParameter(f"must be a JSON object, got {given}", param_hint=option)
+    return found
 
 
 def exit_unless_succeeded(job: dict[str, Any]) -> None:

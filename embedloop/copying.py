@@ -14,6 +14,7 @@ from embedloop.errors import CollectionNotFound
 from embedloop.index import MilvusIndex
 from embedloop.query_map import QUERY_MAP_FILE, QUERY_MODEL_FOLDER
 from embedloop.records import IndexState, IndexVersion, ModelVersion, Passage
+from embedloop.static_models import RESCORER_FOLDER
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def passage_key(model: ModelVersion) -> str:
     files = {
         name: digest
         for name, digest in model.manifest.items()
-        if name != QUERY_MAP_FILE and not name.startswith(f"{QUERY_MODEL_FOLDER}/")
+        if name != QUERY_MAP_FILE and not name.startswith((f"{QUERY_MODEL_FOLDER}/", f"{RESCORER_FOLDER}/"))
     }
     content = [files, model.passage_prompt, model.max_tokens, model.dimension, model.backend]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

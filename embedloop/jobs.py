@@ -73,6 +73,15 @@ STAGES: Mapping[JobKind, tuple[Stage, ...]] = {
         Stage("difference", 0.02),
         Stage("promote", 0.02),
     ),
+    JobKind.COMPRESS: (
+        Stage("compress", 0.5),
+        Stage("gate", 0.2),
+        Stage("build", 0.02),
+        Stage("embed", 0.2),
+        Stage("verify", 0.04),
+        Stage("difference", 0.02),
+        Stage("promote", 0.02),
+    ),
     JobKind.RERANKER: (Stage("collect", 0.05), Stage("train_reranker", 0.75), Stage("gate_reranker", 0.2)),
     JobKind.REINDEX: (
         Stage("prepare", 0.1),

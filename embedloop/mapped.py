@@ -12,6 +12,7 @@ from embedloop.catalog.database import Database
 from embedloop.query_map import QUERY_MAP_FILE, QUERY_MODEL_FOLDER, QueryMap
 from embedloop.records import ModelVersion
 from embedloop.registry import ModelStore, register, verified_folder
+from embedloop.static_models import RESCORER_FOLDER
 
 
 def register_mapped(
@@ -43,7 +44,9 @@ def register_mapped(
     source = verified_folder(store, passages)
 
     def copy_graph(folder: Path) -> None:
-        shutil.copytree(source / "onnx", folder / "onnx")
+        for one in (".", RESCORER_FOLDER):
+            if (source / one / "onnx").is_dir():
+                shutil.copytree(source / one / "onnx", folder / one / "onnx")
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"

@@ -196,6 +196,18 @@ class GateSettings(Frozen):
     max_model_mb: Annotated[float | None, Field(gt=0, le=1_000_000)] = None
     without_labels: Literal["refuse", "held_out"] = "refuse"
 
+    def losing_at_most(self, drop: float) -> GateSettings:
+        """The gate of a model that is wanted for its speed: it need not be better, and may lose so much.
+
+        >>> GateSettings(min_uplift=0.02, max_slice_drop=0.05).losing_at_most(0.1).min_uplift
+        -0.1
+        """
+        slices = None if self.max_slice_drop is None else max(self.max_slice_drop, drop)
+        general = min(1.0, self.max_general_drop + drop)
+        return self.model_copy(
+            update={"min_uplift": -drop, "max_slice_drop": slices, "max_general_drop": general}
+        )
+
 
 CriticalQuery = Annotated[str, Field(min_length=1, max_length=4000, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
 

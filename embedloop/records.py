@@ -55,6 +55,7 @@ class JobKind(StrEnum):
     BRIDGE = "bridge"
     TRAIN_FROM_SCRATCH = "train_from_scratch"
     RERANKER = "reranker"
+    COMPRESS = "compress"
 
     @property
     def exclusive(self) -> bool:

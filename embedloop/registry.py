@@ -23,7 +23,7 @@ from embedloop.policy import DEFAULT_BASE_MODEL
 from embedloop.query_map import QUERY_MAP_FILE, QUERY_MODEL_FOLDER, MappedEncoder, QueryMap
 from embedloop.recipe.compression import ExportSettings
 from embedloop.records import ModelVersion
-from embedloop.static_models import is_static
+from embedloop.static_models import RESCORER_FOLDER, is_static
 
 # Weights only as safetensors; everything else that a pipeline needs is text or an ONNX graph.
 _KEPT = (".safetensors", ".json", ".txt", ".model", ".onnx", ".onnx.data")
@@ -89,8 +89,9 @@ def check_folder(folder: Path) -> None:
             raise ModelRefused(
                 f"model folder {folder} needs code of its own ({name}), which is never run", field="base_model"
             )
-    if (folder / QUERY_MODEL_FOLDER).is_dir():
-        check_folder(folder / QUERY_MODEL_FOLDER)
+    for own in (QUERY_MODEL_FOLDER, RESCORER_FOLDER):
+        if (folder / own).is_dir():
+            check_folder(folder / own)
 
 
 def model_id_of(
@@ -212,6 +213,7 @@ def register(
         max_tokens = max_tokens_of(stored)
         encoder = _with_query_map(stored, partial(OnnxEncoder, max_tokens=max_tokens))
         exported = _settings(stored / EXPORT_FILE)
+        second = _settings(stored / RESCORER_FOLDER / EXPORT_FILE)
         model = ModelVersion(
             model_id=model_id,
             base=base,
@@ -224,7 +226,11 @@ def register(
             passage_prompt=passage_prompt,
             backend=exported.get("backend", backend),
             manifest=manifest_of(stored),
-            metrics={**(metrics or {}), **({"export": exported} if exported else {})},
+            metrics={
+                **(metrics or {}),
+                **({"export": exported} if exported else {}),
+                **({"rescorer_export": second} if second else {}),
+            },
             created_at=now(),
         )
     with database.write() as connection:

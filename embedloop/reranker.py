@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +15,29 @@ from embedloop.encoder import ONNX_FILE, TOKENIZER_FILE, open_session
 from embedloop.errors import ModelRefused
 
 Scores = NDArray[np.float32]
+T = TypeVar("T")
 
 # Passages in one run of the graph: between two runs it is seen whether the next one still fits the budget.
 RUN_PASSAGES = 8
 # Weight of the newest run in the measured speed.
-_NEWEST = 0.3
-_WARM_UP = ("warm up", "a passage to warm the re-ranker with, about as long as many passages are " * 2)
+NEWEST = 0.3
+WARM_UP = ("warm up", "a passage to warm the re-ranker with, about as long as many passages are " * 2)
 
 
 class Reranker(Protocol):
     """Scores (query, passage); 0..1, greater is more relevant. Safe to call from several threads."""
 
     def score(self, query: str, passages: Sequence[str], *, budget_seconds: float = math.inf) -> Scores: ...
+
+
+def reordered(found: Sequence[T], scores: Sequence[float]) -> list[T]:
+    """What was scored by its score, the greatest first, then the rest as it was; equals stay in their order.
+
+    >>> reordered("abcd", [0.1, 0.9])
+    ['b', 'a', 'c', 'd']
+    """
+    order = sorted(range(len(scores)), key=lambda place: -scores[place])
+    return [*(found[place] for place in order), *found[len(scores) :]]
 
 
 class OnnxReranker:
@@ -55,7 +66,7 @@ class OnnxReranker:
         # The first run also plans memory: the second one is what is measured.
         for _ in range(2):
             self._seconds_per_token = None
-            self.score(_WARM_UP[0], _WARM_UP[1:] * RUN_PASSAGES)
+            self.score(WARM_UP[0], WARM_UP[1:] * RUN_PASSAGES)
 
     def score(self, query: str, passages: Sequence[str], *, budget_seconds: float = math.inf) -> Scores:
         """Scores the first passages, as many as fit.
@@ -105,5 +116,5 @@ class OnnxReranker:
         found = self._session.run(None, {name: feed[name] for name in self._inputs})[0]
         taken = (time.perf_counter() - begin) / (shape[0] * shape[1])
         pace = self._seconds_per_token
-        self._seconds_per_token = taken if pace is None else _NEWEST * taken + (1 - _NEWEST) * pace
+        self._seconds_per_token = taken if pace is None else NEWEST * taken + (1 - NEWEST) * pace
         return np.asarray(found, dtype=np.float32).reshape(-1)

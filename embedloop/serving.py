@@ -24,6 +24,7 @@ from embedloop.records import Corpus, IndexVersion, ModelVersion
 from embedloop.registry import ModelStore, load_encoder
 from embedloop.reranker import Reranker
 from embedloop.reranking import Rerankers, ServingReranker
+from embedloop.second_stage import Rescorers
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,10 @@ WARM_UP_TEXTS = ("warm up", "a second text to warm the encoder with")
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """Index version, its model's encoder, its physical collection, a re-ranker: taken once by each request."""
+    """Index version, its model's encoder, its physical collection, a re-ranker: taken once by each request.
+
+    `rescorer` is the model's own second stage; the policy's re-ranker takes its place.
+    """
 
     corpus: str
     version: IndexVersion
@@ -44,9 +48,19 @@ class Serving:
     boosts: tuple[Boost, ...] = ()
     bm25_weight: float = EVEN
     reranking: ServingReranker | None = None
+    rescorer: Reranker | None = None
+
+    @property
+    def policys_reranking(self) -> ServingReranker | None:
+        """What the policy named to re-rank; None where that is nothing or the model's own second stage."""
+        own = self.reranking is not None and self.reranking.model_id == self.model.model_id
+        return None if own else self.reranking
 
     def under(self, policy: Policy, reranking: ServingReranker | None) -> Serving:
         """The same version as this policy lets it rank: what counts without a new build."""
+        if reranking is None and self.rescorer is not None:
+            wish = policy.reranking
+            reranking = ServingReranker(self.model.model_id, self.rescorer, wish.depth, wish.budget_ms)
         wanted = (policy.boosts, policy.bm25_weight, reranking)
         if (self.boosts, self.bm25_weight, self.reranking) == wanted:
             return self
@@ -136,6 +150,7 @@ class Replica:
         self._index = index
         self._encoders = encoders
         self._rerankers = Rerankers(database, encoders.store, threads=encoders.threads)
+        self._rescorers = Rescorers(encoders.store, threads=encoders.threads)
         self._poll_seconds = poll_seconds
         self._lease_seconds = lease_seconds
         self._servings: Mapping[str, Serving | None] = {}
@@ -264,7 +279,7 @@ class Replica:
                 return self._servings.get(corpus.name)
         self._unloaded.pop(corpus.name, None)
         present = self._servings.get(corpus.name)
-        reranking = None if present is None else present.reranking
+        reranking = None if present is None else present.policys_reranking
         return held.under(corpus.policy, self._rerankers.offer(corpus.policy.reranking, reranking))
 
     def _prepare(self, corpus: str, candidate: str) -> None:
@@ -307,14 +322,16 @@ class Replica:
         encoder = self._encoders.get(model)
         vectors = encoder.encode_queries(WARM_UP_TEXTS)
         self._index.search(version.collection, vectors, 1, settings=version.index)
-        return Serving(corpus, version, model, encoder)
+        return Serving(corpus, version, model, encoder, rescorer=self._rescorers.get(model))
 
     def _forget(self, wanted: set[str]) -> None:
         """Lets go of loads and encoders that nothing needs any more."""
         self._loader.keep(wanted)
         if self._loader.idle:
             used = [s for s in (*self._servings.values(), *self._prepared.values()) if s is not None]
-            self._encoders.keep({s.model.model_id for s in used})
+            kept = {s.model.model_id for s in used}
+            self._encoders.keep(kept)
+            self._rescorers.keep(kept)
 
     def _tell(self) -> None:
         """Writes what is held when it has changed, and from time to time as a heartbeat."""

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 MODULES_FILE = "modules.json"
+# In the folder of a static model: the model that re-scores what it finds.
+RESCORER_FOLDER = "rescorer"
 
 
 def is_static(folder: Path) -> bool:

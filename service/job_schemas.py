@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from embedloop.policy import Chunking, MetadataField
+from embedloop.recipe.compression import StaticTier
 from embedloop.recipe.settings import TrainingSettings
 from embedloop.records import JobKind
 from service.schemas import (
@@ -107,6 +108,33 @@ class BridgeParams(Body):
     critical_queries: CriticalQueries | None = None
 
 
+class CompressParams(Body):
+    """Makes a cheaper version of the serving model without training, and promotes it if it keeps enough."""
+
+    to: Annotated[
+        Literal["int8", "static"],
+        Field(description="int8 arithmetic, or a vector for each token; the model then orders the first hits."),
+    ]
+    model_version: Annotated[
+        Id | None, Field(description="What is made cheaper, in place of the serving one.")
+    ] = None
+    static: Annotated[
+        StaticTier | None, Field(description="In place of `policy.training.static`, for this job alone.")
+    ] = None
+    max_drop: Annotated[
+        float,
+        Field(ge=0, le=1, strict=True, description="How much of the gate's metric it may lose at most."),
+    ] = 0.01
+    promote: Annotated[bool, Field(strict=True)] = True
+    critical_queries: CriticalQueries | None = None
+
+    @model_validator(mode="after")
+    def _static_is_asked_for(self) -> CompressParams:
+        if self.static is not None and self.to != "static":
+            raise ValueError("static says how a static model is made: to must be static")
+        return self
+
+
 class ReindexParams(Body):
     """Builds an index version anew, and promotes it when it is verified."""
 
@@ -150,6 +178,7 @@ class JobIn(Body):
             | EvaluateParams
             | HeadroomParams
             | BridgeParams
+            | CompressParams
             | RerankerParams
             | ReindexParams
         ),
@@ -163,6 +192,7 @@ PARAMS_OF_KIND: dict[JobKind, type[Body]] = {
     JobKind.EVALUATE: EvaluateParams,
     JobKind.HEADROOM: HeadroomParams,
     JobKind.BRIDGE: BridgeParams,
+    JobKind.COMPRESS: CompressParams,
     JobKind.RERANKER: RerankerParams,
     JobKind.REINDEX: ReindexParams,
     JobKind.TRAIN_FROM_SCRATCH: FromScratchParams,

@@ -109,7 +109,10 @@ class ResultOut(Out):
 
 
 class RerankerOut(Out):
-    """The re-ranker that serves, and how many of the results' first hits it scored within its budget."""
+    """The re-ranker that serves, and how many of the results' first hits it scored within its budget.
+
+    It is the search's own model version where that has a second stage.
+    """
 
     model_version: str
     reranked: Annotated[int, Field(ge=0)]

@@ -16,6 +16,7 @@ from training.hardware import hardware_here
 from training.outcome import not_tuned
 from training.pairs import read_training_set
 from training.scratch.step import from_scratch_steps
+from training.static_tier import static_tier
 from training.steps import Step, Task
 
 FINETUNE_WEIGHT = 1.0
@@ -40,7 +41,10 @@ def course_of(settings: TrainingSettings) -> Course:
         before += from_scratch_steps(settings.from_scratch)
     if settings.adaptation is not None:
         before.append(adaptation_step(settings.adaptation))
-    return Course(before=before, after=[distillation(settings.student)] if settings.student else ())
+    after = [distillation(settings.student)] if settings.student is not None else []
+    if settings.static is not None:
+        after.append(static_tier(settings.static))
+    return Course(before=before, after=after)
 
 
 def needs_passages(settings: TrainingSettings) -> bool:

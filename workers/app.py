@@ -32,6 +32,7 @@ STAGE_BODIES: Mapping[str, str] = {
     "evaluate": "workers.evaluate",
     "headroom": "workers.headroom",
     "bridge": "workers.bridge",
+    "compress": "workers.compress",
     "train_reranker": "workers.train_reranker",
     "gate_reranker": "workers.gate_reranker",
     "prepare": "workers.reembed",

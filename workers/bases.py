@@ -10,6 +10,8 @@ from embedloop.policy import Policy
 from embedloop.recipe.compression import ExportSettings
 from embedloop.records import ModelVersion
 from embedloop.registry import EXPORT_FILE, max_tokens_of, register, resolve_base
+from embedloop.static_models import RESCORER_FOLDER
+from training.fidelity import Choice
 from training.general import GeneralSet, packaged_general_set
 from workers.parts import Parts
 
@@ -45,6 +47,7 @@ def register_folder(
     settings: ExportSettings,
     judged: GeneralSet | None = None,
     check: Callable[[], None] = lambda: None,
+    accept: Callable[[Choice], None] = lambda choice: None,
     parent: str | None = None,
     corpus: str | None = None,
     training_set_id: str | None = None,
@@ -52,8 +55,9 @@ def register_folder(
 ) -> ModelVersion:
     """Registers a model folder with the export that the policy wants.
 
-    An int8 graph is compared with fp32 on `judged`, or on the packaged general set where there is none. Torch
-    as backend knows no int8.
+    An int8 graph is compared with fp32 on `judged`, or on the packaged general set where there is none, and
+    `accept` may refuse what was chosen. Torch as backend knows no int8. Of a static model with a second stage
+    the latter is quantised.
 
     Raises:
         ModelRefused: The ONNX export differs from the model on `texts`, or no int8 graph is faithful to it.
@@ -64,24 +68,28 @@ def register_folder(
     from training.export import check_parity, export_onnx
 
     def export(copy: Path) -> None:
-        export_onnx(copy)
-        check_parity(copy, texts or BASE_TEXTS)
+        folders = [one for one in (copy, copy / RESCORER_FOLDER) if one.is_dir()]
+        for one in folders:
+            export_onnx(one)
+            check_parity(one, texts or BASE_TEXTS)
         if not plain:
             from training.quantised_export import export_int8
 
-            export_int8(
-                copy,
+            heavy = folders[-1]
+            choice = export_int8(
+                heavy,
                 settings,
                 judged or packaged_general_set(),
                 texts or BASE_TEXTS,
-                copy / EXPORT_FILE,
+                heavy / EXPORT_FILE,
                 check=check,
-                max_tokens=max_tokens_of(copy),
+                max_tokens=max_tokens_of(heavy),
                 query_prompt=prompts[0],
                 passage_prompt=prompts[1],
                 threads=parts.settings.embed_threads,
                 batch_size=parts.settings.encode_batch_size,
             )
+            accept(choice)
 
     return register(
         parts.database,

@@ -10,10 +10,16 @@ from embedloop.approval import needs_person
 from embedloop.catalog import corpora, differences, documents, feedback, index_versions, models
 from embedloop.errors import CollectionNotFound
 from embedloop.jobs import Advance, AwaitApproval, Lease, Outcome
+from embedloop.policy import Policy
+from embedloop.recipe.reranking import Reranking
 from embedloop.records import Corpus, Hit, Job, Passage
+from embedloop.reranker import Reranker, reordered
+from embedloop.second_stage import EncoderRescorer
+from embedloop.text.chunking import embedding_text
 from embedloop.text.normalise import query_key
 from training.difference import change_of, most_changed
 from workers.parts import Parts
+from workers.reranked import second_encoder
 
 TOP_K = 10
 # A margin for rows of documents that changed meanwhile.
@@ -41,12 +47,12 @@ def difference(parts: Parts, job: Job, lease: Lease) -> Outcome:
     critical, recent = _queries(parts, corpus, job.params)
     queries = [*critical, *recent]
     try:
-        before = _answers(parts, parts.view(serving), queries, corpus.policy.bm25_weight, lease)
+        before = _answers(parts, parts.view(serving), queries, corpus.policy, lease)
     except CollectionNotFound:
         # What Milvus lost answers nothing, and must not stand in the way of what replaces it.
         before = {query: [] for query in queries}
     lease.progress(0.5)
-    after = _answers(parts, parts.view(candidate), queries, corpus.policy.bm25_weight, lease)
+    after = _answers(parts, parts.view(candidate), queries, corpus.policy, lease)
     report = compared(critical, recent, before, after)
     with parts.database.write() as connection:
         differences.put(connection, candidate.index_version_id, against=serving.index_version_id, report=report)
@@ -97,23 +103,36 @@ def _queries(parts: Parts, corpus: Corpus, params: Mapping[str, Any]) -> tuple[l
 
 
 def _answers(
-    parts: Parts, view: View, queries: Sequence[str], bm25_weight: float, lease: Lease
+    parts: Parts, view: View, queries: Sequence[str], policy: Policy, lease: Lease
 ) -> dict[str, list[Hit]]:
-    """Query -> the nearest live passages, without boosts."""
+    """Query -> the first live passages, without boosts and without a re-ranker that the policy names."""
     found: dict[str, list[Hit]] = {}
+    second = second_encoder(parts, parts.model(view.version.model_id))
+    rescorer = None if second is None else EncoderRescorer(second)
+    fetched = FETCHED if rescorer is None else max(FETCHED, policy.reranking.depth)
     for start in range(0, len(queries), QUERIES_PER_SEARCH):
         lease.check()
         part = list(queries[start : start + QUERIES_PER_SEARCH])
         hits = parts.index.search(
             view.version.collection,
             view.encoder.encode_queries(part),
-            FETCHED,
+            fetched,
             settings=view.version.index,
             words=part if view.version.index.bm25 else None,
-            bm25_weight=bm25_weight,
+            bm25_weight=policy.bm25_weight,
         )
-        found.update(zip(part, _live(parts, view.version.corpus, hits), strict=True))
+        live = _live(parts, view.version.corpus, hits)
+        for query, ranked in zip(part, live, strict=True):
+            lease.check()
+            again = ranked if rescorer is None else _rescored(rescorer, query, ranked, policy.reranking)
+            found[query] = again[:TOP_K]
     return found
+
+
+def _rescored(rescorer: Reranker, query: str, hits: Sequence[Hit], settings: Reranking) -> list[Hit]:
+    texts = [embedding_text(hit.passage.title, hit.passage.text) for hit in hits[: settings.depth]]
+    scores = rescorer.score(query, texts, budget_seconds=settings.budget_ms / 1000)
+    return reordered(hits, scores.tolist())
 
 
 def _live(parts: Parts, corpus: str, answers: Sequence[Sequence[Hit]]) -> list[list[Hit]]:
@@ -121,10 +140,7 @@ def _live(parts: Parts, corpus: str, answers: Sequence[Sequence[Hit]]) -> list[l
     ids = {hit.passage.document_id for hits in answers for hit in hits}
     with parts.database.read() as connection:
         live = documents.live_revs(connection, corpus, ids)
-    return [
-        [hit for hit in hits if live.get(hit.passage.document_id) == hit.passage.rev][:TOP_K]
-        for hits in answers
-    ]
+    return [[hit for hit in hits if live.get(hit.passage.document_id) == hit.passage.rev] for hits in answers]
 
 
 def _ids(hits: Sequence[Hit]) -> list[str]:

@@ -14,8 +14,9 @@ from training.labelled import measure_labels
 from training.rag import CONTEXT_PASSAGES, Question, measure_rag
 from training.systems import compare_systems, slice_table
 from workers.answering import answerer_of
-from workers.judged import Judged, load_judged, passage_vectors, rank, rank_by_words, score
+from workers.judged import Judged, load_judged, passage_vectors, rank_by_words, score
 from workers.parts import Parts
+from workers.reranked import rank_as_served, second_encoder
 
 DEFAULT_CUTOFFS = (1, 5, 10)
 SLICED_BY = "ndcg@10"
@@ -99,7 +100,9 @@ def _measure(
         encoder = parts.encoders.get(model)
         stored = identity == golden.serving.model_id
         vectors = passage_vectors(parts, golden, encoder, lease, share, stored=stored)
-        measured.scores[identity] = score(golden, rank(golden, encoder, vectors, asked.depth), asked.metrics)
+        second = second_encoder(parts, model)
+        answers = rank_as_served(golden, encoder, vectors, asked.depth, second, lease, (share[1], share[1]))
+        measured.scores[identity] = score(golden, answers, asked.metrics)
         measured.labels[identity] = measure_labels(vectors, labels) if asked.label_field else None
         questions = [question.text for question in asked.questions]
         if questions:

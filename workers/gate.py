@@ -12,16 +12,29 @@ from embedloop.catalog import index_versions, models
 from embedloop.catalog.database import now
 from embedloop.copying import passage_key
 from embedloop.jobs import Advance, End, Lease, Outcome
-from embedloop.records import HELD_OUT, Corpus, Evidence, Gate, Job, JobState, ModelVersion, Split
+from embedloop.policy import GateSettings
+from embedloop.records import (
+    HELD_OUT,
+    Corpus,
+    Evidence,
+    Gate,
+    Job,
+    JobKind,
+    JobState,
+    ModelVersion,
+    Split,
+)
 from training.evaluation import Scores
 from training.gate import GateDecision, General, decide
+from training.general_score import SecondStage
 from training.slices import Slices
 from workers.gather import enough_golden
 from workers.general import general_sets, measure_general
 from workers.held_out import held_out_of
-from workers.judged import Judged, cost_of, labels_of, load_judged, passage_vectors, rank, score
+from workers.judged import Judged, cost_of, labels_of, load_judged, passage_vectors, score
 from workers.ordered import corpus_of
 from workers.parts import Parts
+from workers.reranked import rank_as_served, second_encoder
 
 RANKED = 10
 
@@ -45,7 +58,7 @@ def gate(parts: Parts, job: Job, lease: Lease) -> Outcome:
         version = index_versions.get(connection, corpus.serving or "")
     candidate = parts.model(job.checkpoint["model_version"])
     serving = parts.model(version.model_id)
-    policy = corpus.policy.gate
+    policy = gate_of(job, corpus.policy.gate)
     if policy.without_labels == "held_out" and not enough_golden(judged, corpus.policy):
         compared = _on_structure(parts, corpus, job, serving, candidate, lease)
     else:
@@ -65,6 +78,11 @@ def gate(parts: Parts, job: Job, lease: Lease) -> Outcome:
     return Advance({"gate": verdict})
 
 
+def gate_of(job: Job, settings: GateSettings) -> GateSettings:
+    """What the candidate must prove: a compressed model is wanted for its speed, any other to be better."""
+    return settings.losing_at_most(job.params["max_drop"]) if job.kind is JobKind.COMPRESS else settings
+
+
 def _on_golden(
     parts: Parts, job: Job, serving: ModelVersion, candidate: ModelVersion, lease: Lease
 ) -> _Compared:
@@ -82,9 +100,14 @@ def _on_structure(
     parts: Parts, corpus: Corpus, job: Job, serving: ModelVersion, candidate: ModelVersion, lease: Lease
 ) -> _Compared:
     held_out = held_out_of(parts, corpus, job, lease)
+
+    def measured(model: ModelVersion, share: tuple[float, float]) -> Scores:
+        second = _second_stage(parts, corpus, model)
+        return held_out.measure(parts.encoders.get(model), lease, share, second)
+
     return _Compared(
-        held_out.measure(parts.encoders.get(serving), lease, (0.0, 0.4)),
-        held_out.measure(parts.encoders.get(candidate), lease, (0.4, 0.8)),
+        measured(serving, (0.0, 0.4)),
+        measured(candidate, (0.4, 0.8)),
         held_out.queries,
         held_out.slices,
         HELD_OUT,
@@ -97,7 +120,8 @@ def _measure(
     encoder = parts.encoders.get(model)
     stored = passage_key(model) == passage_key(parts.model(golden.serving.model_id))
     vectors = passage_vectors(parts, golden, encoder, lease, share, stored=stored)
-    return score(golden, rank(golden, encoder, vectors, RANKED))
+    second = second_encoder(parts, model)
+    return score(golden, rank_as_served(golden, encoder, vectors, RANKED, second, lease, (share[1], share[1])))
 
 
 def _general(parts: Parts, corpus: Corpus, candidate: ModelVersion, lease: Lease) -> General | None:
@@ -107,7 +131,15 @@ def _general(parts: Parts, corpus: Corpus, candidate: ModelVersion, lease: Lease
         return None
     base_scores = measure_general(sets, parts.encoders.get(parts.root(candidate)))
     lease.progress(0.9)
-    return General(base_scores, measure_general(sets, parts.encoders.get(candidate)))
+    second = _second_stage(parts, corpus, candidate)
+    return General(base_scores, measure_general(sets, parts.encoders.get(candidate), second))
+
+
+def _second_stage(parts: Parts, corpus: Corpus, model: ModelVersion) -> SecondStage | None:
+    encoder = second_encoder(parts, model)
+    if encoder is None:
+        return None
+    return SecondStage(encoder.encode_queries, encoder.encode_passages, corpus.policy.reranking.depth)
 
 
 def keep_decision(

@@ -11,7 +11,7 @@ from embedloop.text.normalise import query_key
 from training.evaluation import Scores
 from training.gate import gate_pool
 from training.general import GeneralSet, packaged_general_set
-from training.general_score import score_general
+from training.general_score import SecondStage, score_general
 from workers.judged import labels_of
 from workers.negatives import first_passages
 from workers.parts import Parts
@@ -64,6 +64,6 @@ def _golden_of(
     return queries, texts, qrels
 
 
-def measure_general(sets: list[GeneralSet], encoder: Encoder) -> Scores:
+def measure_general(sets: list[GeneralSet], encoder: Encoder, second: SecondStage | None = None) -> Scores:
     """Scores one model, with its own prompts, on all sets together."""
-    return score_general(sets, encoder.encode_queries, encoder.encode_passages)
+    return score_general(sets, encoder.encode_queries, encoder.encode_passages, second)

@@ -6,16 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from sqlalchemy import Connection
 
 from embedloop.catalog import index_versions, models, removals
 from embedloop.encoder import Encoder, Vectors
 from embedloop.errors import TooLittleFeedback
 from embedloop.jobs import Lease
-from embedloop.records import Corpus, Job, TrainingPair
+from embedloop.records import Corpus, Job, TrainingPair, TrainingSet
 from training.evaluation import Scores
 from training.gate import gate_pool
 from training.general import GeneralSet
-from training.general_score import score_general
+from training.general_score import SecondStage, score_general
 from training.pairs import read_training_set
 from training.slices import Slices, make_slices
 from training.unlabelled.held_out import set_of, untrained
@@ -43,17 +44,23 @@ class HeldOut:
         queries = {f"{name}/{key}": text for key, text in self.judged.queries.items()}
         return make_slices(queries, {}, {}, {})
 
-    def measure(self, encoder: Encoder, lease: Lease, share: tuple[float, float]) -> Scores:
+    def measure(
+        self,
+        encoder: Encoder,
+        lease: Lease,
+        share: tuple[float, float],
+        second: SecondStage | None = None,
+    ) -> Scores:
         """Scores a model; `share` is the part of the stage's progress, from and to, that it is."""
 
         def passages(texts: Sequence[str]) -> Vectors:
             return _in_steps(encoder.encode_passages, texts, lease, share)
 
-        return score_general([self.judged], encoder.encode_queries, passages)
+        return score_general([self.judged], encoder.encode_queries, passages, second)
 
 
 def held_out_of(parts: Parts, corpus: Corpus, job: Job, lease: Lease) -> HeldOut:
-    """Reads them, without any document that the job's training set holds, and without any query of it.
+    """Reads them, without any document that the candidate's training set holds, and without any query of it.
 
     Raises:
         TooLittleFeedback: No document that trained nothing gives a query.
@@ -61,12 +68,11 @@ def held_out_of(parts: Parts, corpus: Corpus, job: Job, lease: Lease) -> HeldOut
     with parts.database.read() as connection:
         serving = index_versions.get(connection, corpus.serving or "")
         removed = removals.marks(connection, corpus.name)
-        training_set = models.training_set(connection, job.checkpoint["training_set"])
+        trained = _trained_on(connection, job)
     source = source_of(parts, corpus, serving, removed, lease, hold_out=True)
-    trained = read_training_set(parts.store.fetch(training_set.training_set_id) / training_set.path)
     clear = clear_of(parts, corpus)
     offered: list[TrainingPair] = [redacted(pair, clear) for pair in held_out_pairs(source)]
-    pairs = untrained(offered, trained)
+    pairs = untrained(offered, [] if trained is None else _pairs_of(parts, trained))
     if not pairs:
         raise TooLittleFeedback(
             f"corpus {corpus.name!r} has too few golden queries, and no document that trained nothing gives "
@@ -74,6 +80,17 @@ def held_out_of(parts: Parts, corpus: Corpus, job: Job, lease: Lease) -> HeldOut
             field="corpus",
         )
     return HeldOut(set_of(pairs, _others(source, corpus, pairs)))
+
+
+def _trained_on(connection: Connection, job: Job) -> TrainingSet | None:
+    """What the candidate was trained on, in this job or before it; None for one made of an untrained base."""
+    candidate = models.get(connection, job.checkpoint["model_version"])
+    found = job.checkpoint.get("training_set") or candidate.training_set_id
+    return None if found is None else models.training_set(connection, found)
+
+
+def _pairs_of(parts: Parts, frozen: TrainingSet) -> list[TrainingPair]:
+    return read_training_set(parts.store.fetch(frozen.training_set_id) / frozen.path)
 
 
 def _others(source: Source, corpus: Corpus, pairs: Sequence[TrainingPair]) -> dict[str, str]:

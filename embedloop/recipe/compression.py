@@ -48,6 +48,21 @@ class Student(Frozen):
         return self
 
 
+class StaticTier(Frozen):
+    """A static model made of the tuned one: a vector for each token, and a text is the mean of its tokens'.
+
+    Vectors have at most `dimension` numbers. The `words` most frequent words of the corpus that the tokenizer
+    cuts become tokens. A token weighs `a / (a + p)`, p its share of the corpus. With `rescore` the tuned model
+    stays in the model version and orders the first hits of a search again, as many of `policy.reranking.depth`
+    as fit into `policy.reranking.budget_ms`; without it the static model answers alone.
+    """
+
+    dimension: Dimension = 256
+    words: Annotated[int, Field(ge=0, le=200_000)] = 10_000
+    a: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    rescore: bool = True
+
+
 class ExportSettings(Frozen):
     """Which numbers the graph computes with that encodes queries and passages alike.
 

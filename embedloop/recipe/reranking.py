@@ -1,4 +1,4 @@
-"""`policy.reranking`: a cross-encoder that looks at the best hits of an answer again."""
+"""`policy.reranking`: a second model that looks at the best hits of an answer again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class RerankerTraining(Frozen):
 class Reranking(Frozen):
     """What re-ranks, how many hits, and for how long.
 
-    `model` is a re-ranker that passed its gate on this corpus; None re-ranks nothing. Of the best `depth` live
+    `model` is a re-ranker that passed its gate on this corpus; None leaves it to the second stage of a static
+    model version, and re-ranks nothing where there is none. Of the best `depth` live
     hits as many are scored as fit into `budget_ms` at the measured speed; the rest, or all of them, keep their
     order. All but `training` counts at once.
     """

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from embedloop.frozen import Frozen
 from embedloop.recipe.adaptation import Adaptation
 from embedloop.recipe.augmentation import Augmentation
-from embedloop.recipe.compression import Dimension, Lora, Student
+from embedloop.recipe.compression import Dimension, Lora, StaticTier, Student
 from embedloop.recipe.query_map import QueryMapSettings
 from embedloop.recipe.scratch import FromScratch
 from embedloop.recipe.sources import Generated, GlossaryPath, PairSource, Structure
@@ -54,7 +54,8 @@ class TrainingSettings(Frozen):
     last step, the learning rate has fallen to zero by then. `lora` trains low-rank matrices and keeps all else.
     `matryoshka` also teaches the first so many numbers of a vector to be a vector of their own; `dimension`
     cuts vectors to their first so many numbers and normalises them again. A `student` learns from the tuned
-    model and is registered instead of it.
+    model and is registered instead of it; so is the `static` model that is made of the tuned one's vectors of
+    single tokens.
 
     `sources` says where pairs come from: `judgments` (feedback and imports), the `structure` of the documents,
     a `glossary` (the absolute path of a JSONL or CSV file on the server with `term`, `definition` and, if there
@@ -80,6 +81,7 @@ class TrainingSettings(Frozen):
     matryoshka: Annotated[tuple[Dimension, ...], Field(max_length=16)] = ()
     dimension: Dimension | None = None
     student: Student | None = None
+    static: StaticTier | None = None
     precision: Precision = "auto"
     gradient_checkpointing: bool = False
     processes: Annotated[int, Field(ge=1, le=64)] = 1
@@ -124,6 +126,14 @@ class TrainingSettings(Frozen):
     def _lora_freezes_by_itself(self) -> TrainingSettings:
         if self.lora is not None and (self.freeze_embeddings or self.freeze_layers):
             raise ValueError("lora freezes every other weight: freeze_embeddings and freeze_layers must be off")
+        return self
+
+    @model_validator(mode="after")
+    def _one_model_is_made_of_the_tuned_one(self) -> TrainingSettings:
+        if self.static is not None and self.student is not None:
+            raise ValueError("give either static or student: one model is made of the tuned one")
+        if self.static is not None and self.from_scratch is not None:
+            raise ValueError("static needs a transformer: what from_scratch makes is static already")
         return self
 
     @property

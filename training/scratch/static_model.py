@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Dense, Normalize
-from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from tokenizers import Tokenizer
 
 from embedloop.errors import TrainingFailed
 from embedloop.recipe.scratch import WordVectors
+from training.model_files import save_model
 from training.scratch.pooling import principal_directions, sif_weights, text_means, without
 from training.scratch.tokenizer import UNKNOWN, WordSplitter, static_tokenizer
 from training.scratch.words import Lexicon, learn_words
+from training.static_folder import FALLBACK_SHARE, static_pipeline
 
 # The size of a transformer's weights, so that learning rates made for those move these as far.
 _ROOT_MEAN_SQUARE = 0.02
-# Of a text's length: it decides the vector only of a text without any known word.
-_FALLBACK_SHARE = 1e-3
 
 
 def build_static_model(
@@ -69,8 +64,8 @@ def build_static_model(
     projection = without(common)
     length = float(np.median(np.linalg.norm(means @ projection, axis=1)))
     fallback = common[0] if len(common) else directions[-1]
-    bias = fallback * np.float32(_FALLBACK_SHARE * scale * length)
-    _save(tokenizer, rows * np.float32(scale), projection, bias, out)
+    bias = fallback * np.float32(FALLBACK_SHARE * scale * length)
+    save_model(static_pipeline(tokenizer, rows * np.float32(scale), projection, bias), out)
     return _told(lexicon, encoded, tokenizer.token_to_id(UNKNOWN), len(passages))
 
 
@@ -100,30 +95,6 @@ def _shares(pieces: Sequence[str], counts: dict[str, int]) -> NDArray[np.float32
     lengths = np.array([len(piece.removeprefix("##")) for piece in pieces], dtype=np.float32)
     shares: NDArray[np.float32] = np.minimum(1.0, lengths / np.float32(characters))
     return shares
-
-
-def _save(
-    tokenizer: Tokenizer,
-    rows: NDArray[np.float32],
-    weight: NDArray[np.float32],
-    bias: NDArray[np.float32],
-    out: Path,
-) -> None:
-    dimension = rows.shape[1]
-    dense = Dense(
-        dimension,
-        dimension,
-        activation_function=torch.nn.Identity(),
-        init_weight=torch.from_numpy(weight),
-        init_bias=torch.from_numpy(bias),
-    )
-    static = StaticEmbedding(tokenizer, torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32)))
-    model = SentenceTransformer(modules=[static, dense, Normalize()], device="cpu")
-    partial = out.with_name(f"{out.name}.partial")
-    for leftover in (partial, out):
-        shutil.rmtree(leftover, ignore_errors=True)
-    model.save_pretrained(str(partial), create_model_card=False, safe_serialization=True)
-    partial.rename(out)
 
 
 def _told(

@@ -14,7 +14,7 @@ from tests.unit.embedloop.fake_service import KEY, REASON, FakeService
 
 COMMANDS = [
     *("up", "demo", "keys", "doctor", "ingest", "search", "feedback", "models", "promote", "rollback"),
-    *("reindex", "bridge", "train", "cycle", "evaluate", "headroom", "difference", "jobs"),
+    *("reindex", "bridge", "compress", "train", "cycle", "evaluate", "headroom", "difference", "jobs"),
     *("import", "trace", "forget", "removals"),
 ]
 Run = Callable[..., Result]
@@ -160,6 +160,12 @@ def test_feedback_is_sent_with_document_and_comment(service: FakeService, run: R
         ),
         (["reindex", "c"], "reindex", {"promote": True}),
         (["bridge", "c", "m2"], "bridge", {"promote": True, "model_version": "m2"}),
+        (["compress", "c", "--to", "int8"], "compress", {"to": "int8", "promote": True}),
+        (
+            ["compress", "c", "--to", "static", "--static", '{"words": 0}', "--max-drop", "0.05"],
+            "compress",
+            {"to": "static", "promote": True, "static": {"words": 0}, "max_drop": 0.05},
+        ),
         (["train", "c"], "finetune", {}),
         (["train", "c", "--training", '{"epochs": 2}'], "finetune", {"training": {"epochs": 2}}),
         (["cycle", "c"], "cycle", {}),

@@ -40,6 +40,7 @@ from tests.servers import Server, free_port
         ("gate_reranker", "train"),
         ("difference", "train"),
         ("bridge", "train"),
+        ("compress", "train"),
         ("prepare", "train"),
         ("build", "default"),
         ("embed", "default"),

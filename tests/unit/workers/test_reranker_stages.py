@@ -2,107 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-
 import pytest
-from sqlalchemy import Connection
 
-from embedloop import jobs, reembed
-from embedloop.catalog import corpora, index_versions, models
+from embedloop import jobs
+from embedloop.catalog import corpora, models
 from embedloop.catalog import jobs as job_rows
 from embedloop.catalog.database import Database
-from embedloop.corpus import put_documents
-from embedloop.encoder import Vectors
 from embedloop.errors import InvalidInput, ModelRefused
-from embedloop.feedback import ImportedJudgment, import_judgments
-from embedloop.policy import GateSettings, Policy, Trigger
-from embedloop.recipe.reranking import RerankerTraining, Reranking
-from embedloop.recipe.settings import TrainingSettings
-from embedloop.records import IndexState, Job, JobKind, JobState, ModelVersion, NewDocument, Split
-from embedloop.registry import CROSS_ENCODER, ModelStore, load_encoder
+from embedloop.policy import Policy
+from embedloop.records import Job, JobKind, JobState
+from embedloop.registry import CROSS_ENCODER, load_encoder
 from embedloop.rerankers import load_reranker, require_gated
-from embedloop.settings import Settings
-from tests.tiny_model import build_tiny_model
+from tests.unit.workers.conftest import NAME, RERANKING, policy
 from workers import collect, gate_reranker, train_reranker
 from workers.parts import Parts
 
-NAME = "c"
-DOCUMENTS = 30
-# No budget that a busy machine could miss.
-RERANKING = Reranking(
-    depth=10,
-    budget_ms=10_000.0,
-    training=RerankerTraining(epochs=1.0, batch_size=16, threads=1, checkpoints=1),
-)
 BODIES = {
     "collect": collect.collect,
     "train_reranker": train_reranker.train_reranker,
     "gate_reranker": gate_reranker.gate_reranker,
 }
-
-
-class FakeEmptyIndex:
-    """A Milvus that holds no vector, so that every passage is encoded anew."""
-
-    def vectors(self, collection: str, passage_ids: Sequence[str]) -> dict[str, Vectors]:
-        return {}
-
-
-@pytest.fixture
-def parts(sqlite_url: str, model_store: ModelStore, tiny: ModelVersion, tmp_path: Path) -> Iterator[Parts]:
-    """A corpus that serves the tiny model, with a judged query for each document."""
-    made = Parts(
-        Settings(
-            data_dir=tmp_path,
-            database_url=sqlite_url,
-            model_store=str(model_store.fetch(tiny.model_id).parent),
-            embed_threads=1,
-        )
-    )
-    made.__dict__["index"] = FakeEmptyIndex()
-    base = str(build_tiny_model(tmp_path / "base"))
-    with made.database.write() as connection:
-        models.add(connection, tiny)
-        corpora.add(connection, NAME, policy(base, min_uplift=1.0))
-    documents = [NewDocument(f"n{n:02}", "", f"condition number{n} of the body") for n in range(DOCUMENTS)]
-    put_documents(made.database, NAME, documents)
-    with made.database.write() as connection:
-        serve(connection, tiny)
-    lines = [
-        ImportedJudgment(f"what is number{n}", f"n{n:02}", 1, Split.GOLDEN if n % 3 == 0 else Split.TRAIN)
-        for n in range(DOCUMENTS)
-    ]
-    with made.database.read() as connection:
-        corpus = corpora.get(connection, NAME)
-    assert import_judgments(made.database, corpus, lines) == [None] * DOCUMENTS
-    yield made
-    made.database.dispose()
-
-
-def policy(base_model: str, *, min_uplift: float) -> Policy:
-    return Policy(
-        base_model=base_model,
-        trigger=Trigger(new_feedback=None, min_pairs=10),
-        training=TrainingSettings(hard_negatives=0),
-        gate=GateSettings(pool_size=30, min_uplift=min_uplift, min_queries=5, max_slice_drop=None),
-        reranking=RERANKING,
-    )
-
-
-def serve(connection: Connection, model: ModelVersion) -> None:
-    version = reembed.plan(
-        connection,
-        corpus=NAME,
-        model=model,
-        chunking=Policy().chunking,
-        index=Policy().index,
-        job_id="j-test",
-        shard_chars=10_000,
-        shard_documents=100,
-    )
-    index_versions.set_fields(connection, version.index_version_id, state=IndexState.SERVING.value)
-    corpora.set_serving(connection, NAME, version.index_version_id, None)
 
 
 def run(parts: Parts) -> Job:
