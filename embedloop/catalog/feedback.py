@@ -10,7 +10,8 @@ from sqlalchemy import Connection, RowMapping, and_, delete, exists, func, selec
 
 from embedloop.catalog.database import now
 from embedloop.catalog.dialect import insert_or_ignore, insert_or_update
-from embedloop.catalog.tables import documents, feedback, judgments, queries, retrievals
+from embedloop.catalog.label_tables import feedback, judgments, queries, retrievals
+from embedloop.catalog.tables import documents
 from embedloop.records import Feedback, Judgment, JudgmentSource, Retrieval, Shown, Signal, Split, Vote
 from embedloop.text.normalise import query_key
 

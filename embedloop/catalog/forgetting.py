@@ -8,7 +8,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Table, delete, exists, select, tuple_, update
 
 from embedloop.catalog.feedback import locked
-from embedloop.catalog.tables import feedback, imported_pairs, judgments, queries, retrievals
+from embedloop.catalog.label_tables import feedback, imported_pairs, judgments, queries, retrievals
 from embedloop.records import JudgmentSource
 from embedloop.text.normalise import query_key
 

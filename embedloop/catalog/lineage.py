@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, func, or_, select, tuple_
 
 from embedloop.catalog.dialect import insert_or_ignore
-from embedloop.catalog.tables import models, queries, training_pairs, training_sets, training_sources
+from embedloop.catalog.label_tables import queries, training_pairs, training_sets, training_sources
+from embedloop.catalog.tables import models
 from embedloop.lineage import LABELS, SourceKind, pair_id, sources_of
 from embedloop.records import TrainingPair
 from embedloop.removed import Removed

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from embedloop.catalog.dialect import insert_or_ignore
-from embedloop.catalog.tables import gates, models, training_sets
+from embedloop.catalog.label_tables import training_sets
+from embedloop.catalog.tables import gates, models
 from embedloop.errors import NotFound
 from embedloop.records import Gate, ModelVersion, TrainingSet
 

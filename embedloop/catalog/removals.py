@@ -9,7 +9,8 @@ from sqlalchemy import Connection, RowMapping, select, update
 
 from embedloop.catalog.database import now
 from embedloop.catalog.dialect import insert_or_ignore
-from embedloop.catalog.tables import documents, removal_marks, removals
+from embedloop.catalog.label_tables import removal_marks, removals
+from embedloop.catalog.tables import documents
 from embedloop.records import Removal
 from embedloop.removed import Removed
 

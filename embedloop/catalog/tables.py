@@ -1,68 +1,29 @@
-"""The SQL tables: the source of truth. Written for SQLite and PostgreSQL; migrations mirror this file."""
+"""The SQL tables of corpora, models, index versions and jobs: the source of truth. Migrations mirror them."""
 
 from __future__ import annotations
-
-from datetime import UTC, datetime
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
     Column,
-    DateTime,
     Float,
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     String,
     Table,
     Text,
-    TypeDecorator,
     text,
 )
-from sqlalchemy.engine import Dialect
 
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """Timezone-aware datetimes on both databases; SQLite has no time zones, so UTC is stored and restored."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.astimezone(UTC) if dialect.name != "sqlite" else value.astimezone(UTC).replace(tzinfo=None)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-# Shards are ranges of ids: both databases must order ids by their bytes, as SQLite does by itself.
-DocumentId = String(256).with_variant(String(256, collation="C"), "postgresql")
-
-# Of a training pair: a document's id, or what else names where a text came from.
-Source = String(512).with_variant(String(512, collation="C"), "postgresql")
-
-# SQLite counts rows by itself only for a column declared INTEGER PRIMARY KEY.
-Seq = BigInteger().with_variant(Integer, "sqlite")
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
+from embedloop.catalog.columns import (
+    DocumentId,
+    Seq,
+    UtcDateTime,
+    corpus_column,
+    metadata,
 )
-
-
-def _corpus_column() -> Column[str]:
-    return Column("corpus", String(64), ForeignKey("corpora.name", ondelete="CASCADE"), nullable=False)
-
 
 corpora = Table(
     "corpora",
@@ -80,7 +41,7 @@ changes = Table(
     "changes",
     metadata,
     Column("seq", Seq, primary_key=True, autoincrement=True),
-    _corpus_column(),
+    corpus_column(),
     Column("document_id", DocumentId, nullable=False),
     Column("op", String(8), nullable=False),
     Column("content_hash", String(64), nullable=False),
@@ -112,62 +73,6 @@ near_duplicate_keys = Table(
     Index("ix_near_duplicate_keys_corpus_document_id", "corpus", "document_id"),
 )
 
-training_sets = Table(
-    "training_sets",
-    metadata,
-    Column("training_set_id", String(64), primary_key=True),
-    Column("corpus", String(64), nullable=False),
-    Column("sha256", String(64), nullable=False),
-    Column("counts", JSON, nullable=False),
-    Column("path", Text, nullable=False),
-    Column("report", JSON, nullable=False, server_default="{}"),
-    Column("created_at", UtcDateTime, nullable=False),
-)
-
-# No foreign keys: what a model was trained on stays told when its corpus is gone.
-training_pairs = Table(
-    "training_pairs",
-    metadata,
-    Column("training_set_id", String(64), primary_key=True),
-    Column("pair_id", String(32), primary_key=True),
-    Column("query_key", String(64), nullable=False),
-    Column("document_id", Source, nullable=False),
-    Column("split", String(8), nullable=False),
-)
-
-training_sources = Table(
-    "training_sources",
-    metadata,
-    Column("training_set_id", String(64), primary_key=True),
-    Column("kind", String(16), primary_key=True),
-    Column("source", Source, primary_key=True),
-    Column("pair_id", String(32), primary_key=True),
-    Index("ix_training_sources_kind_source", "kind", "source"),
-    Index("ix_training_sources_training_set_id_pair_id", "training_set_id", "pair_id"),
-)
-
-removals = Table(
-    "removals",
-    metadata,
-    Column("removal_id", String(64), primary_key=True),
-    Column("kind", String(16), nullable=False),
-    Column("corpus", String(64)),
-    Column("removed", JSON, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("updated_at", UtcDateTime, nullable=False),
-    # Null until a later look has taken what was on its way, and what an attempt that broke off had left.
-    Column("settled_at", UtcDateTime),
-)
-
-# What is kept of removed data, so that it is known again: hashes of persons and texts, ids of documents.
-removal_marks = Table(
-    "removal_marks",
-    metadata,
-    Column("removal_id", String(64), ForeignKey("removals.removal_id", ondelete="CASCADE"), primary_key=True),
-    Column("kind", String(16), primary_key=True),
-    Column("mark", DocumentId, primary_key=True),
-)
-
 models = Table(
     "models",
     metadata,
@@ -190,7 +95,7 @@ index_versions = Table(
     "index_versions",
     metadata,
     Column("index_version_id", String(64), primary_key=True),
-    _corpus_column(),
+    corpus_column(),
     Column("model_id", String(64), ForeignKey("models.model_id"), nullable=False),
     Column("collection", String(128), nullable=False, unique=True),
     Column("state", String(16), nullable=False),
@@ -251,12 +156,13 @@ apply_failures = Table(
 )
 
 _AT_WORK = "state IN ('queued','running','paused','awaiting_approval') AND kind NOT IN ('evaluate','headroom')"
+
 jobs = Table(
     "jobs",
     metadata,
     Column("job_id", String(64), primary_key=True),
     Column("kind", String(32), nullable=False),
-    _corpus_column(),
+    corpus_column(),
     Column("state", String(32), nullable=False),
     Column("stage", String(32), nullable=False),
     Column("progress", Float, nullable=False),
@@ -320,94 +226,6 @@ shards = Table(
     Index("ix_shards_index_version_id_state", "index_version_id", "state"),
 )
 
-retrievals = Table(
-    "retrievals",
-    metadata,
-    Column("retrieval_id", String(64), primary_key=True),
-    _corpus_column(),
-    Column("query", Text, nullable=False),
-    Column("person", String(256), nullable=False),
-    Column("index_version_id", String(64), nullable=False),
-    Column("model_id", String(64), nullable=False),
-    Column("shown", JSON, nullable=False),
-    Column("at", UtcDateTime, nullable=False),
-    Index("ix_retrievals_corpus_at", "corpus", "at"),
-)
-
-feedback = Table(
-    "feedback",
-    metadata,
-    Column("feedback_id", String(64), primary_key=True),
-    Column("retrieval_id", String(64), nullable=False),
-    _corpus_column(),
-    Column("signal", String(16), nullable=False),
-    Column("document_id", DocumentId),
-    Column("passage_id", String(64)),
-    Column("person", String(256), nullable=False),
-    Column("comment", Text),
-    Column("pending", Boolean, nullable=False),
-    Column("at", UtcDateTime, nullable=False),
-    Index("ix_feedback_retrieval_id", "retrieval_id"),
-    Index("ix_feedback_corpus_at", "corpus", "at"),
-)
-
-queries = Table(
-    "queries",
-    metadata,
-    Column("corpus", String(64), ForeignKey("corpora.name", ondelete="CASCADE"), primary_key=True),
-    Column("query_key", String(64), primary_key=True),
-    Column("query", Text, nullable=False),
-    Column("split", String(8), nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-)
-
-split_groups = Table(
-    "split_groups",
-    metadata,
-    Column("corpus", String(64), ForeignKey("corpora.name", ondelete="CASCADE"), primary_key=True),
-    Column("kind", String(8), primary_key=True),
-    Column("name", DocumentId, primary_key=True),
-    Column("stratum", String(300), nullable=False),
-    Column("split", String(8), nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    Index("ix_split_groups_corpus_stratum", "corpus", "stratum"),
-)
-
-# Buckets in which near duplicates meet.
-query_bands = Table(
-    "query_bands",
-    metadata,
-    Column("corpus", String(64), ForeignKey("corpora.name", ondelete="CASCADE"), primary_key=True),
-    Column("band", String(18), primary_key=True),
-    Column("query_key", String(64), primary_key=True),
-)
-
-# Labelled texts that are no documents; the anchor is the query of the key.
-imported_pairs = Table(
-    "imported_pairs",
-    metadata,
-    Column("corpus", String(64), ForeignKey("corpora.name", ondelete="CASCADE"), primary_key=True),
-    Column("query_key", String(64), primary_key=True),
-    Column("text_key", String(32), primary_key=True),
-    Column("text", Text, nullable=False),
-    Column("relevant", Boolean, nullable=False),
-    Column("source", Source, nullable=False),
-    Column("at", UtcDateTime, nullable=False),
-)
-
-judgments = Table(
-    "judgments",
-    metadata,
-    Column("corpus", String(64), ForeignKey("corpora.name", ondelete="CASCADE"), primary_key=True),
-    Column("query_key", String(64), primary_key=True),
-    Column("document_id", DocumentId, primary_key=True),
-    Column("source", String(16), primary_key=True),
-    Column("grade", Integer, nullable=False),
-    Column("sources", JSON, nullable=False),
-    Column("at", UtcDateTime, nullable=False),
-    Index("ix_judgments_corpus_document_id", "corpus", "document_id"),
-)
-
 gates = Table(
     "gates",
     metadata,
@@ -456,7 +274,7 @@ promotions = Table(
     "promotions",
     metadata,
     Column("promotion_id", String(64), primary_key=True),
-    _corpus_column(),
+    corpus_column(),
     Column("candidate", String(64), nullable=False),
     Column("replaces", String(64)),
     Column("state", String(16), nullable=False),

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from embedloop.catalog.database import Database
-from embedloop.catalog.tables import feedback, retrievals
+from embedloop.catalog.label_tables import feedback, retrievals
 from tests.e2e.production import ADMIN_KEY, Production, production
 from tests.integration.stack import clinic
 from tests.integration.stack.conftest import JOB_SECONDS, eventually, make_corpus

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 
 from embedloop.catalog import documents as document_rows
-from embedloop.catalog import tables
+from embedloop.catalog import label_tables, tables
 from embedloop.client.results import SearchResult
 from embedloop.errors import DeadlineExceeded, EmbedloopError, NotFound, Unavailable
 from embedloop.promotion import alias_of
@@ -159,7 +159,7 @@ class Checks:
         return f"{len(waiting)} wait, first {waiting[:3]}" if waiting else None
 
     def _feedback(self) -> dict[str, bool]:
-        statement = select(tables.feedback.c.feedback_id, tables.feedback.c.pending)
+        statement = select(label_tables.feedback.c.feedback_id, label_tables.feedback.c.pending)
         rows = self.cluster.ask_catalog(lambda connection: list(connection.execute(statement)))
         return {row.feedback_id: row.pending for row in rows}
 

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from embedloop.catalog.tables import metadata
+from embedloop.catalog.schema import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

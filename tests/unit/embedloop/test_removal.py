@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from embedloop import feedback, pair_import, removal
 from embedloop.catalog import feedback as catalog
-from embedloop.catalog import splits, tables
+from embedloop.catalog import label_tables, splits
 from embedloop.catalog.database import Database, now
 from embedloop.corpus import put_documents
 from embedloop.errors import Conflict, TrainingFailed
@@ -188,7 +188,7 @@ def test_removal_whose_process_is_killed_trains_nothing_and_is_completed(
     }
     with database.read() as connection:
         assert list(removal.seen_by(connection, done).model_versions) == ["m-ts-1"]
-        for table in (tables.feedback, tables.retrievals):
+        for table in (label_tables.feedback, label_tables.retrievals):
             people = select(table.c.person, func.count()).group_by(table.c.person)
             assert connection.execute(people).all() == [("k1/bob", 1)]
         assert splits.queries_in(connection, "c", Split.TRAIN) == ["toe"]

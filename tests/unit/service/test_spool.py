@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from embedloop.catalog import corpora, feedback
 from embedloop.catalog.database import Database, now
-from embedloop.catalog.tables import retrievals
+from embedloop.catalog.label_tables import retrievals
 from embedloop.errors import Conflict, Unavailable
 from embedloop.feedback import (
     AcceptedFeedback,

@@ -11,7 +11,8 @@ from embedloop import jobs as job_rules
 from embedloop.catalog import documents, feedback, keys, promotions
 from embedloop.catalog.database import Database, now
 from embedloop.catalog.dialect import insert_or_ignore, insert_or_update, parse_url
-from embedloop.catalog.tables import metadata, queries
+from embedloop.catalog.label_tables import queries
+from embedloop.catalog.schema import metadata
 from embedloop.corpus import get_document, put_documents
 from embedloop.errors import InvalidInput
 from embedloop.feedback import GivenFeedback, mint_retrieval_id

@@ -10,10 +10,10 @@ from sqlalchemy import Engine, inspect, select, update
 
 from embedloop.catalog import corpora, documents, feedback, jobs, splits
 from embedloop.catalog.database import Database
+from embedloop.catalog.label_tables import judgments as judgments_table
 from embedloop.catalog.migrate import check, downgrade, upgrade
+from embedloop.catalog.schema import metadata
 from embedloop.catalog.tables import jobs as jobs_table
-from embedloop.catalog.tables import judgments as judgments_table
-from embedloop.catalog.tables import metadata
 from embedloop.errors import Unavailable
 from embedloop.jobs import submit
 from embedloop.orders import Order, give
