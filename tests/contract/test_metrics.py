@@ -73,7 +73,8 @@ def test_bits_are_searched_by_their_distance_and_scored_again_by_the_cosine(
         assert len(hits) == 10
         assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
         np.testing.assert_allclose([hit.score for hit in hits], own, atol=0.02)
-        found += sum(score >= np.sort(exact)[-10] for score in own)
+        # The same product, added up in another order.
+        found += sum(score >= np.sort(exact)[-10] - 1e-6 for score in own)
     assert found >= 0.98 * 200
 
 
