@@ -27,11 +27,8 @@ def end(parts: Parts, job: Job, lease: jobs.Lease) -> jobs.Outcome:
     return jobs.End(JobState.SUCCEEDED, job.checkpoint)
 
 
-BODIES: Mapping[str, Callable[[Parts, Job, jobs.Lease], jobs.Outcome]] = {
-    "compress": compress.compress,
-    "gate": gate.gate,
-    "build": end,
-}
+StageBody = Callable[[Parts, Job, jobs.Lease], jobs.Outcome]
+BODIES: Mapping[str, StageBody] = {"compress": compress.compress, "gate": gate.gate, "build": end}
 
 
 def run(parts: Parts, params: Mapping[str, Any]) -> Job:
