@@ -25,13 +25,15 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
         }
         _dots(axes, found)
         heading(axes, title)
-    titles = {"general": "General set", "elsewhere": "Set of another field"}
+    titles = {"general": "nDCG@10 gained, general", "elsewhere": "nDCG@10 gained, elsewhere"}
     for axes, (where, title) in zip(panels[0, 3:], titles.items(), strict=True):
         _changes(axes, {name: one[where] for name, one in sets.items()})
-        heading(axes, f"{title}, change of nDCG@10")
+        heading(axes, title)
     for axes in panels[0, 1:]:
         axes.set_yticklabels([])
-    panels[0, 0].legend(fontsize=8, loc="lower left", frameon=False)
+    panels[0, 3].axvline(-0.01, color=INK, linewidth=0.8, linestyle=":")
+    marks, names = panels[0, 0].get_legend_handles_labels()
+    figure.legend(marks, names, fontsize=8, loc="outside lower left", ncols=4, frameon=False)
     base = report["settings"]["base_model"]
     finish(figure, f"Training on {len(sets)} data sets: {base}, test queries, 95% intervals", report, path)
 
@@ -60,7 +62,6 @@ def _dots(axes: Any, found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> 
 
 
 def _changes(axes: Any, sets: Mapping[str, Any]) -> None:
-    """What each recipe changed against the base model, and how much may be lost."""
+    """What each recipe changed against the base model."""
     _dots(axes, {name: {one: told[one]["change"] for one in ("plain", "ours")} for name, told in sets.items()})
     axes.axvline(0.0, color=INK, linewidth=0.8)
-    axes.axvline(-0.01, color=INK, linewidth=0.8, linestyle=":")
