@@ -12,6 +12,7 @@ import pytest
 
 from embedloop import reembed
 from embedloop.applier import View
+from embedloop.capabilities import ServerKind
 from embedloop.catalog import corpora, documents, models
 from embedloop.catalog.database import Database
 from embedloop.copying import StoredVectors
@@ -106,6 +107,13 @@ def test_a_score_is_the_cosine_whatever_metric_and_index_type(
 
 
 @pytest.fixture
+def database_url(request: pytest.FixtureRequest, index: MilvusIndex) -> str:
+    """One catalog a server, as they are run together."""
+    lite = index.capabilities().kind is ServerKind.LITE
+    return str(request.getfixturevalue("sqlite_url" if lite else "postgresql_url"))
+
+
+@pytest.fixture
 def world(
     database: Database,
     index: MilvusIndex,
@@ -186,7 +194,8 @@ def test_a_corpus_moves_through_changes_of_dimension_metric_index_type_and_chunk
         world.put({f"since-{number}": live[f"since-{number}"]})
         found = world.verify(view)
         assert found.passed, found.reasons
-        assert found.recall == pytest.approx(1.0)
+        # Neighbours that lie nearer to each other than int8 tells may change places.
+        assert found.recall == pytest.approx(1.0, abs=0.05 if settings.vector_type == "binary" else 1e-6)
         for standing in served[-1:]:
             world.apply(standing)
             check_searches(world, standing, live)
