@@ -22,7 +22,9 @@ from training.pairs import read_training_set
 from workers.collect import collect
 from workers.parts import Parts
 
-WRITTEN = TrainingSettings(sources=("generated",), generated=Generated(within=1), hard_negatives=0)
+WRITTEN = TrainingSettings(
+    sources=("generated",), generated=Generated(within=1), hard_negatives=0, transfer=None
+)
 
 
 def reply(body: dict[str, Any]) -> tuple[int, bytes]:

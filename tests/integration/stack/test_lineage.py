@@ -35,7 +35,7 @@ def train(client: Client, corpus: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def trained(client: Client, base_model: str) -> Trained:
     name = "lineage"
-    make_corpus(client, name, base_model)
+    make_corpus(client, name, base_model, training={"transfer": None})
     list(client.bulk_judgments(name, clinic.judged(1, "golden", 8)))
     list(client.bulk_judgments(name, clinic.judged(0, "train", 8), import_name="terms"))
     pair = {"anchor": "how to stop a nose bleed", "positive": "Lean forward.", "negatives": ["Lean back."]}

@@ -22,7 +22,7 @@ def waiting(client: Client, base_model: str) -> dict[str, Any]:
         NAME,
         base_model,
         splits={"golden": 0.4, "dev": 0.1},
-        training={"sources": ["structure"]},
+        training={"sources": ["structure"], "transfer": None},
         gate={"without_labels": "held_out"},
     )
     job = client.submit_job("cycle", NAME)
