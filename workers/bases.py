@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from embedloop.policy import Policy
 from embedloop.recipe.compression import ExportSettings
 from embedloop.records import ModelVersion
 from embedloop.registry import EXPORT_FILE, max_tokens_of, register, resolve_base
 from embedloop.static_models import RESCORER_FOLDER
-from training.fidelity import Choice
 from training.general import GeneralSet, packaged_general_set
 from workers.parts import Parts
+
+if TYPE_CHECKING:
+    from training.fidelity import Choice
 
 # An untrained base is registered before there are documents; these cover short, long and non-Latin text.
 BASE_TEXTS = (
