@@ -53,7 +53,7 @@ def test_doctor_names_the_milvus_of_a_running_service(stack: Stack, tmp_path: Pa
 def test_what_the_server_cannot_do_is_refused_with_what_it_can(
     http: httpx.Client, changes_nothing: ChangesNothing, field: str, value: str, able: str
 ) -> None:
-    policy = {"index": {field: value}}
+    policy = {"index": {"index_type": "HNSW", field: value}}
     with changes_nothing():
         answers = [
             http.post("/v1/corpora", json={"name": "never-made", "policy": policy}),

@@ -15,6 +15,7 @@ from training import (
     learning_curve,
     losses,
     merging,
+    passages,
     propensity,
     rag,
     ranks,
@@ -22,13 +23,11 @@ from training import (
     slices,
     two_stage,
 )
-from training.adaptation import step as adaptation_step
 from training.scratch import latent, pooling, tokenizer
 from training.vocabulary import report as vocabulary_report
 from training.vocabulary import terms as vocabulary_terms
 
 MODULES = [
-    adaptation_step,
     vocabulary_report,
     vocabulary_terms,
     difference,
@@ -40,6 +39,7 @@ MODULES = [
     learning_curve,
     losses,
     merging,
+    passages,
     propensity,
     rag,
     ranks,
