@@ -5,8 +5,9 @@ TORCH := torch==2.13.0
 # An index with CPU builds of torch, used only where the default one would bring CUDA.
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 STAMP := $(VENV)/.installed
-# Each starts servers of its own. Files are taken in their order: the longest stand in e2e and faults, not at the end.
-TEST_PROCESSES ?= 2
+# Each starts servers of its own, and a third of the time waits for them: one more than two cores. Files are taken in
+# their order: the longest stand in e2e and faults, not at the end.
+TEST_PROCESSES ?= 3
 # The plain service of the benchmarks wants an older pymilvus, so its packages lie apart.
 PLAIN := $(VENV)/plain-service
 
@@ -37,7 +38,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup  ## the whole loop on a medical ontology, about 10 minutes on 2 cores
 	$(BIN)/embedloop demo --report report.html
 
-test: setup  ## all tests, against real servers started by the tests, in two processes
+test: setup  ## all tests, against real servers started by the tests, in several processes
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-unit: setup  ## the tests that need no server
