@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from matplotlib.ticker import NullFormatter
+
 from benchmarks.picture import BARE, INK, OURS, PLAIN, figure_of, finish, heading
 
 COSTS = {
@@ -27,6 +29,7 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
             axes = panels[row, column]
             _points(axes, one["roads"], cost)
             axes.set_xscale("log")
+            axes.xaxis.set_minor_formatter(NullFormatter())
             axes.set_xlabel(label, fontsize=9)
             heading(axes, f"{name}: nDCG@10" if column == 0 else "")
         _key(panels[row, len(COSTS)], one["roads"])
