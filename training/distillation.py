@@ -31,7 +31,7 @@ from training.pairs import read_training_set
 from training.passages import read_passages
 from training.schedule import rate_share
 from training.steps import Step, Task
-from training.teacher import check, encode_while_wanted
+from training.teacher import SameVectorLoss, check, encode_while_wanted
 from training.trainer import threads, window
 
 WEIGHT = 1.0
@@ -132,13 +132,13 @@ def _learn(
     schedule = LambdaLR(optimiser, lambda step: rate_share(step, steps, warmup))
     # Dropout is off: the teacher's vectors have none either.
     student.eval()
+    distance = SameVectorLoss(student)
     for step, batch in zip(range(steps), _rounds(batches, task.config.settings.seed), strict=False):
         check(task)
         features = _on(student.device, student.preprocess([texts[row] for row in batch]))
-        vectors = torch.nn.functional.normalize(student(features)["sentence_embedding"], dim=-1)
-        loss = (1 - (vectors * torch.from_numpy(targets[batch]).to(vectors)).sum(dim=-1)).mean()
+        loss = distance([features], torch.from_numpy(targets[batch]))
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
         optimiser.step()
         schedule.step()

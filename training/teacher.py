@@ -1,10 +1,12 @@
-"""Vectors that another model is to learn: of many texts, by a step that can be stopped meanwhile."""
+"""A teacher's vectors of many texts, by a step that can be stopped meanwhile, and how they are learnt."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
+import torch
 from sentence_transformers import SentenceTransformer
 
 from embedloop.encoder import Vectors
@@ -13,6 +15,24 @@ from training.steps import Task
 from training.validation import encode
 
 _CHUNK = 256
+
+
+class SameVectorLoss(torch.nn.Module):
+    """One less the cosine to the vector that is wanted; reads one column of texts, and vectors as labels.
+
+    Distillation by cosine (Reimers and Gurevych 2020, arXiv:2004.09813).
+    """
+
+    def __init__(self, model: SentenceTransformer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, sentence_features: Iterable[dict[str, Any]], labels: torch.Tensor) -> torch.Tensor:
+        """The mean over a batch; `labels` are (batch, dim), L2-normalised."""
+        (features,) = sentence_features
+        vectors = torch.nn.functional.normalize(self.model(features)["sentence_embedding"], dim=-1)
+        loss: torch.Tensor = (1 - (vectors * labels.to(vectors)).sum(dim=-1)).mean()
+        return loss
 
 
 def encode_while_wanted(

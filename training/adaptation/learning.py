@@ -19,7 +19,6 @@ from embedloop.encoder import Vectors
 from embedloop.errors import JobCancelled
 from embedloop.recipe.adaptation import Objective
 from embedloop.recipe.settings import TrainingSettings
-from training.adaptation.align import SameVectorLoss
 from training.adaptation.crops import CroppedTwiceLoss
 from training.adaptation.mlm import MaskedLanguageModelLoss
 from training.adaptation.simcse import TwiceDroppedOutLoss
@@ -31,6 +30,7 @@ from training.layers import prepared
 from training.lengths import count_tokens
 from training.model_files import load_model, transformer_of
 from training.outcome import save_trained
+from training.teacher import SameVectorLoss
 from training.trainer import BudgetedTrainer, arguments, threads, window
 from training.watch import Curve, Progress, StoppedBy, Watch
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
 
-from embedloop import reembed
+from embedloop import jobs, reembed
 from embedloop.catalog import corpora, index_versions, models
+from embedloop.catalog import jobs as job_rows
 from embedloop.corpus import put_documents
 from embedloop.encoder import Vectors
 from embedloop.feedback import ImportedJudgment, import_judgments
@@ -17,7 +19,7 @@ from embedloop.policy import GateSettings, Policy, Trigger
 from embedloop.recipe.compression import ExportSettings
 from embedloop.recipe.reranking import RerankerTraining, Reranking
 from embedloop.recipe.settings import TrainingSettings
-from embedloop.records import IndexState, ModelVersion, NewDocument, Split
+from embedloop.records import IndexState, Job, JobKind, ModelVersion, NewDocument, Split
 from embedloop.registry import ModelStore
 from embedloop.settings import Settings
 from tests.tiny_model import build_tiny_model
@@ -94,3 +96,24 @@ def serve(connection: Connection, model: ModelVersion) -> None:
     )
     index_versions.set_fields(connection, version.index_version_id, state=IndexState.SERVING.value)
     corpora.set_serving(connection, NAME, version.index_version_id, None)
+
+
+StageBody = Callable[[Parts, Job, jobs.Lease], jobs.Outcome]
+
+
+def run_job(parts: Parts, kind: JobKind, params: Mapping[str, Any], bodies: Mapping[str, StageBody]) -> Job:
+    """A job, submitted and run stage by stage to its end."""
+    with parts.database.write() as connection:
+        job, _ = jobs.submit(connection, kind, NAME, params)
+    while not job.state.ended:
+        jobs.run_stage(
+            parts.database,
+            job.job_id,
+            job.stage,
+            lambda held, lease: bodies[held.stage](parts, held, lease),
+            lease_seconds=30,
+            on_failure=lambda connection, failed: None,
+        )
+        with parts.database.read() as connection:
+            job = job_rows.get(connection, job.job_id)
+    return job

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,13 +10,12 @@ import pytest
 
 from embedloop import jobs
 from embedloop.catalog import corpora, models
-from embedloop.catalog import jobs as job_rows
 from embedloop.encoder import INT8_FILE
 from embedloop.errors import InvalidInput, ModelRefused
 from embedloop.policy import GateSettings
 from embedloop.query_map import QUERY_MAP_FILE
 from embedloop.records import Job, JobKind, JobState, ModelVersion
-from tests.unit.workers.conftest import NAME
+from tests.unit.workers.conftest import NAME, StageBody, run_job
 from training.fidelity import Choice, Measured
 from workers import compress, gate
 from workers.parts import Parts
@@ -27,26 +26,12 @@ def end(parts: Parts, job: Job, lease: jobs.Lease) -> jobs.Outcome:
     return jobs.End(JobState.SUCCEEDED, job.checkpoint)
 
 
-StageBody = Callable[[Parts, Job, jobs.Lease], jobs.Outcome]
 BODIES: Mapping[str, StageBody] = {"compress": compress.compress, "gate": gate.gate, "build": end}
 
 
 def run(parts: Parts, params: Mapping[str, Any]) -> Job:
     """The job, ended before its re-embed."""
-    with parts.database.write() as connection:
-        job, _ = jobs.submit(connection, JobKind.COMPRESS, NAME, {"max_drop": 0.01, **params})
-    while not job.state.ended:
-        jobs.run_stage(
-            parts.database,
-            job.job_id,
-            job.stage,
-            lambda held, lease: BODIES[held.stage](parts, held, lease),
-            lease_seconds=30,
-            on_failure=lambda connection, failed: None,
-        )
-        with parts.database.read() as connection:
-            job = job_rows.get(connection, job.job_id)
-    return job
+    return run_job(parts, JobKind.COMPRESS, {"max_drop": 0.01, **params}, BODIES)
 
 
 def test_int8_version_of_what_serves_has_its_weights_and_passes_a_gate_that_asks_for_no_uplift(

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from embedloop import jobs
 from embedloop.catalog import corpora, models
-from embedloop.catalog import jobs as job_rows
 from embedloop.catalog.database import Database
 from embedloop.errors import InvalidInput, ModelRefused
 from embedloop.policy import Policy
 from embedloop.records import Job, JobKind, JobState
 from embedloop.registry import CROSS_ENCODER, load_encoder
 from embedloop.rerankers import load_reranker, require_gated
-from tests.unit.workers.conftest import NAME, RERANKING, policy
+from tests.unit.workers.conftest import NAME, RERANKING, policy, run_job
 from workers import collect, gate_reranker, train_reranker
 from workers.parts import Parts
 
@@ -25,20 +23,7 @@ BODIES = {
 
 
 def run(parts: Parts) -> Job:
-    with parts.database.write() as connection:
-        job, _ = jobs.submit(connection, JobKind.RERANKER, NAME, {})
-    while not job.state.ended:
-        jobs.run_stage(
-            parts.database,
-            job.job_id,
-            job.stage,
-            lambda held, lease: BODIES[held.stage](parts, held, lease),
-            lease_seconds=30,
-            on_failure=lambda connection, failed: None,
-        )
-        with parts.database.read() as connection:
-            job = job_rows.get(connection, job.job_id)
-    return job
+    return run_job(parts, JobKind.RERANKER, {}, BODIES)
 
 
 def present(database: Database) -> Policy:
