@@ -108,7 +108,7 @@ def scan(
         nearest: How many exact nearest to find of each query.
 
     Returns:
-        The checksum over the keys, how many rows are of documents in motion, and the truth about each query's nearest.
+        The checksum over the keys, how many rows are of documents in motion, and the truth about the nearest.
     """
     seen, moving = Checksum(), 0
     candidates = Candidates(queries, nearest, view.version.index.vector_type)
