@@ -17,7 +17,7 @@ KILLS ?= 200
 MILVUS ?= lite
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-faults check format plain-service bench bench-training bench-swap bench-scale soak clean
+.PHONY: help setup demo test test-unit test-faults check format plain-service bench bench-training bench-swap bench-scale bench-roads soak clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -78,6 +78,11 @@ bench-swap: setup  ## 40 swaps under load on two replicas, every answer checked;
 
 bench-scale: setup  ## re-embed 100,000 rows beside bare insertion; writes benchmarks/results/
 	$(BIN)/python -m benchmarks.scale
+
+bench-roads: setup  ## every other road to a better vector, exported forms, types of vectors; writes benchmarks/results/
+	$(BIN)/python -m benchmarks.roads
+	$(BIN)/python -m benchmarks.exports
+	$(BIN)/python -m benchmarks.vector_types
 
 soak: setup  ## 30 minutes of mixed load on Milvus, PostgreSQL and Valkey; writes benchmarks/results/
 	$(BIN)/python -m benchmarks.soak

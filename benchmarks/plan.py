@@ -314,3 +314,29 @@ class VectorTypesPlan:
     @classmethod
     def quick(cls) -> VectorTypesPlan:
         return cls(terms=300, rows=1500, queries=30)
+
+
+def _export_sizes() -> dict[str, SetSizes]:
+    # Passages of ten words, and of two hundred.
+    return {
+        "hpo": SetSizes(passages=3000, train=300, dev=100, test=1000),
+        "scifact": SetSizes(passages=1000, train=100, dev=50, test=300),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ExportsPlan:
+    """Sizes of the benchmark of exported forms.
+
+    Attributes:
+        sizes: Set -> how much of it is taken.
+        threads: Of each form.
+    """
+
+    sizes: Mapping[str, SetSizes] = field(default_factory=_export_sizes)
+    threads: int = 2
+
+    @classmethod
+    def quick(cls) -> ExportsPlan:
+        """Sizes at which everything runs once, and no figure means anything."""
+        return cls(sizes=dict.fromkeys(_export_sizes(), SetSizes(passages=60, train=24, dev=8, test=16)))

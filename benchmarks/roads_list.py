@@ -52,8 +52,8 @@ def _alone(walk: Walk, method: str) -> Reached:
     return walk.by_recipe(method, {**TUNED, "from_scratch": {"method": method}}, [])
 
 
-def _own_transformer(walk: Walk) -> Reached:
-    return walk.by_recipe("transformer_tuned", {**TUNED, "from_scratch": {"method": "transformer"}})
+def _own_transformer_tuned(walk: Walk) -> Reached:
+    return walk.reached_by(walk.own_transformer)
 
 
 def _student(walk: Walk) -> Reached:
@@ -105,8 +105,18 @@ ROADS = (
     Road(
         "transformer_tuned",
         "transformer from scratch, then labels",
-        _own_transformer,
+        _own_transformer_tuned,
         frozenset({HPO, HINDI}),
+    ),
+    Road(
+        "transformer_hybrid",
+        "transformer from scratch, then labels, with BM25",
+        lambda walk: hybrid(
+            walk,
+            serve(walk.models, walk.own_transformer.model, walk.ranking),
+            walk.own_transformer.cpu_seconds,
+        ),
+        frozenset({HINDI}),
     ),
     Road(
         "lsa_hybrid",

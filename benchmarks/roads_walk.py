@@ -69,6 +69,12 @@ class Walk:
         return serve(self.models, self.tuned.model, self.ranking)
 
     @cached_property
+    def own_transformer(self) -> Trained:
+        """A transformer from scratch, tuned on the labelled pairs at half of the default rate."""
+        recipe = {**TUNED, "from_scratch": {"method": "transformer"}, "learning_rate": 1e-4}
+        return self.train("own_transformer", recipe, self.labelled)
+
+    @cached_property
     def labelled(self) -> list[TrainingPair]:
         """Pairs of the train and the dev split."""
         return labelled(self.ranking)
@@ -120,7 +126,10 @@ class Walk:
         base: Path | None = None,
     ) -> Reached:
         """Trains, serves and scores; on the labelled pairs unless others are given."""
-        trained = self.train(name, settings, self.labelled if pairs is None else pairs, base)
+        return self.reached_by(self.train(name, settings, self.labelled if pairs is None else pairs, base))
+
+    def reached_by(self, trained: Trained) -> Reached:
+        """Serves and scores a trained model."""
         told = {one: trained.result[one] for one in ("steps", "course", "notes")}
         return reached(serve(self.models, trained.model, self.ranking), self.ranking, trained.cpu_seconds, told)
 

@@ -18,7 +18,7 @@ from training.general import METRIC, GeneralSet
 
 FP32 = "fp32"
 _DEPTH = 10
-_CHUNK = 64
+_AT_ONCE = 64
 _TIMED_QUERIES = 50
 
 
@@ -108,6 +108,7 @@ def measure(
     judged: GeneralSet,
     texts: Sequence[str] = (),
     *,
+    at_once: int = _AT_ONCE,
     check: Callable[[], None] = lambda: None,
 ) -> list[Measured]:
     """Encodes the same texts with every graph, in turns, so that whatever else runs here slows all alike.
@@ -116,6 +117,7 @@ def measure(
         encoders: Graph -> its encoder; `fp32` among them.
         judged: Queries with the documents that answer them.
         texts: Further passages, among which the answers must be found too.
+        at_once: Passages of one call, after which it is the next graph's turn.
         check: Called between two batches; raises to end it.
 
     Raises:
@@ -127,7 +129,7 @@ def measure(
     asked = [judged.queries[one] for one in queries]
     passages = [*(judged.documents[one] for one in documents), *texts]
     names = [*documents, *(f"further text {number}" for number in range(len(texts)))]
-    pace = _in_turns(encoders, passages, check)
+    pace = _in_turns(encoders, passages, at_once, check)
     waits = _one_by_one(encoders, asked[:_TIMED_QUERIES], check)
     found = {name: (one.encode_queries(asked), pace[name][0]) for name, one in encoders.items()}
     told = []
@@ -155,18 +157,18 @@ def measure(
 
 
 def _in_turns(
-    encoders: Mapping[str, Encoder], passages: Sequence[str], check: Callable[[], None]
+    encoders: Mapping[str, Encoder], passages: Sequence[str], at_once: int, check: Callable[[], None]
 ) -> dict[str, tuple[Vectors, float]]:
     """Graph -> vectors of all passages, and the seconds that they took."""
     parts: dict[str, list[Vectors]] = {name: [] for name in encoders}
     seconds = dict.fromkeys(encoders, 0.0)
     for one in encoders.values():
         one.encode_passages(passages[:1])
-    for start in range(0, len(passages), _CHUNK):
+    for start in range(0, len(passages), at_once):
         for name, one in encoders.items():
             check()
             begun = time.perf_counter()
-            parts[name].append(one.encode_passages(passages[start : start + _CHUNK]))
+            parts[name].append(one.encode_passages(passages[start : start + at_once]))
             seconds[name] += time.perf_counter() - begun
     return {name: (np.concatenate(parts[name]), seconds[name]) for name in encoders}
 

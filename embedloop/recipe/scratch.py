@@ -69,7 +69,7 @@ class OwnTransformer(Frozen):
     crop_epochs: Annotated[float, Field(ge=0, le=100)] = 5.0
     max_steps: Annotated[int | None, Field(ge=1)] = None
     batch_size: Annotated[int, Field(ge=2, le=1024)] = 32
-    learning_rate: Annotated[float, Field(gt=0, le=1e-2)] = 3e-4
+    learning_rate: Annotated[float, Field(gt=0, le=1e-2)] = 1e-4
     max_tokens: Annotated[int, Field(ge=8, le=512)] = 128
     time_budget_seconds: Annotated[float, Field(gt=0, le=7 * 86400)] = 3600.0
     seed: Seed = 13
