@@ -288,7 +288,8 @@ def http(bench: Bench) -> Iterator[TestClient]:
     """The service in this process, over the bench's parts, asked with its admin key."""
     folder = bench.parts.settings.data_dir / "in-process"
     # A busy machine must not let its replica's lease end in the middle of a test.
-    app = create_app(bench.parts.settings.model_copy(update={"data_dir": folder, "replica_lease_seconds": 60.0}))
+    changed = {"data_dir": folder, "replica_lease_seconds": 60.0}
+    app = create_app(bench.parts.settings.model_copy(update=changed))
     with TestClient(app) as client:
         client.headers["Authorization"] = f"Bearer {(folder / 'admin.key').read_text().strip()}"
         yield client
