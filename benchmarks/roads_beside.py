@@ -7,20 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.plan import SEED
-from benchmarks.roads_measure import Clock, Reached, Served, reached, timed
+from benchmarks.roads_measure import DECIDES, Clock, Reached, Served, reached, timed
 from benchmarks.roads_walk import Walk
 from benchmarks.training_models import METRICS
+from benchmarks.training_recipes import with_negatives
 from benchmarks.training_sets import DEV, TEST, Qrels
 from embedloop.fusion import EVEN
 from embedloop.recipe.reranking import RerankerTraining
+from embedloop.recipe.settings import TrainingSettings
+from embedloop.records import Split
 from embedloop.registry import max_tokens_of
 from embedloop.reranker import OnnxReranker, reordered
 from embedloop.second_stage import EncoderRescorer
 from training.evaluation import rank_by_cosine, score_run
-from training.hybrid import fused_run, tune_weight
+from training.hybrid import WEIGHTS, fused_run, tune_weight
 from training.lexical import Bm25
 from training.pairs import write_training_set
 from training.reranker_export import check_reranker, export_reranker
@@ -51,8 +52,12 @@ def hybrid(walk: Walk, served: Served, training_cpu_seconds: float) -> Reached:
 
 
 def by_reranker(walk: Walk) -> Reached:
-    """A cross-encoder, trained on the same pairs, looks at the first hits of the tuned model again."""
+    """A cross-encoder, trained on the same pairs, looks at the first hits of the tuned model again.
+
+    Its negatives are what the tuned model finds wrongly, and its order counts as much as the dev queries say.
+    """
     served, clock = walk.tuned_served, Clock()
+    pairs = with_negatives(walk.ranking, served.encoded, TrainingSettings(hard_negatives=2))
     folder = walk.folder / "reranker"
     # A cross-encoder reads each pair alone: what fits into some minutes of two cores.
     settings = RerankerTraining(seed=SEED, negatives=2, epochs=1)
@@ -62,25 +67,30 @@ def by_reranker(walk: Walk) -> Reached:
         RerankerConfig(
             walk.base_folder,
             folder / "run",
-            write_training_set(walk.labelled, folder / "set").path,
+            write_training_set(pairs, folder / "set").path,
             settings,
         ),
         on_progress=lambda told: None,
         should_stop=lambda: False,
     )
-    asked = _asked(walk, walk.ranking.qrels[TEST])
-    reranker = _exported(result.model, list(asked.values()), walk)
     seconds = walk.tuned.cpu_seconds + clock.seconds()
-    near = _near(served, asked, DEPTH)
+    asked = {split: _asked(walk, walk.ranking.qrels[split]) for split in (DEV, TEST)}
+    reranker = _exported(result.model, list(asked[TEST].values()), walk)
+    near = {split: _near(served, asked[split], RERANKED) for split in asked}
 
-    def again(key: str) -> list[str]:
-        first = near[key][:RERANKED]
-        scores = reranker.score(asked[key], [walk.ranking.documents[one] for one in first])
-        best = [first[row] for row in np.argsort(-scores, kind="stable")]
-        return [*best, *near[key][RERANKED:]]
+    def again(split: Split, key: str) -> list[str]:
+        first = near[split][key]
+        scores = reranker.score(asked[split][key], [walk.ranking.documents[one] for one in first])
+        return reordered(first, scores.tolist())
 
-    spent = timed(list(asked)[:_TIMED], again)
-    return _as_served(walk, served, {key: again(key) for key in asked}, seconds, spent, {"depth": RERANKED})
+    alone = {split: {key: again(split, key) for key in near[split]} for split in asked}
+    qrels = walk.ranking.qrels[DEV]
+    weight = tune_weight(near[DEV], alone[DEV], qrels, present=1.0, weights=WEIGHTS[1:], seed=SEED).best
+    run = fused_run(near[TEST], alone[TEST], weight)
+    spent = timed(list(asked[TEST])[:_TIMED], lambda key: again(TEST, key))
+    scores = score_run(alone[TEST], walk.ranking.qrels[TEST], METRICS).mean
+    told = {"depth": RERANKED, "weight": weight, "ndcg_alone": round(scores[DECIDES], 4)}
+    return _as_served(walk, served, run, seconds, spent, told)
 
 
 def by_two_stages(walk: Walk, static: Served, static_cpu_seconds: float) -> Reached:

@@ -144,6 +144,11 @@ def labelled(ranking: RankingSet) -> list[TrainingPair]:
     return _pairs(ranking, MinedNegatives({}, {}, {}))
 
 
+def with_negatives(ranking: RankingSet, encoded: Encoded, settings: TrainingSettings) -> list[TrainingPair]:
+    """The same pairs with the hard negatives that a job would mine by these vectors."""
+    return _pairs(ranking, _mined(ranking, encoded, settings))
+
+
 def pair_counts(ranking: RankingSet) -> dict[str, int]:
     """How many pairs each split has that is trained or chosen by."""
     return dict(Counter(str(pair.split) for pair in labelled(ranking)))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from embedloop.encoder import ONNX_FILE, TOKENIZER_FILE, open_session
 from embedloop.errors import ModelRefused
+from embedloop.fusion import fuse
 
 Scores = NDArray[np.float32]
 T = TypeVar("T")
@@ -30,14 +31,28 @@ class Reranker(Protocol):
     def score(self, query: str, passages: Sequence[str], *, budget_seconds: float = math.inf) -> Scores: ...
 
 
-def reordered(found: Sequence[T], scores: Sequence[float]) -> list[T]:
-    """What was scored by its score, the greatest first, then the rest as it was; equals stay in their order.
+def order_of(scores: Sequence[float], weight: float = 1.0) -> list[int]:
+    """Places in a new order: that of the scores, fused with the one they stand in.
+
+    Args:
+        scores: Of the first places; greater is more relevant.
+        weight: Share of the scores' order, 0..1; with 1 it counts alone, equals staying in their order.
+
+    >>> order_of([0.1, 0.2, 0.9]), order_of([0.1, 0.2, 0.9], 0.5), order_of([0.1, 0.2, 0.9], 0.0)
+    ([2, 1, 0], [0, 2, 1], [0, 1, 2])
+    """
+    places = range(len(scores))
+    by_score = sorted(places, key=lambda place: -scores[place])
+    return [place for place, _ in fuse(places, by_score, weight)]
+
+
+def reordered(found: Sequence[T], scores: Sequence[float], weight: float = 1.0) -> list[T]:
+    """What was scored in its order of `order_of`, then the rest as it was.
 
     >>> reordered("abcd", [0.1, 0.9])
     ['b', 'a', 'c', 'd']
     """
-    order = sorted(range(len(scores)), key=lambda place: -scores[place])
-    return [*(found[place] for place in order), *found[len(scores) :]]
+    return [*(found[place] for place in order_of(scores, weight)), *found[len(scores) :]]
 
 
 class OnnxReranker:

@@ -25,12 +25,16 @@ RETRY_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class ServingReranker:
-    """A loaded re-ranker: of the best `depth` live hits it scores as many as fit into `budget_ms`."""
+    """A loaded re-ranker: of the best `depth` live hits it scores as many as fit into `budget_ms`.
+
+    Its order of them counts `weight`, 0..1, that of the search the rest.
+    """
 
     model_id: str
     reranker: Reranker
     depth: int
     budget_ms: float
+    weight: float = 1.0
 
 
 class Rerankers:
@@ -71,7 +75,7 @@ class Rerankers:
         reranker = self._loaded.get(wanted.model)
         if reranker is None:
             return present
-        return ServingReranker(wanted.model, reranker, wanted.depth, wanted.budget_ms)
+        return ServingReranker(wanted.model, reranker, wanted.depth, wanted.budget_ms, wanted.weight)
 
     def close(self) -> None:
         self._loader.close()

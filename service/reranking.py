@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from embedloop.records import Hit
+from embedloop.reranker import order_of
 from embedloop.reranking import ServingReranker
 from embedloop.text.chunking import embedding_text
 from service.metrics import Metrics
@@ -86,11 +87,11 @@ class RerankStage:
 def reranked(
     query: Query, best: Ranked, reranking: ServingReranker, budget_seconds: float
 ) -> tuple[Ranked, list[float]]:
-    """The hits that fit the budget by the re-ranker's score, then the others as they were.
+    """The hits that fit the budget in the re-ranker's order, by its weight, then the others as they were.
 
     Returns:
-        The hits, and for the first of them the score that they are ordered by: 0..1 times the boosts, greater
-        is more relevant. Where nothing fits, the hits as they were and no scores.
+        The hits, and for the first of them the re-ranker's score: 0..1 times the boosts, greater is more
+        relevant. Where nothing fits, the hits as they were and no scores.
     """
     texts = [embedding_text(hit.passage.title, hit.passage.text) for hit, _ in best[: reranking.depth]]
     scores = reranking.reranker.score(query.text, texts, budget_seconds=budget_seconds)
@@ -98,6 +99,5 @@ def reranked(
     boosted = [
         float(score) * boost_of(hit.passage, boosts) for score, (hit, _) in zip(scores, best, strict=False)
     ]
-    # Equals stay in the order of the search.
-    order = sorted(range(len(boosted)), key=lambda place: -boosted[place])
+    order = order_of(boosted, reranking.weight)
     return [*(best[place] for place in order), *best[len(order) :]], [boosted[place] for place in order]

@@ -62,10 +62,11 @@ def tune_weight(
     qrels: Mapping[str, Mapping[str, int]],
     *,
     present: float,
+    weights: Sequence[float] = WEIGHTS,
     confidence: float = 0.95,
     seed: int = 13,
 ) -> Tuning:
-    """Chooses the weight of BM25 in a fused search by nDCG@10.
+    """Chooses the weight of BM25, or of another second order, in a fused search by nDCG@10.
 
     The best of eleven weights looks better than it is on the queries that chose it. Therefore the gain is
     cross-fitted: the weight for a fifth of the queries is chosen on the other four fifths.
@@ -75,6 +76,7 @@ def tune_weight(
         by_words: The same by BM25.
         qrels: Query id -> document id -> grade, of dev queries: the golden ones stay for the gate.
         present: The weight that counts now, 0..1.
+        weights: That are tried beside it.
         confidence: Of the intervals.
         seed: The same seed makes the same folds.
 
@@ -83,15 +85,14 @@ def tune_weight(
     """
     if not 0 <= present <= 1:
         raise InvalidInput(f"a weight must be 0..1, got {present}")
-    weights = sorted({*WEIGHTS, present})
-    values = {weight: _values(near, by_words, qrels, weight) for weight in weights}
+    values = {weight: _values(near, by_words, qrels, weight) for weight in sorted({*weights, present})}
     queries = sorted(values[present])
     if len(queries) < FOLDS:
         raise InvalidInput(f"tuning needs at least {FOLDS} queries, got {len(queries)}")
     return Tuning(
         present=present,
         best=_best(values, queries, present),
-        points={w: bootstrap_interval(list(values[w].values()), confidence) for w in weights},
+        points={w: bootstrap_interval(list(row.values()), confidence) for w, row in values.items()},
         gain=paired_difference(values[present], _cross_fitted(values, queries, present, seed), confidence),
         queries=len(queries),
     )

@@ -62,9 +62,15 @@ def nearest(judged: Judged, encoder: Encoder, vectors: Vectors, depth: int) -> d
 
 
 def rerank(
-    judged: Judged, run: Run, reranker: Reranker, lease: Lease, share: tuple[float, float]
+    judged: Judged,
+    run: Run,
+    reranker: Reranker,
+    lease: Lease,
+    share: tuple[float, float],
+    *,
+    weight: float = 1.0,
 ) -> tuple[dict[str, list[str]], dict[str, float]]:
-    """The run with its best `policy.reranking.depth` scored again within the budget.
+    """The run with its best `policy.reranking.depth` scored again within the budget, in `order_of` the weight.
 
     Returns:
         The run, and what that took: mean passages and median milliseconds.
@@ -80,7 +86,7 @@ def rerank(
         scores = reranker.score(query, best, budget_seconds=settings.budget_ms / 1000)
         spent.append(1000 * (time.perf_counter() - begin))
         counts.append(len(scores))
-        found[key] = reordered(run[key], scores.tolist())
+        found[key] = reordered(run[key], scores.tolist(), weight)
     return found, {"passages": statistics.mean(counts), "median_ms": statistics.median(spent)}
 
 

@@ -39,10 +39,13 @@ class Reranking(Frozen):
     `model` is a re-ranker that passed its gate on this corpus; None leaves it to the second stage of a static
     model version, and re-ranks nothing where there is none. Of the best `depth` live
     hits as many are scored as fit into `budget_ms` at the measured speed; the rest, or all of them, keep their
-    order. All but `training` counts at once.
+    order. Those that are scored stand where the re-ranker's order and the search's, fused by their ranks, put
+    them: the re-ranker's counts `weight`, and 1 is its order alone. The job that trains one chooses the weight;
+    a model version's own second stage orders alone. All but `training` counts at once.
     """
 
     model: Annotated[str | None, Field(pattern=r"^[!-~]{1,64}$")] = None
     depth: Annotated[int, Field(ge=2, le=200)] = 20
     budget_ms: Annotated[float, Field(gt=0, le=10_000)] = 100.0
+    weight: Annotated[float, Field(ge=0, le=1)] = 1.0
     training: RerankerTraining = RerankerTraining()

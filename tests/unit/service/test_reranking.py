@@ -73,10 +73,11 @@ def batcher(database: Database, corpus: Corpus, metrics: Metrics) -> Iterator[Ba
     started.stop()
 
 
-def with_reranker(reranker: FakeReranker, *, depth: int = 5, budget_ms: float = 10_000) -> Serving:
-    return replace(
-        serving_of("c", FakeEncoder()), reranking=ServingReranker("m-rerank", reranker, depth, budget_ms)
-    )
+def with_reranker(
+    reranker: FakeReranker, *, depth: int = 5, budget_ms: float = 10_000, weight: float = 1.0
+) -> Serving:
+    ordering = ServingReranker("m-rerank", reranker, depth, budget_ms, weight)
+    return replace(serving_of("c", FakeEncoder()), reranking=ordering)
 
 
 def ask(batcher: Batcher, serving: Serving, top_k: int = 5) -> Answer:
@@ -104,6 +105,13 @@ def test_hits_are_ordered_by_the_reranker_and_keep_their_own_cosines(
     assert found.took_ms["rerank"] <= found.took_ms["total"]
     assert count(metrics, "whole") == 1
     assert (plain.rerank_scores, "rerank" in plain.took_ms) == ((), False)
+
+
+def test_a_reranker_of_little_weight_moves_hits_less_and_each_keeps_its_score(batcher: Batcher) -> None:
+    plain = documents(ask(batcher, serving_of("c", FakeEncoder())))
+    found = ask(batcher, with_reranker(FakeReranker(), weight=0.1))
+    assert documents(found) == plain
+    assert found.rerank_scores == pytest.approx([int(document[1]) / 10 for document in plain])
 
 
 def test_the_best_of_the_depth_reach_a_shorter_answer(batcher: Batcher) -> None:

@@ -62,7 +62,11 @@ def test_a_reranker_serves_only_when_the_gate_lets_it_pass(parts: Parts) -> None
     # The same training set and recipe give the same weights, and so the same version.
     assert (passed.result or {})["model_version"] == model_id
     assert (passed.result or {})["promoted"] is True
-    assert present(parts.database).reranking == RERANKING.model_copy(update={"model": model_id})
+    weight = (passed.result or {})["reranking"]["weight"]
+    assert 0 < weight <= 1
+    assert present(parts.database).reranking == RERANKING.model_copy(
+        update={"model": model_id, "weight": weight}
+    )
     with parts.database.read() as connection:
         assert [gate.passed for gate in models.gates_of(connection, model_id)] == [True, False]
         require_gated(connection, NAME, present(parts.database))
