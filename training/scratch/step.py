@@ -48,7 +48,7 @@ def plans(wanted: OwnTransformer) -> list[Plan]:
 
 def _learning(plan: Plan, wanted: OwnTransformer) -> Step:
     def learn(task: Task) -> Mapping[str, Any]:
-        # A document stands in the text of each of its pairs, and would there be told from itself.
+        # Two parts of a text would be told apart by its queries, which are no language of documents.
         texts = read_passages(task.config.passages) if plan.objective == "crops" else _texts(task)[0]
         different = list(dict.fromkeys(texts))
         begin_anew_if_changed(task, different)
@@ -80,11 +80,15 @@ def _untrained(task: Task, wanted: OwnTransformer) -> Mapping[str, Any]:
 
 
 def _texts(task: Task) -> tuple[list[str], int]:
-    """The passages, and behind them each training pair as one text more; and the number of these.
+    """The passages, each behind the training queries that ask for it; and the number of these.
 
     So the words of queries, also of another language than the documents', lie beside those that they ask for
-    (Dumais et al. 1997, cross-language LSI).
+    (Dumais et al. 1997, cross-language LSI). No passage counts twice, however often it is asked for: words of
+    those that nobody has asked for yet would weigh less.
     """
-    pairs = [one for one in read_training_set(task.config.training_set) if one.split is Split.TRAIN]
-    together = [f"{pair.anchor}\n{pair.positive}" for pair in pairs if pair.positive]
-    return read_passages(task.config.passages) + together, len(together)
+    asked: dict[str, list[str]] = {}
+    for pair in read_training_set(task.config.training_set):
+        if pair.split is Split.TRAIN and pair.positive:
+            asked.setdefault(pair.positive, []).append(pair.anchor)
+    passages = dict.fromkeys([*read_passages(task.config.passages), *asked])
+    return ["\n".join([*asked.get(one, ()), one]) for one in passages], sum(map(len, asked.values()))
