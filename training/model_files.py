@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from safetensors import safe_open
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Transformer
 from transformers import PreTrainedModel
@@ -102,6 +103,15 @@ def refuse_pickled(folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         if path.suffix in _UNSAFE and path.parent not in safe:
             raise ModelRefused(f"weights must be safetensors, got only {path.relative_to(folder)} in {folder}")
+
+
+def stored_names(folder: Path) -> set[str]:
+    """Names of the tensors in a folder's own safetensors, as they are written there."""
+    names: set[str] = set()
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "pt") as weights:
+            names.update(weights.keys())
+    return names
 
 
 def save_model(model: SentenceTransformer, folder: Path) -> None:

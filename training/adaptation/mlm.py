@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
-from transformers import AutoModelForMaskedLM
+from transformers import AutoModelForMaskedLM, PretrainedConfig, PreTrainedModel
 
 from embedloop.errors import TrainingFailed
 from training.adaptation.packing import words_of
-from training.model_files import transformer_of
+from training.model_files import stored_names, transformer_of
 
 # As BERT (Devlin et al. 2019): of the chosen tokens 80 % are masked, 10 % another token, 10 % as they are.
 MASKED_SHARE = 0.15
@@ -36,9 +37,7 @@ class MaskedLanguageModelLoss(torch.nn.Module):
         if self.tokenizer.mask_token_id is None:
             raise TrainingFailed("objective mlm needs a tokenizer with a mask token, and this one has none")
         try:
-            headed = AutoModelForMaskedLM.from_pretrained(
-                transformer.config._name_or_path, local_files_only=True, trust_remote_code=False
-            )
+            headed = _headed(transformer.config)
         except (OSError, ValueError) as error:
             raise TrainingFailed(f"objective mlm does not fit this model: {error}") from error
         setattr(headed, headed.base_model_prefix, transformer)
@@ -71,3 +70,16 @@ class MaskedLanguageModelLoss(torch.nn.Module):
         masked = torch.where(chosen & (lot < _REPLACED), self.tokenizer.mask_token_id, ids)
         others = torch.randint_like(ids, len(self.tokenizer))
         return torch.where(chosen & (lot >= 1 - _OTHER), others, masked), wanted
+
+
+def _headed(config: PretrainedConfig) -> PreTrainedModel:
+    """A masked language model; the head is read only where files hold one: without, they are called corrupt."""
+    headed: PreTrainedModel = AutoModelForMaskedLM.from_config(config, trust_remote_code=False)
+    head = {name for name in headed.state_dict() if not name.startswith(f"{headed.base_model_prefix}.")}
+    folder = Path(config._name_or_path)
+    if not head & stored_names(folder):
+        return headed
+    kept: PreTrainedModel = AutoModelForMaskedLM.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
+    return kept
