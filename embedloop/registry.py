@@ -22,7 +22,7 @@ from embedloop.errors import ModelRefused
 from embedloop.policy import DEFAULT_BASE_MODEL
 from embedloop.query_map import QUERY_MAP_FILE, QUERY_MODEL_FOLDER, MappedEncoder, QueryMap
 from embedloop.recipe.compression import ExportSettings
-from embedloop.records import ModelVersion
+from embedloop.records.versions import ModelVersion
 from embedloop.static_models import RESCORER_FOLDER, is_static
 
 # Weights only as safetensors; everything else that a pipeline needs is text or an ONNX graph.

@@ -16,7 +16,8 @@ from embedloop.catalog.database import Database, now
 from embedloop.corpus import content_hash
 from embedloop.errors import NotFound
 from embedloop.lineage import SourceKind
-from embedloop.records import Document, Removal
+from embedloop.records.documents import Document
+from embedloop.records.training import Removal
 from embedloop.removed import marks_of, person_mark
 from embedloop.text.chunking import embedding_text
 from embedloop.text.normalise import text_key

@@ -14,7 +14,7 @@ from embedloop.catalog import models
 from embedloop.catalog.database import Database, now
 from embedloop.errors import InvalidInput
 from embedloop.policy import Policy
-from embedloop.records import ModelVersion
+from embedloop.records.versions import ModelVersion
 from embedloop.registry import (
     CROSS_ENCODER,
     Exporter,

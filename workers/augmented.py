@@ -11,7 +11,9 @@ from embedloop.catalog import documents
 from embedloop.errors import Misconfigured
 from embedloop.jobs import Lease
 from embedloop.recipe.augmentation import Augmentation, AugmentationKind
-from embedloop.records import Corpus, Job, TrainingPair
+from embedloop.records.documents import Corpus
+from embedloop.records.jobs import Job
+from embedloop.records.training import TrainingPair
 from embedloop.text.chunking import embedding_text
 from training.augmentation.abbreviations import Abbreviations, AbbreviationTable
 from training.augmentation.augment import Augmented, Augmenter, augment

@@ -14,7 +14,9 @@ from embedloop.corpus import passages_of
 from embedloop.errors import InvalidInput
 from embedloop.jobs import Advance, Lease, Outcome
 from embedloop.mapped import register_mapped
-from embedloop.records import Corpus, IndexVersion, Job, ModelVersion, Passage
+from embedloop.records.documents import Corpus, Passage
+from embedloop.records.jobs import Job
+from embedloop.records.versions import IndexVersion, ModelVersion
 from embedloop.text.chunking import embedding_text
 from training.bridge import fit_bridge
 from workers.parts import Parts

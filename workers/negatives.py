@@ -8,7 +8,9 @@ from pathlib import Path
 from embedloop.catalog import documents
 from embedloop.corpus import passages_of
 from embedloop.jobs import Lease
-from embedloop.records import Corpus, IndexVersion, Judgment, Split
+from embedloop.records.documents import Corpus
+from embedloop.records.labels import Judgment, Split
+from embedloop.records.versions import IndexVersion
 from embedloop.text.chunking import embedding_text
 from training.lexical import Bm25
 from training.mining import MinedNegatives, Reviewer, mine_hard_negatives

@@ -9,7 +9,7 @@ from pathlib import Path
 from embedloop.catalog import documents, removals
 from embedloop.corpus import passages_of
 from embedloop.jobs import Lease
-from embedloop.records import Corpus
+from embedloop.records.documents import Corpus
 from embedloop.text.chunking import embedding_text
 from embedloop.text.names import presidio_names
 from embedloop.text.redact import redact

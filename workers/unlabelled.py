@@ -12,7 +12,10 @@ from embedloop.catalog import documents, splits
 from embedloop.catalog.database import Database
 from embedloop.corpus import passages_of
 from embedloop.jobs import Lease
-from embedloop.records import Corpus, Document, IndexVersion, Split, TrainingPair
+from embedloop.records.documents import Corpus, Document
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
+from embedloop.records.versions import IndexVersion
 from embedloop.removed import Removed
 from embedloop.text.chunking import Chunker
 from training.unlabelled.glossary import glossary_offers, read_glossary

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, func, insert, select, update
 from embedloop.catalog.database import Database, lock_change_log, now
 from embedloop.catalog.dialect import insert_or_update, is_one_of, list_parameter, parameter
 from embedloop.catalog.tables import changes, documents
-from embedloop.records import Change, Document, NewDocument, Op
+from embedloop.records.documents import Change, Document, NewDocument, Op
 
 IDS_PER_STATEMENT = 500
 

@@ -12,7 +12,8 @@ from embedloop.catalog.database import now
 from embedloop.catalog.dialect import insert_or_ignore, insert_or_update
 from embedloop.catalog.label_tables import feedback, judgments, queries, retrievals
 from embedloop.catalog.tables import documents
-from embedloop.records import Feedback, Judgment, JudgmentSource, Retrieval, Shown, Signal, Split, Vote
+from embedloop.records.feedback import Feedback, Retrieval, Shown, Signal, Vote
+from embedloop.records.labels import Judgment, JudgmentSource, Split
 from embedloop.text.normalise import query_key
 
 KEYS_PER_STATEMENT = 500

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Table, delete, exists, select, tuple_, update
 
 from embedloop.catalog.feedback import locked
 from embedloop.catalog.label_tables import feedback, imported_pairs, judgments, queries, retrievals
-from embedloop.records import JudgmentSource
+from embedloop.records.labels import JudgmentSource
 from embedloop.text.normalise import query_key
 
 T = TypeVar("T")

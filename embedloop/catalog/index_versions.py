@@ -14,7 +14,7 @@ from embedloop.catalog.documents import IDS_PER_STATEMENT
 from embedloop.catalog.tables import apply_failures, documents, index_versions, placements, shards
 from embedloop.errors import Conflict, LeaseLost, NotFound
 from embedloop.policy import Chunking, IndexSettings
-from embedloop.records import FailedDocument, IndexState, IndexVersion, Placement
+from embedloop.records.versions import FailedDocument, IndexState, IndexVersion, Placement
 
 FOLLOWING = (IndexState.BUILDING, IndexState.READY, IndexState.SERVING, IndexState.STANDBY)
 

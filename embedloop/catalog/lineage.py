@@ -12,7 +12,7 @@ from embedloop.catalog.dialect import insert_or_ignore
 from embedloop.catalog.label_tables import queries, training_pairs, training_sets, training_sources
 from embedloop.catalog.tables import models
 from embedloop.lineage import LABELS, SourceKind, pair_id, sources_of
-from embedloop.records import TrainingPair
+from embedloop.records.training import TrainingPair
 from embedloop.removed import Removed
 
 VALUES_PER_STATEMENT = 400

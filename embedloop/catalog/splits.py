@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, func, select, tuple_, update
 from embedloop.catalog.database import now
 from embedloop.catalog.dialect import insert_or_ignore
 from embedloop.catalog.label_tables import queries, query_bands, split_groups
-from embedloop.records import Split
+from embedloop.records.labels import Split
 
 DOCUMENT = "document"
 TEXT = "text"

@@ -27,7 +27,7 @@ from embedloop.index import MilvusIndex
 from embedloop.index_rows import MAX_MESSAGE_BYTES, as_row, passage_id
 from embedloop.index_rows import messages as messages_of
 from embedloop.policy import IndexSettings, IndexType
-from embedloop.records import Passage
+from embedloop.records.documents import Passage
 from tests.conftest import MakeEngine
 from tests.contract.conftest import connected
 from tests.servers import Server, free_port, once_it_answers

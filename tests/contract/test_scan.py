@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from embedloop.index import MilvusIndex
-from embedloop.records import Passage
+from embedloop.records.documents import Passage
 from tests.contract.test_index import passage, unit_vectors
 
 SEGMENTS = 4

@@ -6,7 +6,7 @@ import hashlib
 import json
 
 from embedloop.policy import Splits
-from embedloop.records import Split
+from embedloop.records.labels import Split
 
 
 def document_split(corpus: str, document_id: str, splits: Splits) -> Split:

@@ -10,7 +10,7 @@ import pytest
 from embedloop.catalog import corpora, index_versions, models
 from embedloop.catalog.database import Database, now
 from embedloop.policy import Chunking, IndexSettings, Policy
-from embedloop.records import IndexState, IndexVersion, ModelVersion
+from embedloop.records.versions import IndexState, IndexVersion, ModelVersion
 
 CORPUS = "papers"
 

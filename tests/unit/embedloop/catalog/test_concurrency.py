@@ -19,19 +19,11 @@ from embedloop.errors import Conflict
 from embedloop.feedback import ImportedJudgment, import_judgments
 from embedloop.policy import Chunking, IndexSettings, Policy
 from embedloop.promotion import _behind
-from embedloop.records import (
-    Change,
-    IndexState,
-    IndexVersion,
-    JobKind,
-    JobState,
-    ModelVersion,
-    NewDocument,
-    Op,
-    Placement,
-    Retrieval,
-    Split,
-)
+from embedloop.records.documents import Change, NewDocument, Op
+from embedloop.records.feedback import Retrieval
+from embedloop.records.jobs import JobKind, JobState
+from embedloop.records.labels import Split
+from embedloop.records.versions import IndexState, IndexVersion, ModelVersion, Placement
 from tests.unit.embedloop.catalog.conftest import CORPUS
 
 T = TypeVar("T")
