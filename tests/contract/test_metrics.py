@@ -23,7 +23,7 @@ from embedloop.policy import Chunking, IndexSettings, IndexType, MetricType, Pol
 from embedloop.records.versions import IndexState, ModelVersion
 from embedloop.registry import ModelStore
 from embedloop.text.chunking import embedding_text
-from tests.contract.test_index import DIMENSION, passage, unit_vectors
+from tests.contract.rows import DIMENSION, passage, unit_vectors
 from tests.integration.conftest import World
 
 ROWS = 300

@@ -9,7 +9,7 @@ import pytest
 
 from embedloop.index import MilvusIndex
 from embedloop.records.documents import Passage
-from tests.contract.test_index import passage, unit_vectors
+from tests.contract.rows import passage, unit_vectors
 
 SEGMENTS = 4
 ROWS_OF_SEGMENT = 500
