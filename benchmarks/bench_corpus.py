@@ -20,7 +20,8 @@ from embedloop.demo.ontology import Term
 from embedloop.errors import DeadlineExceeded, EmbedloopError, NotFound, Unavailable
 from embedloop.index import MilvusIndex
 from embedloop.promotion import alias_of
-from embedloop.records import IndexState, JobState
+from embedloop.records.jobs import JobState
+from embedloop.records.versions import IndexState
 from embedloop.settings import Settings
 from embedloop.supervisor import Stack
 

@@ -15,7 +15,7 @@ from embedloop.duplicates import DuplicateFinder
 from embedloop.errors import DocumentRejected
 from embedloop.ingestion import prepare, pseudonym_key
 from embedloop.policy import Policy
-from embedloop.records import NewDocument
+from embedloop.records.documents import NewDocument
 from embedloop.text.cleaned import ContentType
 
 CORPUS = "stream"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.bench_corpus import check_stored
 from embedloop.client import Client
 from embedloop.demo.ontology import Vocabulary
-from embedloop.records import Split
+from embedloop.records.labels import Split
 
 
 def label(client: Client, corpus: str, vocabulary: Vocabulary, training: int, golden: int) -> None:

@@ -19,7 +19,7 @@ from embedloop.demo.ontology import Vocabulary
 from embedloop.encoder import TOKENIZER_FILE
 from embedloop.jobs import STAGES
 from embedloop.policy import Chunking
-from embedloop.records import JobKind, JobState
+from embedloop.records.jobs import JobKind, JobState
 from embedloop.settings import Settings
 from embedloop.text.chunking import Chunker, embedding_text
 

@@ -16,7 +16,7 @@ from benchmarks.training_sets import DEV, TEST, Qrels
 from embedloop.fusion import EVEN
 from embedloop.recipe.reranking import RerankerTraining
 from embedloop.recipe.settings import TrainingSettings
-from embedloop.records import Split
+from embedloop.records.labels import Split
 from embedloop.registry import max_tokens_of
 from embedloop.reranker import OnnxReranker, reordered
 from embedloop.second_stage import EncoderRescorer

@@ -13,7 +13,8 @@ from benchmarks.roads_walk import Walk
 from embedloop.encoder import Encoder
 from embedloop.query_map import MappedEncoder, QueryMap
 from embedloop.recipe.query_map import MapKind, QueryMapSettings
-from embedloop.records import Split, TrainingPair
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
 from training.bridge import fit_bridge
 from training.map_kinds import Pairs
 from training.query_map import fit_query_map

@@ -9,7 +9,7 @@ from benchmarks.roads_measure import Reached
 from benchmarks.roads_walk import TUNED, Walk
 from embedloop.recipe.augmentation import AugmentationKind
 from embedloop.recipe.sources import Structure
-from embedloop.records import Split
+from embedloop.records.labels import Split
 from training.augmentation.abbreviations import Abbreviations, AbbreviationTable
 from training.augmentation.augment import Augmenter, augment
 from training.augmentation.spelling import Misspelling

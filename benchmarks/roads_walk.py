@@ -18,7 +18,7 @@ from benchmarks.training_sets import DEV, TEST, RankingSet
 from embedloop.policy import DEFAULT_BASE_MODEL
 from embedloop.recipe.compression import ExportSettings
 from embedloop.recipe.settings import TrainingSettings
-from embedloop.records import TrainingPair
+from embedloop.records.training import TrainingPair
 from embedloop.registry import resolve_base
 from training.finetune import FinetuneConfig
 from training.general import GeneralSet

@@ -18,7 +18,7 @@ from embedloop.encoder import Vectors
 from embedloop.index_rows import as_row, passage_id
 from embedloop.index_schema import collection_schema, index_parameters
 from embedloop.policy import IndexSettings
-from embedloop.records import Passage
+from embedloop.records.documents import Passage
 from embedloop.text.chunking import embedding_text
 
 COLLECTION = "bare_insertion"

@@ -22,7 +22,7 @@ from benchmarks.soak_traffic import Traffic
 from benchmarks.soak_watch import Watch
 from embedloop.client import AsyncClient
 from embedloop.demo.ontology import Vocabulary
-from embedloop.records import JobKind
+from embedloop.records.jobs import JobKind
 
 CYCLE_AT = 1 / 3
 # The gate is open and no cycle starts by itself: one cycle, and its promotion under load, is what is looked at.

@@ -17,7 +17,7 @@ from benchmarks.writing import Writer, at_times, query_of
 from embedloop.client import AsyncClient
 from embedloop.demo.ontology import Case, Term
 from embedloop.errors import EmbedloopError
-from embedloop.records import Signal
+from embedloop.records.feedback import Signal
 
 # Every fourth search asks for a document that was written or deleted meanwhile.
 PROBES = 0.25

@@ -16,7 +16,7 @@ from benchmarks.report import Report
 from benchmarks.soak_traffic import Traffic
 from embedloop.client.results import Json
 from embedloop.errors import EmbedloopError
-from embedloop.records import JobState
+from embedloop.records.jobs import JobState
 
 QUEUES = ("apply", "default", "embed", "train")
 # The report is written once in so many looks.

@@ -17,7 +17,7 @@ from embedloop.client import Client
 from embedloop.demo.ontology import Vocabulary
 from embedloop.encoder import OnnxEncoder
 from embedloop.policy import DEFAULT_BASE_MODEL
-from embedloop.records import JobKind
+from embedloop.records.jobs import JobKind
 from embedloop.settings import Settings
 from tests.tiny_model import build_tiny_model
 

@@ -15,7 +15,8 @@ from benchmarks.progress import say
 from benchmarks.swap_models import Part
 from embedloop.client import AsyncClient
 from embedloop.errors import DeadlineExceeded, EmbedloopError, NotFound
-from embedloop.records import IndexState, JobKind, JobState
+from embedloop.records.jobs import JobKind, JobState
+from embedloop.records.versions import IndexState
 
 LOOK_SECONDS = 0.1
 REEMBED, PROMOTE, ROLLBACK = "re-embed", "promote", "rollback"

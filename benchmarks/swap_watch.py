@@ -10,7 +10,7 @@ from benchmarks.bench_corpus import Bench
 from benchmarks.soak_watch import broker_of, queued
 from embedloop.client import AsyncClient
 from embedloop.errors import EmbedloopError
-from embedloop.records import IndexState
+from embedloop.records.versions import IndexState
 
 LOOK_SECONDS = 1.0
 FOLLOWING = (IndexState.SERVING.value, IndexState.STANDBY.value)

@@ -15,7 +15,8 @@ from benchmarks.training_models import Encoded
 from benchmarks.training_sets import DEV, TEST, TRAIN, RankingSet
 from embedloop.policy import GateSettings
 from embedloop.recipe.settings import TrainingSettings
-from embedloop.records import Judgment, Split, TrainingPair
+from embedloop.records.labels import Judgment, Split
+from embedloop.records.training import TrainingPair
 from embedloop.text.normalise import query_key
 from training.finetune import FinetuneConfig
 from training.general import GeneralSet, write_general_sets

@@ -12,7 +12,7 @@ from embedloop.demo import ontology
 from embedloop.demo.ontology import Case
 from embedloop.errors import InvalidInput
 from embedloop.readers import read_documents, read_judgments
-from embedloop.records import Split
+from embedloop.records.labels import Split
 from embedloop.text.chunking import embedding_text
 from embedloop.text.normalise import query_key
 from training.gate import gate_pool

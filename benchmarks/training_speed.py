@@ -24,7 +24,8 @@ from benchmarks.report import Report
 from embedloop.demo.ontology import Case, Vocabulary
 from embedloop.policy import DEFAULT_BASE_MODEL
 from embedloop.recipe.settings import TrainingSettings
-from embedloop.records import Split, TrainingPair
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
 from embedloop.registry import resolve_base
 from embedloop.text.chunking import embedding_text
 from embedloop.text.normalise import query_key

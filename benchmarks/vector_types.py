@@ -27,7 +27,7 @@ from embedloop.errors import InvalidInput
 from embedloop.index import MilvusIndex
 from embedloop.index_rows import passage_id
 from embedloop.policy import DEFAULT_BASE_MODEL, IndexSettings
-from embedloop.records import Hit, Passage
+from embedloop.records.documents import Hit, Passage
 from embedloop.registry import max_tokens_of, resolve_base
 from embedloop.text.chunking import embedding_text
 from embedloop.vector_types import bytes_a_vector

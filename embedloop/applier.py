@@ -26,7 +26,8 @@ from embedloop.errors import EmbedloopError, JobCancelled, LeaseLost, Misconfigu
 from embedloop.index import MilvusIndex
 from embedloop.index_rows import passage_id
 from embedloop.leases import Renewal
-from embedloop.records import Document, IndexVersion, Passage, Placement
+from embedloop.records.documents import Document, Passage
+from embedloop.records.versions import IndexVersion, Placement
 from embedloop.text.chunking import Chunker, embedding_text
 
 log = logging.getLogger(__name__)

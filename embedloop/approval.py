@@ -15,7 +15,8 @@ from embedloop.catalog.tables import approvals
 from embedloop.errors import Conflict
 from embedloop.policy import Policy
 from embedloop.queue import RUN_STAGE
-from embedloop.records import HELD_OUT, Gate, Job, JobState
+from embedloop.records.gate import HELD_OUT, Gate
+from embedloop.records.jobs import Job, JobState
 
 
 def needs_person(policy: Policy, gate: Gate | None) -> bool:

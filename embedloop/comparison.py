@@ -14,7 +14,8 @@ from embedloop.catalog import documents, index_versions
 from embedloop.corpus import passages_of
 from embedloop.fidelity import Candidates, Truth
 from embedloop.index_rows import passage_id
-from embedloop.records import Passage, Placement
+from embedloop.records.documents import Passage
+from embedloop.records.versions import Placement
 
 _PARTS = 256
 _MODULUS = 1 << 128

@@ -13,7 +13,8 @@ from embedloop.encoder import Vectors
 from embedloop.errors import CollectionNotFound
 from embedloop.index import MilvusIndex
 from embedloop.query_map import QUERY_MAP_FILE, QUERY_MODEL_FOLDER
-from embedloop.records import IndexState, IndexVersion, ModelVersion, Passage
+from embedloop.records.documents import Passage
+from embedloop.records.versions import IndexState, IndexVersion, ModelVersion
 from embedloop.static_models import RESCORER_FOLDER
 
 log = logging.getLogger(__name__)

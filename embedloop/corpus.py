@@ -14,7 +14,8 @@ from embedloop.catalog.database import Database
 from embedloop.errors import DeadlineExceeded, InvalidInput, NotFound
 from embedloop.index import MilvusIndex
 from embedloop.index_rows import passage_id
-from embedloop.records import Document, IndexVersion, NewDocument, Op, Passage
+from embedloop.records.documents import Document, NewDocument, Op, Passage
+from embedloop.records.versions import IndexVersion
 from embedloop.text.chunking import Chunker
 
 WAIT_POLL_SECONDS = 0.02

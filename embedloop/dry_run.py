@@ -8,7 +8,7 @@ from embedloop.catalog import documents
 from embedloop.catalog.database import Database
 from embedloop.corpus import content_hash
 from embedloop.errors import NotFound
-from embedloop.records import NewDocument
+from embedloop.records.documents import NewDocument
 
 
 class DryRun:

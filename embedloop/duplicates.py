@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from embedloop.catalog import documents
 from embedloop.catalog import duplicates as keys_in_sql
 from embedloop.catalog.database import Database
-from embedloop.records import NewDocument
+from embedloop.records.documents import NewDocument
 from embedloop.text.duplicates import Shingles, band_keys, shingles, similarity
 
 CANDIDATES_COMPARED = 20

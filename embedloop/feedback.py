@@ -22,7 +22,9 @@ from embedloop.catalog import feedback as catalog
 from embedloop.catalog.database import Database, now
 from embedloop.catalog.splits import DOCUMENT
 from embedloop.errors import Conflict, InvalidInput, NotFound
-from embedloop.records import Corpus, Feedback, Judgment, JudgmentSource, Retrieval, Signal, Split
+from embedloop.records.documents import Corpus
+from embedloop.records.feedback import Feedback, Retrieval, Signal
+from embedloop.records.labels import Judgment, JudgmentSource, Split
 from embedloop.text.normalise import query_key
 from embedloop.text.redact import redact
 

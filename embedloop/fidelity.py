@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from embedloop.applier import View
 from embedloop.encoder import Vectors
 from embedloop.policy import VectorType
-from embedloop.records import Hit, Passage
+from embedloop.records.documents import Hit, Passage
 from embedloop.text.chunking import embedding_text
 from embedloop.vector_types import error_bounds
 

@@ -27,7 +27,7 @@ from embedloop.index_search import MAX_WINDOW, Search
 from embedloop.milvus_call import call
 from embedloop.milvus_errors import NotLoaded
 from embedloop.policy import IndexSettings, VectorType
-from embedloop.records import Hit, Passage
+from embedloop.records.documents import Hit, Passage
 from embedloop.vector_types import beside, finest_field, packed, unpacked
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from embedloop.encoder import Vectors
 from embedloop.errors import InvalidInput
 from embedloop.policy import VectorType
-from embedloop.records import Hit, Passage
+from embedloop.records.documents import Hit, Passage
 from embedloop.vector_types import finest_field, unpacked
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024

@@ -14,7 +14,7 @@ from embedloop.fusion import EVEN, K, fuse
 from embedloop.index_parameters import cosine_of, search_parameters
 from embedloop.index_rows import FIELDS, as_hit
 from embedloop.policy import IndexSettings
-from embedloop.records import Hit
+from embedloop.records.documents import Hit
 from embedloop.rescoring import candidates, is_coarse, rescored
 from embedloop.vector_types import VECTOR_FIELD, finest_field, packed, unpacked
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from embedloop.errors import DocumentRejected
 from embedloop.policy import Policy
-from embedloop.records import NewDocument
+from embedloop.records.documents import NewDocument
 from embedloop.text.cleaned import Cleaned, ContentType, Rejection, Removal
 from embedloop.text.cleaning import clean
 from embedloop.text.redact import NameFinder, redact

@@ -29,7 +29,7 @@ from embedloop.errors import (
 from embedloop.leases import LOOK_SECONDS, Renewal
 from embedloop.orders import obey
 from embedloop.queue import RUN_STAGE
-from embedloop.records import Job, JobKind, JobState
+from embedloop.records.jobs import Job, JobKind, JobState
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from embedloop.client import AsyncClient, Client, SearchResult
 from embedloop.errors import InvalidInput, MissingExtra
-from embedloop.records import Signal
+from embedloop.records.feedback import Signal
 
 try:
     from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 
-from embedloop.records import TrainingPair
+from embedloop.records.training import TrainingPair
 
 _FEEDBACK = "f-"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from embedloop.catalog.database import Database
 from embedloop.query_map import QUERY_MAP_FILE, QUERY_MODEL_FOLDER, QueryMap
-from embedloop.records import ModelVersion
+from embedloop.records.versions import ModelVersion
 from embedloop.registry import ModelStore, register, verified_folder
 from embedloop.static_models import RESCORER_FOLDER
 

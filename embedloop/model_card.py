@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from embedloop.records import HELD_OUT, Gate, ModelVersion, TrainingSet
+from embedloop.records.gate import HELD_OUT, Gate
+from embedloop.records.training import TrainingSet
+from embedloop.records.versions import ModelVersion
 
 _KEPT_METRICS = ("steps", "planned_steps", "seconds", "stopped_by", "best_step", "sweep", "query_map", "bridge")
 

@@ -11,7 +11,7 @@ from embedloop.catalog import jobs
 from embedloop.catalog.jobs import Letter
 from embedloop.errors import Conflict, JobCancelled, JobPaused
 from embedloop.queue import RUN_STAGE
-from embedloop.records import Job, JobState
+from embedloop.records.jobs import Job, JobState
 
 
 class Order(StrEnum):

@@ -11,7 +11,8 @@ from embedloop.catalog.database import Database
 from embedloop.catalog.splits import TEXT
 from embedloop.errors import Conflict
 from embedloop.feedback import contradiction
-from embedloop.records import Corpus, LabelledText, Split
+from embedloop.records.documents import Corpus
+from embedloop.records.labels import LabelledText, Split
 from embedloop.removed import Removed
 from embedloop.text.normalise import query_key, text_key
 from embedloop.text.redact import redact

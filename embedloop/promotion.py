@@ -13,7 +13,8 @@ from embedloop.catalog import corpora, index_versions, models, promotions
 from embedloop.catalog.database import Database, now
 from embedloop.errors import Conflict, EmbedloopError, PromotionRefused, Unavailable
 from embedloop.index import MilvusIndex
-from embedloop.records import Corpus, IndexState, IndexVersion
+from embedloop.records.documents import Corpus
+from embedloop.records.versions import IndexState, IndexVersion
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from embedloop.applier import View, apply_documents, delete_placed
 from embedloop.catalog import corpora, documents, garbage, index_versions, shards
 from embedloop.catalog.database import Database, now
 from embedloop.policy import Chunking, IndexSettings
-from embedloop.records import IndexState, IndexVersion, ModelVersion, Shard
+from embedloop.records.versions import IndexState, IndexVersion, ModelVersion, Shard
 
 MAX_SHARD_ATTEMPTS = 4
 _LENGTHS_PAGE = 5000

@@ -22,7 +22,7 @@ from embedloop.errors import ModelRefused
 from embedloop.policy import DEFAULT_BASE_MODEL
 from embedloop.query_map import QUERY_MAP_FILE, QUERY_MODEL_FOLDER, MappedEncoder, QueryMap
 from embedloop.recipe.compression import ExportSettings
-from embedloop.records import ModelVersion
+from embedloop.records.versions import ModelVersion
 from embedloop.static_models import RESCORER_FOLDER, is_static
 
 # Weights only as safetensors; everything else that a pipeline needs is text or an ONNX graph.
@@ -203,39 +203,46 @@ def register(
         known = models.find(connection, model_id)
     if known is not None:
         return known
+    stored = store_exported(store, model_id, folder, export)
+    max_tokens = max_tokens_of(stored)
+    encoder = _with_query_map(stored, partial(OnnxEncoder, max_tokens=max_tokens))
+    exported = _settings(stored / EXPORT_FILE)
+    second = _settings(stored / RESCORER_FOLDER / EXPORT_FILE)
+    model = ModelVersion(
+        model_id=model_id,
+        base=base,
+        parent=parent,
+        corpus=corpus,
+        training_set_id=training_set_id,
+        dimension=encoder.dimension,
+        max_tokens=max_tokens,
+        query_prompt=query_prompt,
+        passage_prompt=passage_prompt,
+        backend=exported.get("backend", backend),
+        manifest=manifest_of(stored),
+        metrics={
+            **(metrics or {}),
+            **({"export": exported} if exported else {}),
+            **({"rescorer_export": second} if second else {}),
+        },
+        created_at=now(),
+    )
+    with database.write() as connection:
+        models.add(connection, model)
+    return model
+
+
+def store_exported(store: ModelStore, model_id: str, folder: Path, export: Exporter) -> Path:
+    """Stores the files that belong to a model with its export; returns the local folder of what is stored.
+
+    What an attempt before a crash has stored stays: an export need not be the same twice.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / model_id
         _copy_kept(folder, copy)
         export(copy)
-        # What an attempt before a crash has stored stays, and an export need not be the same twice.
         store.put(model_id, copy)
-        stored = store.fetch(model_id)
-        max_tokens = max_tokens_of(stored)
-        encoder = _with_query_map(stored, partial(OnnxEncoder, max_tokens=max_tokens))
-        exported = _settings(stored / EXPORT_FILE)
-        second = _settings(stored / RESCORER_FOLDER / EXPORT_FILE)
-        model = ModelVersion(
-            model_id=model_id,
-            base=base,
-            parent=parent,
-            corpus=corpus,
-            training_set_id=training_set_id,
-            dimension=encoder.dimension,
-            max_tokens=max_tokens,
-            query_prompt=query_prompt,
-            passage_prompt=passage_prompt,
-            backend=exported.get("backend", backend),
-            manifest=manifest_of(stored),
-            metrics={
-                **(metrics or {}),
-                **({"export": exported} if exported else {}),
-                **({"rescorer_export": second} if second else {}),
-            },
-            created_at=now(),
-        )
-    with database.write() as connection:
-        models.add(connection, model)
-    return model
+    return store.fetch(model_id)
 
 
 def run_record(store: ModelStore, model_id: str) -> dict[str, Any] | None:

@@ -16,8 +16,10 @@ from embedloop.catalog.database import Database, now
 from embedloop.corpus import content_hash
 from embedloop.errors import NotFound
 from embedloop.lineage import SourceKind
-from embedloop.records import Document, Removal
+from embedloop.records.documents import Document
+from embedloop.records.training import Removal
 from embedloop.removed import marks_of, person_mark
+from embedloop.slices import slices
 from embedloop.text.chunking import embedding_text
 from embedloop.text.normalise import text_key
 from embedloop.text.redact import redact
@@ -167,6 +169,6 @@ def _in_parts(
     work: Callable[[Connection, Sequence[str]], Mapping[str, int]],
 ) -> None:
     """One transaction for each part and its count."""
-    for part in forgetting.parts(ids):
+    for part in slices(ids, forgetting.ROWS_PER_STATEMENT):
         with database.write() as connection:
             removals.count(connection, removal.removal_id, work(connection, part))

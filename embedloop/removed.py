@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from embedloop.errors import Conflict, TrainingFailed
-from embedloop.records import Document, TrainingPair, Vote
+from embedloop.records.documents import Document
+from embedloop.records.feedback import Vote
+from embedloop.records.training import TrainingPair
 from embedloop.text.chunking import embedding_text
 from embedloop.text.normalise import text_key
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from embedloop.catalog import models
 from embedloop.catalog.database import Database, now
 from embedloop.errors import InvalidInput
 from embedloop.policy import Policy
-from embedloop.records import ModelVersion
+from embedloop.records.versions import ModelVersion
 from embedloop.registry import (
     CROSS_ENCODER,
     Exporter,
@@ -23,6 +21,7 @@ from embedloop.registry import (
     manifest_of,
     max_tokens_of,
     model_id_of,
+    store_exported,
     verified_folder,
 )
 from embedloop.reranker import OnnxReranker
@@ -64,15 +63,7 @@ def register_reranker(
         known = models.find(connection, model_id)
     if known is not None:
         return known
-    with tempfile.TemporaryDirectory() as scratch:
-        copy = Path(scratch) / model_id
-        for name in manifest_of(folder):
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(folder / name, copy / name)
-        export(copy)
-        # What an attempt before a crash has stored stays, and an export need not be the same twice.
-        store.put(model_id, copy)
-    stored = store.fetch(model_id)
+    stored = store_exported(store, model_id, folder, export)
     model = ModelVersion(
         model_id=model_id,
         base=base,

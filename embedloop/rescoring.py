@@ -9,7 +9,7 @@ import numpy as np
 
 from embedloop.encoder import Vectors
 from embedloop.policy import IndexSettings
-from embedloop.records import Hit
+from embedloop.records.documents import Hit
 
 BITS_FACTOR = 16
 COARSE_FACTOR = 4

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from embedloop.encoder import ONNX_FILE, Encoder, OnnxEncoder, Vectors
-from embedloop.records import ModelVersion
+from embedloop.records.versions import ModelVersion
 from embedloop.registry import EXPORT_FILE, GRAPHS, ModelStore, max_tokens_of, verified_folder
 from embedloop.reranker import NEWEST, RUN_PASSAGES, WARM_UP, Reranker, Scores
 from embedloop.static_models import RESCORER_FOLDER

@@ -20,7 +20,8 @@ from embedloop.fusion import EVEN
 from embedloop.index import MilvusIndex
 from embedloop.loading import Loader
 from embedloop.policy import Boost, Policy
-from embedloop.records import Corpus, IndexVersion, ModelVersion
+from embedloop.records.documents import Corpus
+from embedloop.records.versions import IndexVersion, ModelVersion
 from embedloop.registry import ModelStore, load_encoder
 from embedloop.reranker import Reranker
 from embedloop.reranking import Rerankers, ServingReranker

@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 from embedloop.catalog import documents, feedback
 from embedloop.catalog import splits as catalog
 from embedloop.policy import Splits
-from embedloop.records import Corpus, Split
+from embedloop.records.documents import Corpus
+from embedloop.records.labels import Split
 from embedloop.text.duplicates import shingles
 from embedloop.text.near_duplicates import FEWEST_RUNS, NearDuplicates, keys
 from embedloop.text.normalise import query_key

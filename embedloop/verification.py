@@ -24,7 +24,7 @@ from embedloop.comparison import (
 from embedloop.errors import VerificationFailed
 from embedloop.fidelity import Truth
 from embedloop.policy import IndexSettings
-from embedloop.records import FailedDocument
+from embedloop.records.versions import FailedDocument
 from embedloop.rescoring import is_coarse
 
 MIN_RECALL = 0.95

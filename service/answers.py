@@ -11,7 +11,9 @@ from sqlalchemy import Connection
 from embedloop.catalog import corpora, documents, index_versions
 from embedloop.duplicates import Duplicate
 from embedloop.ingestion import Account
-from embedloop.records import Corpus, Difference, Document, IndexVersion, Job, ModelVersion
+from embedloop.records.documents import Corpus, Document
+from embedloop.records.jobs import Job
+from embedloop.records.versions import Difference, IndexVersion, ModelVersion
 
 
 def corpus_out(connection: Connection, corpus: Corpus) -> dict[str, Any]:

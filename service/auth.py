@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from embedloop.catalog import keys
 from embedloop.catalog.database import Database
 from embedloop.errors import Forbidden, NotFound, Unauthorised, Unavailable
-from embedloop.records import ApiKey
+from embedloop.records.service import ApiKey
 from service.keyfiles import key_hash
 
 log = logging.getLogger(__name__)

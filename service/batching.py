@@ -22,7 +22,7 @@ from embedloop.encoder import Vectors
 from embedloop.errors import EmbedloopError, InvalidInput, Unavailable
 from embedloop.fusion import EVEN
 from embedloop.policy import IndexSettings
-from embedloop.records import Hit
+from embedloop.records.documents import Hit
 from service.admission import Admission
 from service.metrics import Metrics
 from service.queries import Answer, Query, fail

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from embedloop.encoder import TOKENIZER_FILE, Vectors
 from embedloop.errors import QueueFull
-from embedloop.records import ModelVersion
+from embedloop.records.versions import ModelVersion
 from embedloop.registry import ModelStore
 from embedloop.serving import Serving
 

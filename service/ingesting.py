@@ -11,7 +11,7 @@ from embedloop.dry_run import DryRun
 from embedloop.duplicates import Compared, Duplicate, DuplicateFinder
 from embedloop.errors import EmbedloopError, NearDuplicate
 from embedloop.ingestion import Account, Prepared, prepare, pseudonym_key
-from embedloop.records import NewDocument
+from embedloop.records.documents import NewDocument
 from embedloop.text.names import presidio_names
 from service.schemas import DocumentIn
 from service.state import Service

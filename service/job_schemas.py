@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from embedloop.policy import Chunking, MetadataField
 from embedloop.recipe.compression import StaticTier
 from embedloop.recipe.settings import TrainingSettings
-from embedloop.records import JobKind
+from embedloop.records.jobs import JobKind
 from service.schemas import (
     TEXT_NOT_BLANK,
     Body,

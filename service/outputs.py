@@ -10,7 +10,8 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from embedloop.policy import Chunking, IndexSettings, Policy
-from embedloop.records import IndexState, JobKind, JobState
+from embedloop.records.jobs import JobKind, JobState
+from embedloop.records.versions import IndexState
 from service.examples import (
     CORPUS,
     DIFFERENCE,

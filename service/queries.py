@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from embedloop.records import Hit
+from embedloop.records.documents import Hit
 from embedloop.serving import Serving
 from service.ranking import fetch_limit
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from embedloop.index_search import MAX_WINDOW
 from embedloop.policy import Boost
-from embedloop.records import Hit, Passage
+from embedloop.records.documents import Hit, Passage
 
 # Every hit costs CPU on both sides, and few are dropped: a short answer is asked for again, wider.
 MARGIN = 2

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from embedloop.records import Hit
+from embedloop.records.documents import Hit
 from embedloop.reranker import order_of
 from embedloop.reranking import ServingReranker
 from embedloop.text.chunking import embedding_text

@@ -19,7 +19,8 @@ from pydantic_core import CoreSchema
 
 from embedloop.filters import Filter
 from embedloop.policy import Chunking, Policy
-from embedloop.records import Signal, Split
+from embedloop.records.feedback import Signal
+from embedloop.records.labels import Split
 from embedloop.text.cleaned import ContentType
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"

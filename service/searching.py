@@ -12,7 +12,7 @@ from embedloop.catalog.database import now
 from embedloop.errors import CollectionNotFound, DeadlineExceeded, EmbedloopError
 from embedloop.feedback import mint_retrieval_id
 from embedloop.filters import expression
-from embedloop.records import Retrieval, Shown
+from embedloop.records.feedback import Retrieval, Shown
 from embedloop.serving import Serving
 from embedloop.text.redact import redact
 from service.queries import Answer, Query

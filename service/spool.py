@@ -19,7 +19,7 @@ from embedloop.catalog import corpora, feedback
 from embedloop.catalog.database import Database
 from embedloop.errors import Conflict, EmbedloopError, InvalidInput, NotFound, Unavailable
 from embedloop.feedback import AcceptedFeedback, settle_pending, store_feedback
-from embedloop.records import Retrieval
+from embedloop.records.feedback import Retrieval
 from service.spool_lines import Entry, entry_of, line_of
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from embedloop.feedback import AcceptedFeedback, GivenFeedback
-from embedloop.records import Retrieval, Shown, Signal
+from embedloop.records.feedback import Retrieval, Shown, Signal
 
 Entry = Retrieval | AcceptedFeedback
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from embedloop.errors import InvalidInput, TooLarge
 from embedloop.filters import MAX_DEPTH, And, Compare, Filter, Not, Or
-from embedloop.records import NewDocument
+from embedloop.records.documents import NewDocument
 from service.problems import invalid_input
 
 M = TypeVar("M", bound=BaseModel)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from embedloop.catalog import documents
 from embedloop.catalog.database import Database
 from embedloop.errors import Unavailable
-from embedloop.records import Hit
+from embedloop.records.documents import Hit
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from embedloop.catalog import corpora, index_versions, promotions
 from embedloop.corpus import Written, wait_applied
 from embedloop.errors import DeadlineExceeded
 from embedloop.promotion import HEARD_WITHIN_SECONDS
-from embedloop.records import IndexVersion
+from embedloop.records.versions import IndexVersion
 from service.state import Service
 
 POLL_SECONDS = 0.1

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from embedloop.catalog import corpora
 from embedloop.corpus import Written, delete_document, put_documents
 from embedloop.errors import NotFound
-from embedloop.records import NewDocument
+from embedloop.records.documents import NewDocument
 from service.state import Service
 
 

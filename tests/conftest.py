@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from embedloop.records import ModelVersion
+from embedloop.records.versions import ModelVersion
 from tests.servers import Server, milvus_engine, milvus_lite, postgres, postgres_url, valkey
 
 if TYPE_CHECKING:

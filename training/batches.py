@@ -11,7 +11,7 @@ from typing import Any
 from sentence_transformers.base.sampler import DefaultBatchSampler
 
 from embedloop.errors import TrainingFailed
-from embedloop.records import TrainingPair
+from embedloop.records.training import TrainingPair
 
 # Batches whose rows are sorted by anchor: on short texts, 4 pad 24 % less than 1, and more no less.
 _WINDOW = 4

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from embedloop.recipe.settings import TrainingSettings
-from embedloop.records import Split
+from embedloop.records.labels import Split
 from training.adaptation.step import adaptation_step
 from training.distillation import distillation
 from training.finetune import FinetuneConfig, Progress, finetune

@@ -22,7 +22,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from embedloop.encoder import Vectors
 from embedloop.errors import TrainingFailed
 from embedloop.recipe.compression import Student
-from embedloop.records import Split
+from embedloop.records.labels import Split
 from training.hardware import hardware_here
 from training.kept import kept
 from training.layers import layer_stack

@@ -19,22 +19,29 @@ from training.model_files import load_model
 
 LOWEST_COSINE = 0.9999
 
-_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _OPSET = 17
 _BATCH = 16
 
 
-class _Pipeline(torch.nn.Module):
-    """Token ids in, L2-normalised embeddings out; positional inputs, as the exporter traces them."""
+class ByPosition(torch.nn.Module):
+    """A model that takes its inputs by position, as the exporter traces them."""
 
-    def __init__(self, model: SentenceTransformer, inputs: Sequence[str]) -> None:
+    def __init__(self, model: torch.nn.Module, inputs: Sequence[str]) -> None:
         super().__init__()
         self.model = model
         self.inputs = tuple(inputs)
 
+    def outputs(self, tensors: Sequence[torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        found: Mapping[str, torch.Tensor] = self.model(dict(zip(self.inputs, tensors, strict=True)))
+        return found
+
+
+class _Pipeline(ByPosition):
+    """Token ids in, L2-normalised embeddings out."""
+
     def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
-        features = dict(zip(self.inputs, tensors, strict=True))
-        return torch.nn.functional.normalize(self.model(features)["sentence_embedding"], dim=-1)
+        return torch.nn.functional.normalize(self.outputs(tensors)["sentence_embedding"], dim=-1)
 
 
 class _StaticPipeline(torch.nn.Module):
@@ -160,7 +167,7 @@ def _features(model: SentenceTransformer, texts: Sequence[str]) -> dict[str, tor
             mask[row, : len(one.ids)] = 1
         return {"input_ids": ids, "attention_mask": mask}
     tokens: dict[str, Any] = model.preprocess(list(texts))
-    return {name: tokens[name] for name in _INPUTS if name in tokens}
+    return {name: tokens[name] for name in INPUTS if name in tokens}
 
 
 def _is_static(model: SentenceTransformer) -> bool:

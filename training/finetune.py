@@ -15,7 +15,8 @@ from sentence_transformers import (
 
 from embedloop.errors import JobCancelled
 from embedloop.recipe.settings import TrainingSettings
-from embedloop.records import Split, TrainingPair
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
 from training import ranks
 from training.batches import Row
 from training.checkpoints import CURVE_FILE, open_checkpoints, sha256_of

@@ -9,7 +9,7 @@ from typing import Any
 
 from embedloop.errors import InvalidInput
 from embedloop.policy import GateSettings
-from embedloop.records import Evidence
+from embedloop.records.gate import Evidence
 from training.evaluation import METRICS, Interval, Scores, paired_bootstrap
 from training.slices import Slices
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from embedloop.policy import Votes
-from embedloop.records import Judgment, JudgmentSource, Signal, Vote
+from embedloop.records.feedback import Signal, Vote
+from embedloop.records.labels import Judgment, JudgmentSource
 from embedloop.text.normalise import query_key
 from training.propensity import Propensity
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
-from embedloop.records import Split
+from embedloop.records.labels import Split
 from training.finetune import FinetuneConfig
 from training.pairs import read_training_set
 from training.validation import DevSet, encode

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedloop.recipe.query_map import QueryMapSettings
-from embedloop.records import Split
+from embedloop.records.labels import Split
 from training.evaluation import Scores, rank_by_cosine, score_run
 from training.learning_curve import LearningCurve, measure_curve
 from training.map_kinds import Matrix, Pairs

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from embedloop.errors import TrainingFailed
-from embedloop.records import Split, TrainingPair
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
 from embedloop.text.near_duplicates import NearDuplicates
 from embedloop.text.normalise import query_key
 

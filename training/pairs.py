@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from embedloop.errors import TrainingFailed
-from embedloop.records import Judgment, LabelledText, Split, TrainingPair
+from embedloop.records.labels import Judgment, LabelledText, Split
+from embedloop.records.training import TrainingPair
 from embedloop.text.normalise import query_key, text_key
 
 # Of a query, and of a document.

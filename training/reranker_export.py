@@ -7,30 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sentence_transformers import CrossEncoder
 
 from embedloop.errors import InvalidInput, ModelRefused
 from embedloop.reranker import OnnxReranker
-from training.export import write_graph
+from training.export import INPUTS, ByPosition, write_graph
 from training.model_files import load_cross_encoder
 
 # Of scores 0..1.
 MOST_DIFFERENT = 1e-3
-_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _BATCH = 16
 
 
-class _Scored(torch.nn.Module):
-    """Token ids in, scores out; positional inputs, as the exporter traces them."""
-
-    def __init__(self, model: CrossEncoder, inputs: Sequence[str]) -> None:
-        super().__init__()
-        self.model = model
-        self.inputs = tuple(inputs)
+class _Scored(ByPosition):
+    """Token ids in, scores out."""
 
     def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
-        features = dict(zip(self.inputs, tensors, strict=True))
-        return torch.sigmoid(self.model(features)["scores"]).squeeze(-1)
+        return torch.sigmoid(self.outputs(tensors)["scores"]).squeeze(-1)
 
 
 def export_reranker(folder: Path) -> Path:
@@ -45,7 +37,7 @@ def export_reranker(folder: Path) -> Path:
     model = load_cross_encoder(folder, attention="eager").eval()
     # Padding in the example keeps the attention mask in the traced graph.
     tokens = model.preprocess([("a query", "a text"), ("another", "text that is longer than the first")])
-    features = {name: tokens[name] for name in _INPUTS if name in tokens}
+    features = {name: tokens[name] for name in INPUTS if name in tokens}
     return write_graph(_Scored(model, list(features)).eval(), features, folder, "score")
 
 

@@ -23,7 +23,8 @@ from transformers import PrinterCallback
 from embedloop.errors import JobCancelled, TrainingFailed
 from embedloop.recipe.reranking import RerankerTraining
 from embedloop.recipe.settings import TrainingSettings
-from embedloop.records import Split, TrainingPair
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
 from training.checkpoints import CURVE_FILE, open_checkpoints, sha256_of
 from training.hardware import Hardware, hardware_here
 from training.model_files import load_cross_encoder

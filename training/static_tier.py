@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 
 from embedloop.errors import JobCancelled, TrainingFailed
 from embedloop.recipe.compression import StaticTier
-from embedloop.records import Split
+from embedloop.records.labels import Split
 from embedloop.static_models import RESCORER_FOLDER, is_static
 from training.evaluation import rank_by_cosine
 from training.kept import kept

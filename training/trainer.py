@@ -22,7 +22,7 @@ from transformers import PrinterCallback
 
 from embedloop.recipe.reranking import RerankerTraining
 from embedloop.recipe.settings import TrainingSettings
-from embedloop.records import TrainingPair
+from embedloop.records.training import TrainingPair
 from embedloop.static_models import set_window
 from training import ranks
 from training.batches import PlannedBatchSampler, Row, make_rows, plan_batches

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from embedloop.errors import TrainingFailed
 from embedloop.recipe.settings import Transfer
-from embedloop.records import Split, TrainingPair
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
 from embedloop.text.normalise import query_key
 from training.general import GeneralPair, packaged_pairs
 from training.server_files import read_lines

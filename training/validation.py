@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
-from embedloop.records import Split, TrainingPair
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
 from training.evaluation import Scores, rank_by_cosine, score_run
 from training.general import GeneralSet
 from training.space import Space, space_of

@@ -15,7 +15,8 @@ from embedloop.catalog import index_versions
 from embedloop.errors import EmbedloopError, WorkerStopping
 from embedloop.jobs import Lease, Outcome
 from embedloop.queue import deliver
-from embedloop.records import IndexState, Job, JobState
+from embedloop.records.jobs import Job, JobState
+from embedloop.records.versions import IndexState
 from embedloop.settings import Settings
 from workers import embed_shard as shard_task
 from workers import heartbeat, stopping, upkeep

@@ -11,7 +11,9 @@ from embedloop.catalog import documents
 from embedloop.errors import Misconfigured
 from embedloop.jobs import Lease
 from embedloop.recipe.augmentation import Augmentation, AugmentationKind
-from embedloop.records import Corpus, Job, TrainingPair
+from embedloop.records.documents import Corpus
+from embedloop.records.jobs import Job
+from embedloop.records.training import TrainingPair
 from embedloop.text.chunking import embedding_text
 from training.augmentation.abbreviations import Abbreviations, AbbreviationTable
 from training.augmentation.augment import Augmented, Augmenter, augment
@@ -28,8 +30,8 @@ from workers.generated import answers_folder, wait
 from workers.labels import Labels
 from workers.language_model import language_model_of
 from workers.parts import Parts
+from workers.reading import read_documents
 
-DOCUMENTS_PER_READ = 500
 # Abbreviations and words of a larger corpus stand in these too.
 MOST_DOCUMENTS = 20_000
 
@@ -111,13 +113,9 @@ class _Makers:
         with self.parts.database.read() as connection:
             ids = documents.spread(connection, self.corpus.name, MOST_DOCUMENTS)
         removed = self.labels.removed
-        for start in range(0, len(ids), DOCUMENTS_PER_READ):
-            self.lease.check()
-            with self.parts.database.read() as connection:
-                part = ids[start : start + DOCUMENTS_PER_READ]
-                found = documents.get_many(connection, self.corpus.name, part)
-            kept = (one for one in found.values() if not removed.has_document(one))
-            yield from (embedding_text(one.title, one.text) for one in kept)
+        for document in read_documents(self.parts, self.corpus, ids, self.lease):
+            if not removed.has_document(document):
+                yield embedding_text(document.title, document.text)
 
 
 def _code_mixing(settings: Augmentation) -> Augmenter:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from embedloop.policy import Policy
 from embedloop.recipe.compression import ExportSettings
-from embedloop.records import ModelVersion
+from embedloop.records.versions import ModelVersion
 from embedloop.registry import EXPORT_FILE, max_tokens_of, register, resolve_base
 from embedloop.static_models import RESCORER_FOLDER
 from training.general import GeneralSet, packaged_general_set

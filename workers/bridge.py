@@ -14,17 +14,19 @@ from embedloop.corpus import passages_of
 from embedloop.errors import InvalidInput
 from embedloop.jobs import Advance, Lease, Outcome
 from embedloop.mapped import register_mapped
-from embedloop.records import Corpus, IndexVersion, Job, ModelVersion, Passage
+from embedloop.records.documents import Corpus, Passage
+from embedloop.records.jobs import Job
+from embedloop.records.versions import IndexVersion, ModelVersion
 from embedloop.text.chunking import embedding_text
 from training.bridge import fit_bridge
 from workers.parts import Parts
 from workers.query_map import encoded
+from workers.reading import read_documents
 
 log = logging.getLogger(__name__)
 
 # Several for each dimension of the models that are usual; the new model has to encode them.
 MOST_TEXTS = 3000
-_DOCUMENTS_PER_READ = 500
 _SAMPLED_SHARE = 0.05
 _ENCODED_SHARE = 0.95
 
@@ -93,11 +95,7 @@ def _sampled(parts: Parts, corpus: Corpus, serving: IndexVersion, seed: int, lea
     # A long document gives no more than its share, so that what is drawn does not grow with it.
     most = math.ceil(MOST_TEXTS / max(1, len(ids)))
     drawn: list[Passage] = []
-    for start in range(0, len(ids), _DOCUMENTS_PER_READ):
-        lease.check()
-        with parts.database.read() as connection:
-            found = documents.get_many(connection, corpus.name, ids[start : start + _DOCUMENTS_PER_READ])
-        for _, document in sorted(found.items()):
-            passages = passages_of(document, chunker)
-            drawn.extend(draw.sample(passages, min(most, len(passages))))
+    for document in read_documents(parts, corpus, ids, lease):
+        passages = passages_of(document, chunker)
+        drawn.extend(draw.sample(passages, min(most, len(passages))))
     return draw.sample(drawn, min(len(drawn), MOST_TEXTS))

@@ -16,7 +16,11 @@ from embedloop.catalog.database import now
 from embedloop.errors import NotReady
 from embedloop.jobs import Advance, End, Lease, Outcome
 from embedloop.lineage import SourceKind, kind_of
-from embedloop.records import Corpus, IndexVersion, Job, JobKind, JobState, Split, TrainingPair, TrainingSet
+from embedloop.records.documents import Corpus
+from embedloop.records.jobs import Job, JobKind, JobState
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair, TrainingSet
+from embedloop.records.versions import IndexVersion
 from training.mining import MinedNegatives
 from training.pairs import write_training_set
 from workers.augmented import augmented_pairs

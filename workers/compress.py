@@ -13,7 +13,11 @@ from embedloop.jobs import Advance, Lease, Outcome
 from embedloop.mapped import has_map
 from embedloop.recipe.compression import StaticTier
 from embedloop.recipe.settings import TrainingSettings
-from embedloop.records import Corpus, Job, ModelVersion, Split, TrainingPair
+from embedloop.records.documents import Corpus
+from embedloop.records.jobs import Job
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
+from embedloop.records.versions import ModelVersion
 from embedloop.registry import verified_folder
 from embedloop.static_models import is_static
 from embedloop.text.chunking import embedding_text

@@ -12,7 +12,8 @@ from embedloop.errors import CollectionNotFound
 from embedloop.jobs import Advance, AwaitApproval, Lease, Outcome
 from embedloop.policy import Policy
 from embedloop.recipe.reranking import Reranking
-from embedloop.records import Corpus, Hit, Job, Passage
+from embedloop.records.documents import Corpus, Hit, Passage
+from embedloop.records.jobs import Job
 from embedloop.reranker import Reranker, reordered
 from embedloop.second_stage import EncoderRescorer
 from embedloop.text.chunking import embedding_text

@@ -12,7 +12,8 @@ from embedloop.jobs import OUTAGE_SECONDS, overall_progress
 from embedloop.leases import LOOK_SECONDS, Renewal
 from embedloop.orders import obey
 from embedloop.queue import RUN_STAGE
-from embedloop.records import IndexState, Job, JobState, Shard
+from embedloop.records.jobs import Job, JobState
+from embedloop.records.versions import IndexState, Shard
 from workers.parts import Parts
 from workers.stopping import is_stopping
 

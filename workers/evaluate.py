@@ -8,7 +8,9 @@ from typing import Any
 
 from embedloop.encoder import Vectors
 from embedloop.jobs import End, Lease, Outcome
-from embedloop.records import Job, JobState, ModelVersion, Split
+from embedloop.records.jobs import Job, JobState
+from embedloop.records.labels import Split
+from embedloop.records.versions import ModelVersion
 from training.evaluation import METRICS, Scores, metrics_at, rank_by_cosine
 from training.labelled import measure_labels
 from training.rag import CONTEXT_PASSAGES, Question, measure_rag

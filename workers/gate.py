@@ -13,17 +13,11 @@ from embedloop.catalog.database import now
 from embedloop.copying import passage_key
 from embedloop.jobs import Advance, End, Lease, Outcome
 from embedloop.policy import GateSettings
-from embedloop.records import (
-    HELD_OUT,
-    Corpus,
-    Evidence,
-    Gate,
-    Job,
-    JobKind,
-    JobState,
-    ModelVersion,
-    Split,
-)
+from embedloop.records.documents import Corpus
+from embedloop.records.gate import HELD_OUT, Evidence, Gate
+from embedloop.records.jobs import Job, JobKind, JobState
+from embedloop.records.labels import Split
+from embedloop.records.versions import ModelVersion
 from training.evaluation import Scores
 from training.gate import GateDecision, General, decide
 from training.general_score import SecondStage

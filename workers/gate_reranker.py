@@ -5,7 +5,8 @@ from __future__ import annotations
 from embedloop.catalog import corpora
 from embedloop.errors import TooLittleFeedback
 from embedloop.jobs import Advance, End, Lease, Outcome
-from embedloop.records import Job, JobState, Split
+from embedloop.records.jobs import Job, JobState
+from embedloop.records.labels import Split
 from embedloop.reranker import Reranker
 from embedloop.rerankers import load_reranker, require_gated
 from embedloop.second_stage import EncoderRescorer

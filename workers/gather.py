@@ -8,7 +8,11 @@ from typing import Any
 
 from embedloop.jobs import Lease
 from embedloop.policy import Policy
-from embedloop.records import Corpus, IndexVersion, Job, Judgment, Split, TrainingPair
+from embedloop.records.documents import Corpus
+from embedloop.records.jobs import Job
+from embedloop.records.labels import Judgment, Split
+from embedloop.records.training import TrainingPair
+from embedloop.records.versions import IndexVersion
 from embedloop.text.near_duplicates import near
 from embedloop.text.normalise import query_key
 from training.judgments import qrels_of

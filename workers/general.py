@@ -6,7 +6,8 @@ from itertools import islice
 
 from embedloop.catalog import corpora, documents, index_versions
 from embedloop.encoder import Encoder
-from embedloop.records import Corpus, Split
+from embedloop.records.documents import Corpus
+from embedloop.records.labels import Split
 from embedloop.text.normalise import query_key
 from training.evaluation import Scores
 from training.gate import gate_pool

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from embedloop.errors import Misconfigured
 from embedloop.jobs import Lease
-from embedloop.records import IndexVersion, Job, Split
+from embedloop.records.jobs import Job
+from embedloop.records.labels import Split
+from embedloop.records.versions import IndexVersion
 from embedloop.text.chunking import embedding_text
 from training.kept_answers import KeptAnswers
 from training.unlabelled.generated import Subject, round_trip, write_queries

@@ -14,7 +14,8 @@ from embedloop.catalog import index_versions
 from embedloop.encoder import TOKENIZER_FILE, Encoder
 from embedloop.jobs import End, Lease, Outcome
 from embedloop.recipe.adaptation import MIN_DOCUMENTS
-from embedloop.records import Job, JobState, Judgment, Split
+from embedloop.records.jobs import Job, JobState
+from embedloop.records.labels import Judgment, Split
 from embedloop.registry import verified_folder
 from embedloop.text.chunking import embedding_text
 from training.evaluation import bootstrap_interval, score_run

@@ -12,7 +12,9 @@ from embedloop.catalog import index_versions, models, removals
 from embedloop.encoder import Encoder, Vectors
 from embedloop.errors import TooLittleFeedback
 from embedloop.jobs import Lease
-from embedloop.records import Corpus, Job, TrainingPair, TrainingSet
+from embedloop.records.documents import Corpus
+from embedloop.records.jobs import Job
+from embedloop.records.training import TrainingPair, TrainingSet
 from training.evaluation import Scores
 from training.gate import gate_pool
 from training.general import GeneralSet

@@ -17,7 +17,9 @@ from embedloop.corpus import passages_of
 from embedloop.encoder import Encoder, Vectors
 from embedloop.errors import NotReady, TooLittleFeedback
 from embedloop.jobs import Lease
-from embedloop.records import Corpus, IndexVersion, Judgment, ModelVersion, Passage, Split
+from embedloop.records.documents import Corpus, Passage
+from embedloop.records.labels import Judgment, Split
+from embedloop.records.versions import IndexVersion, ModelVersion
 from embedloop.text.chunking import embedding_text
 from embedloop.text.normalise import query_key
 from training.evaluation import METRICS, Scores, rank_by_cosine, score_run

@@ -16,7 +16,10 @@ from embedloop.catalog import labelled_pairs as imported_texts
 from embedloop.catalog.database import Database
 from embedloop.errors import TrainingFailed
 from embedloop.policy import Policy, Votes
-from embedloop.records import Corpus, Judgment, LabelledText, Signal, Split, TrainingPair, Vote
+from embedloop.records.documents import Corpus
+from embedloop.records.feedback import Signal, Vote
+from embedloop.records.labels import Judgment, LabelledText, Split
+from embedloop.records.training import TrainingPair
 from embedloop.removed import Removed, check_removed, marks_of
 from embedloop.text.near_duplicates import clusters
 from embedloop.text.normalise import query_key

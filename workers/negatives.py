@@ -8,14 +8,15 @@ from pathlib import Path
 from embedloop.catalog import documents
 from embedloop.corpus import passages_of
 from embedloop.jobs import Lease
-from embedloop.records import Corpus, IndexVersion, Judgment, Split
+from embedloop.records.documents import Corpus
+from embedloop.records.labels import Judgment, Split
+from embedloop.records.versions import IndexVersion
 from embedloop.text.chunking import embedding_text
 from training.lexical import Bm25
 from training.mining import MinedNegatives, Reviewer, mine_hard_negatives
 from workers.parts import Parts
+from workers.reading import read_documents
 from workers.searchers import LoggedThenIndex
-
-DOCUMENTS_PER_READ = 1000
 
 
 def mine(
@@ -60,14 +61,9 @@ def first_passages(
     """Document id -> text of its first passage, exactly as it is embedded; of live documents only."""
     chunker = parts.chunker(serving, parts.model(serving.model_id))
     texts: dict[str, str] = {}
-    for start in range(0, len(ids), DOCUMENTS_PER_READ):
-        if lease is not None:
-            lease.check()
-        with parts.database.read() as connection:
-            found = documents.get_many(connection, corpus.name, ids[start : start + DOCUMENTS_PER_READ])
-        for identity, document in found.items():
-            first = passages_of(document, chunker)[0]
-            texts[identity] = embedding_text(first.title, first.text)
+    for document in read_documents(parts, corpus, ids, lease):
+        first = passages_of(document, chunker)[0]
+        texts[document.document_id] = embedding_text(first.title, first.text)
     return texts
 
 

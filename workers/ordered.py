@@ -8,7 +8,8 @@ from sqlalchemy import Connection
 
 from embedloop.catalog import corpora
 from embedloop.recipe.settings import TrainingSettings
-from embedloop.records import Corpus, Job
+from embedloop.records.documents import Corpus
+from embedloop.records.jobs import Job
 
 
 def corpus_of(connection: Connection, job: Job) -> Corpus:

@@ -16,7 +16,8 @@ from embedloop.index import MilvusIndex
 from embedloop.mapped import has_map
 from embedloop.policy import Chunking
 from embedloop.queue import TaskQueue
-from embedloop.records import Corpus, IndexVersion, ModelVersion
+from embedloop.records.documents import Corpus
+from embedloop.records.versions import IndexVersion, ModelVersion
 from embedloop.registry import ModelStore
 from embedloop.serving import EncoderCache
 from embedloop.settings import Settings

@@ -9,15 +9,15 @@ from pathlib import Path
 from embedloop.catalog import documents, removals
 from embedloop.corpus import passages_of
 from embedloop.jobs import Lease
-from embedloop.records import Corpus
+from embedloop.records.documents import Corpus
 from embedloop.text.chunking import embedding_text
 from embedloop.text.names import presidio_names
 from embedloop.text.redact import redact
 from workers.parts import Parts
+from workers.reading import read_documents
 
 # More teach little more, and take longer than a night on two cores.
 MOST_DOCUMENTS = 50_000
-_DOCUMENTS_PER_READ = 500
 
 
 def write_passages(parts: Parts, corpus: Corpus, path: Path, lease: Lease) -> Path:
@@ -48,12 +48,8 @@ def passage_texts(parts: Parts, corpus: Corpus, most_documents: int, lease: Leas
         removed = removals.marks(connection, corpus.name)
     chunker = parts.chunker(serving, parts.model(serving.model_id))
     names = presidio_names(parts.settings.names_model) if corpus.policy.redact_names else None
-    for start in range(0, len(ids), _DOCUMENTS_PER_READ):
-        lease.check()
-        with parts.database.read() as connection:
-            found = documents.get_many(connection, corpus.name, ids[start : start + _DOCUMENTS_PER_READ])
-        for document in found.values():
-            for passage in passages_of(document, chunker):
-                text = redact(embedding_text(passage.title, passage.text), names=names).text
-                if document.document_id not in removed.documents and not removed.has_text(text):
-                    yield text
+    for document in read_documents(parts, corpus, ids, lease):
+        for passage in passages_of(document, chunker):
+            text = redact(embedding_text(passage.title, passage.text), names=names).text
+            if document.document_id not in removed.documents and not removed.has_text(text):
+                yield text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from embedloop import promotion
 from embedloop.catalog import corpora, promotions
 from embedloop.jobs import Advance, Lease, Outcome
-from embedloop.records import Job
+from embedloop.records.jobs import Job
 from workers.parts import Parts
 
 

@@ -16,7 +16,11 @@ from embedloop.jobs import Advance, End, Lease, Outcome
 from embedloop.lineage import SourceKind, kind_of
 from embedloop.mapped import register_mapped
 from embedloop.recipe.query_map import QueryMapSettings
-from embedloop.records import Corpus, IndexVersion, JobState, ModelVersion, Split, TrainingPair, TrainingSet
+from embedloop.records.documents import Corpus
+from embedloop.records.jobs import JobState
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair, TrainingSet
+from embedloop.records.versions import IndexVersion, ModelVersion
 from training.map_kinds import Pairs
 from training.query_map import fit_query_map
 from training.trainer import threads

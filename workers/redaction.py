@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from embedloop.records import Corpus, TrainingPair
+from embedloop.records.documents import Corpus
+from embedloop.records.training import TrainingPair
 from embedloop.text.names import presidio_names
 from embedloop.text.redact import redact
 from workers.parts import Parts

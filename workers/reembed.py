@@ -11,7 +11,8 @@ from embedloop.errors import PromotionRefused, Unavailable, VerificationFailed
 from embedloop.jobs import Advance, Lease, Outcome, Wait
 from embedloop.policy import Chunking
 from embedloop.queue import EMBED_SHARD, queue_of
-from embedloop.records import IndexState, IndexVersion, Job
+from embedloop.records.jobs import Job
+from embedloop.records.versions import IndexState, IndexVersion
 from workers.bases import register_base
 from workers.parts import Parts
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from embedloop.encoder import Encoder, Vectors
 from embedloop.jobs import Lease
-from embedloop.records import ModelVersion
+from embedloop.records.versions import ModelVersion
 from embedloop.reranker import Reranker, reordered
 from embedloop.second_stage import EncoderRescorer, has_rescorer, load_second_encoder
 from embedloop.text.chunking import embedding_text

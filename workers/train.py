@@ -17,7 +17,8 @@ from typing import Any, Protocol
 from embedloop.catalog import documents, models
 from embedloop.errors import TrainingFailed, WorkInterrupted
 from embedloop.jobs import Advance, Lease, Outcome
-from embedloop.records import Corpus, Job
+from embedloop.records.documents import Corpus
+from embedloop.records.jobs import Job
 from embedloop.registry import RUN_FILE, run_name, verified_folder
 from embedloop.text.chunking import embedding_text
 from training.finetune import FinetuneConfig

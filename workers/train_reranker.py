@@ -9,7 +9,9 @@ from pathlib import Path
 
 from embedloop.catalog import corpora, documents, models
 from embedloop.jobs import Advance, Lease, Outcome
-from embedloop.records import Job, Split, TrainingPair
+from embedloop.records.jobs import Job
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
 from embedloop.registry import max_tokens_of, resolve_base
 from embedloop.rerankers import register_reranker
 from embedloop.text.chunking import embedding_text

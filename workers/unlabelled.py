@@ -12,7 +12,10 @@ from embedloop.catalog import documents, splits
 from embedloop.catalog.database import Database
 from embedloop.corpus import passages_of
 from embedloop.jobs import Lease
-from embedloop.records import Corpus, Document, IndexVersion, Split, TrainingPair
+from embedloop.records.documents import Corpus, Document
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
+from embedloop.records.versions import IndexVersion
 from embedloop.removed import Removed
 from embedloop.text.chunking import Chunker
 from training.unlabelled.glossary import glossary_offers, read_glossary
@@ -20,8 +23,8 @@ from training.unlabelled.passages import Chosen, CutDocument, Offer, choose
 from training.unlabelled.shares import document_split
 from training.unlabelled.structure import structure_offers
 from workers.parts import Parts
+from workers.reading import read_documents
 
-DOCUMENTS_PER_READ = 500
 # Enough for an interval of a few hundredths, and no more than what golden sets usually have.
 MOST_HELD_OUT = 500
 
@@ -49,13 +52,8 @@ class Source:
 
     def documents(self, ids: Sequence[str]) -> Iterator[Document]:
         """Reads documents in their order, without those that went meanwhile or must not train."""
-        for start in range(0, len(ids), DOCUMENTS_PER_READ):
-            self.lease.check()
-            part = ids[start : start + DOCUMENTS_PER_READ]
-            with self.parts.database.read() as connection:
-                found = documents.get_many(connection, self.corpus.name, part)
-            read = (found[identity] for identity in part if identity in found)
-            yield from (document for document in read if not self.removed.has_document(document))
+        read = read_documents(self.parts, self.corpus, ids, self.lease)
+        return (document for document in read if not self.removed.has_document(document))
 
     def cut(self, document: Document) -> CutDocument:
         passages = [passage.text for passage in passages_of(document, self.chunker)]

@@ -14,7 +14,9 @@ from embedloop.catalog import corpora, documents, feedback, index_versions, jobs
 from embedloop.catalog.database import now
 from embedloop.errors import EmbedloopError
 from embedloop.queue import RUN_STAGE, deliver
-from embedloop.records import Corpus, IndexState, IndexVersion, JobKind
+from embedloop.records.documents import Corpus
+from embedloop.records.jobs import JobKind
+from embedloop.records.versions import IndexState, IndexVersion
 from workers.parts import Parts
 
 log = logging.getLogger(__name__)

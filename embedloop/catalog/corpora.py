@@ -12,7 +12,7 @@ from embedloop.catalog.database import now
 from embedloop.catalog.tables import corpora, documents
 from embedloop.errors import Conflict, NotFound
 from embedloop.policy import Policy
-from embedloop.records import Corpus
+from embedloop.records.documents import Corpus
 
 
 def add(connection: Connection, name: str, policy: Policy) -> None:

@@ -11,7 +11,7 @@ from embedloop.catalog.database import now
 from embedloop.catalog.dialect import insert_or_update
 from embedloop.catalog.tables import differences
 from embedloop.errors import NotFound
-from embedloop.records import Difference
+from embedloop.records.versions import Difference
 
 
 def put(connection: Connection, index_version_id: str, *, against: str, report: Mapping[str, Any]) -> None:

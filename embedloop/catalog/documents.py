@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -11,7 +11,8 @@ from sqlalchemy import Connection, RowMapping, func, insert, select, update
 from embedloop.catalog.database import Database, lock_change_log, now
 from embedloop.catalog.dialect import insert_or_update, is_one_of, list_parameter, parameter
 from embedloop.catalog.tables import changes, documents
-from embedloop.records import Change, Document, NewDocument, Op
+from embedloop.records.documents import Change, Document, NewDocument, Op
+from embedloop.slices import slices
 
 IDS_PER_STATEMENT = 500
 
@@ -66,7 +67,7 @@ def bury(connection: Connection, corpus: str, document_id: str, rev: int) -> Non
 def hashes(connection: Connection, corpus: str, document_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
     """Live documents among the ids: id -> (rev, content hash)."""
     found: dict[str, tuple[int, str]] = {}
-    for part in _parts(document_ids):
+    for part in slices(document_ids, IDS_PER_STATEMENT):
         rows = connection.execute(
             select(documents.c.document_id, documents.c.rev, documents.c.content_hash).where(
                 documents.c.corpus == corpus, documents.c.document_id.in_(part), documents.c.live
@@ -79,7 +80,7 @@ def hashes(connection: Connection, corpus: str, document_ids: Sequence[str]) -> 
 def live_revs(connection: Connection, corpus: str, document_ids: Collection[str]) -> dict[str, int]:
     """The catalog's last word: id -> rev of the live documents among the ids."""
     found: dict[str, int] = {}
-    for part in _parts(list(document_ids)):
+    for part in slices(list(document_ids), IDS_PER_STATEMENT):
         rows = connection.execute(
             select(documents.c.document_id, documents.c.rev).where(
                 documents.c.corpus == corpus, documents.c.document_id.in_(part), documents.c.live
@@ -108,7 +109,7 @@ def look_up_live_revs(database: Database, corpus: str, document_ids: Collection[
 def get_many(connection: Connection, corpus: str, document_ids: Sequence[str]) -> dict[str, Document]:
     """The live documents among the ids."""
     found: dict[str, Document] = {}
-    for part in _parts(document_ids):
+    for part in slices(document_ids, IDS_PER_STATEMENT):
         statement = select(documents).where(
             documents.c.corpus == corpus, documents.c.document_id.in_(part), documents.c.live
         )
@@ -123,7 +124,7 @@ def lengths_and_metadata(
     """Id -> characters of the text, and metadata, of the live documents among the ids."""
     columns = (documents.c.document_id, func.length(documents.c.text).label("length"), documents.c.metadata)
     found: dict[str, tuple[int, Mapping[str, Any]]] = {}
-    for part in _parts(document_ids):
+    for part in slices(document_ids, IDS_PER_STATEMENT):
         statement = select(*columns).where(
             documents.c.corpus == corpus, documents.c.document_id.in_(part), documents.c.live
         )
@@ -207,11 +208,6 @@ def changed_after(connection: Connection, corpus: str, seq: int) -> set[str]:
     """Ids of the documents with a change after `seq`."""
     statement = select(changes.c.document_id).distinct().where(changes.c.corpus == corpus, changes.c.seq > seq)
     return set(connection.execute(statement).scalars())
-
-
-def _parts(document_ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(document_ids), IDS_PER_STATEMENT):
-        yield document_ids[start : start + IDS_PER_STATEMENT]
 
 
 def _document(row: RowMapping) -> Document:

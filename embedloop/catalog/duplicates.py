@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from sqlalchemy import Connection, delete, insert, select
 
 from embedloop.catalog.tables import documents, near_duplicate_keys
+from embedloop.slices import slices
 
 KEYS_PER_STATEMENT = 500
 ROWS_PER_STATEMENT = 500
@@ -21,8 +22,8 @@ def replace(connection: Connection, corpus: str, keys: Mapping[str, Sequence[str
         for document_id, named in keys.items()
         for key in named
     ]
-    for start in range(0, len(rows), ROWS_PER_STATEMENT):
-        connection.execute(insert(near_duplicate_keys), rows[start : start + ROWS_PER_STATEMENT])
+    for part in slices(rows, ROWS_PER_STATEMENT):
+        connection.execute(insert(near_duplicate_keys), part)
 
 
 def forget(connection: Connection, corpus: str, document_id: str) -> None:
@@ -35,9 +36,7 @@ def sharing(connection: Connection, corpus: str, keys: Collection[str]) -> dict[
     table = near_duplicate_keys
     live = (documents.c.corpus == table.c.corpus) & (documents.c.document_id == table.c.document_id)
     found: dict[str, list[str]] = {}
-    wanted = sorted(keys)
-    for start in range(0, len(wanted), KEYS_PER_STATEMENT):
-        part = wanted[start : start + KEYS_PER_STATEMENT]
+    for part in slices(sorted(keys), KEYS_PER_STATEMENT):
         statement = (
             select(table.c.key, table.c.document_id)
             .join(documents, live)

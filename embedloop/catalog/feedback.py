@@ -12,7 +12,9 @@ from embedloop.catalog.database import now
 from embedloop.catalog.dialect import insert_or_ignore, insert_or_update
 from embedloop.catalog.label_tables import feedback, judgments, queries, retrievals
 from embedloop.catalog.tables import documents
-from embedloop.records import Feedback, Judgment, JudgmentSource, Retrieval, Shown, Signal, Split, Vote
+from embedloop.records.feedback import Feedback, Retrieval, Shown, Signal, Vote
+from embedloop.records.labels import Judgment, JudgmentSource, Split
+from embedloop.slices import slices
 from embedloop.text.normalise import query_key
 
 KEYS_PER_STATEMENT = 500
@@ -95,11 +97,10 @@ def get(connection: Connection, feedback_id: str) -> Feedback | None:
 def locked(connection: Connection, feedback_ids: Collection[str]) -> list[str]:
     """Those that are there, in order of id; they stay as they are to the end of the transaction."""
     found: list[str] = []
-    wanted = sorted(feedback_ids)
-    for start in range(0, len(wanted), KEYS_PER_STATEMENT):
-        part = feedback.c.feedback_id.in_(wanted[start : start + KEYS_PER_STATEMENT])
+    for part in slices(sorted(feedback_ids), KEYS_PER_STATEMENT):
+        wanted = feedback.c.feedback_id.in_(part)
         # In one order, or two transactions wait for each other.
-        statement = select(feedback.c.feedback_id).where(part).order_by(feedback.c.feedback_id)
+        statement = select(feedback.c.feedback_id).where(wanted).order_by(feedback.c.feedback_id)
         found += connection.execute(statement.with_for_update()).scalars()
     return found
 
@@ -169,10 +170,9 @@ def newest_answers(
 def splits_of(connection: Connection, corpus: str, keys: Collection[str]) -> dict[str, Split]:
     """The splits fixed for these query keys."""
     found: dict[str, Split] = {}
-    wanted = list(keys)
-    for start in range(0, len(wanted), KEYS_PER_STATEMENT):
+    for part in slices(list(keys), KEYS_PER_STATEMENT):
         statement = select(queries.c.query_key, queries.c.split).where(
-            queries.c.corpus == corpus, queries.c.query_key.in_(wanted[start : start + KEYS_PER_STATEMENT])
+            queries.c.corpus == corpus, queries.c.query_key.in_(part)
         )
         found.update({row.query_key: Split(row.split) for row in connection.execute(statement)})
     return found

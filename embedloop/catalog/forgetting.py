@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, Table, delete, exists, select, tuple_, update
 
 from embedloop.catalog.feedback import locked
 from embedloop.catalog.label_tables import feedback, imported_pairs, judgments, queries, retrievals
-from embedloop.records import JudgmentSource
+from embedloop.records.labels import JudgmentSource
+from embedloop.slices import slices
 from embedloop.text.normalise import query_key
-
-T = TypeVar("T")
 
 ROWS_PER_STATEMENT = 400
 _AGGREGATED = (JudgmentSource.FEEDBACK.value, JudgmentSource.CLICKS.value)
@@ -113,16 +111,11 @@ def _blank_queries(connection: Connection, keys: Sequence[tuple[str, str]]) -> i
     return connection.execute(statement).rowcount
 
 
-def parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(values), ROWS_PER_STATEMENT):
-        yield values[start : start + ROWS_PER_STATEMENT]
-
-
 def _ids(
     connection: Connection, table: Table, key: str, column: str, values: Sequence[str], corpus: str | None
 ) -> list[str]:
     found: list[str] = []
-    for part in parts(values):
+    for part in slices(values, ROWS_PER_STATEMENT):
         statement = select(table.c[key]).where(table.c[column].in_(part))
         if corpus is not None:
             statement = statement.where(table.c.corpus == corpus)

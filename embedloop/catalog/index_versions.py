@@ -14,7 +14,8 @@ from embedloop.catalog.documents import IDS_PER_STATEMENT
 from embedloop.catalog.tables import apply_failures, documents, index_versions, placements, shards
 from embedloop.errors import Conflict, LeaseLost, NotFound
 from embedloop.policy import Chunking, IndexSettings
-from embedloop.records import FailedDocument, IndexState, IndexVersion, Placement
+from embedloop.records.versions import FailedDocument, IndexState, IndexVersion, Placement
+from embedloop.slices import slices
 
 FOLLOWING = (IndexState.BUILDING, IndexState.READY, IndexState.SERVING, IndexState.STANDBY)
 
@@ -131,10 +132,9 @@ def placements_of(
 ) -> dict[str, list[Placement]]:
     """What the version may hold of these documents, by document."""
     found: dict[str, list[Placement]] = {}
-    for start in range(0, len(document_ids), IDS_PER_STATEMENT):
+    for part in slices(document_ids, IDS_PER_STATEMENT):
         statement = select(placements).where(
-            placements.c.index_version_id == index_version_id,
-            placements.c.document_id.in_(document_ids[start : start + IDS_PER_STATEMENT]),
+            placements.c.index_version_id == index_version_id, placements.c.document_id.in_(part)
         )
         for row in connection.execute(statement):
             placed = Placement(row.document_id, row.rev, row.passages, row.written)
@@ -163,11 +163,8 @@ def place(connection: Connection, index_version_id: str, placed: Sequence[Placem
 
 def unplace(connection: Connection, index_version_id: str, gone: Sequence[Placement]) -> None:
     """Forgets placements whose rows were deleted."""
-    for start in range(0, len(gone), IDS_PER_STATEMENT // 2):
-        clauses = [
-            and_(placements.c.document_id == p.document_id, placements.c.rev == p.rev)
-            for p in gone[start : start + IDS_PER_STATEMENT // 2]
-        ]
+    for part in slices(gone, IDS_PER_STATEMENT // 2):
+        clauses = [and_(placements.c.document_id == p.document_id, placements.c.rev == p.rev) for p in part]
         connection.execute(
             delete(placements).where(placements.c.index_version_id == index_version_id, or_(*clauses))
         )
@@ -264,11 +261,10 @@ def record_failure(
 
 
 def clear_failures(connection: Connection, index_version_id: str, document_ids: Sequence[str]) -> None:
-    for start in range(0, len(document_ids), IDS_PER_STATEMENT):
+    for part in slices(document_ids, IDS_PER_STATEMENT):
         connection.execute(
             delete(apply_failures).where(
-                apply_failures.c.index_version_id == index_version_id,
-                apply_failures.c.document_id.in_(document_ids[start : start + IDS_PER_STATEMENT]),
+                apply_failures.c.index_version_id == index_version_id, apply_failures.c.document_id.in_(part)
             )
         )
 

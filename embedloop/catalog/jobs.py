@@ -13,7 +13,7 @@ from embedloop.catalog.database import clock, now
 from embedloop.catalog.dialect import not_held
 from embedloop.catalog.tables import jobs, outbox
 from embedloop.errors import Conflict, LeaseLost, NotFound
-from embedloop.records import MEASURING, Job, JobKind, JobState
+from embedloop.records.jobs import MEASURING, Job, JobKind, JobState
 
 ACTIVE = (JobState.QUEUED.value, JobState.RUNNING.value)
 UNENDED = tuple(state.value for state in JobState if not state.ended)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from embedloop.catalog.database import now
 from embedloop.catalog.tables import api_keys
-from embedloop.records import ApiKey
+from embedloop.records.service import ApiKey
 
 
 def add(

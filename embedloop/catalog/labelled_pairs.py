@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 from embedloop.catalog.database import now
 from embedloop.catalog.dialect import insert_or_update
 from embedloop.catalog.label_tables import imported_pairs, queries
-from embedloop.records import LabelledText, Split
+from embedloop.records.labels import LabelledText, Split
 from embedloop.text.normalise import query_key, text_key
 
 _TRAINS = (Split.TRAIN.value, Split.DEV.value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,9 @@ from embedloop.catalog.dialect import insert_or_ignore
 from embedloop.catalog.label_tables import queries, training_pairs, training_sets, training_sources
 from embedloop.catalog.tables import models
 from embedloop.lineage import LABELS, SourceKind, pair_id, sources_of
-from embedloop.records import TrainingPair
+from embedloop.records.training import TrainingPair
 from embedloop.removed import Removed
+from embedloop.slices import slices
 
 VALUES_PER_STATEMENT = 400
 
@@ -117,7 +118,7 @@ def sets_with(
 ) -> list[str]:
     """Training sets (of one corpus, or all) that have one of these sources, in order."""
     found: set[str] = set()
-    for part in _parts(sorted(sources)):
+    for part in slices(sorted(sources), VALUES_PER_STATEMENT):
         statement = (
             select(training_sources.c.training_set_id)
             .join(training_sets, training_sets.c.training_set_id == training_sources.c.training_set_id)
@@ -136,7 +137,7 @@ def sets_with(
 def models_of(connection: Connection, training_set_ids: Collection[str]) -> dict[str, list[str]]:
     """Training set -> model versions that were trained on it, the oldest first."""
     found: dict[str, list[str]] = {}
-    for part in _parts(sorted(training_set_ids)):
+    for part in slices(sorted(training_set_ids), VALUES_PER_STATEMENT):
         statement = (
             select(models.c.training_set_id, models.c.model_id)
             .where(models.c.training_set_id.in_(part))
@@ -155,7 +156,7 @@ def holds_removed(connection: Connection, training_set_id: str, removed: Removed
         ([SourceKind.DOCUMENT, SourceKind.NEGATIVE], {*removed.documents, *texts}),
     )
     for kinds, marks in sought:
-        for part in _parts(sorted(marks)):
+        for part in slices(sorted(marks), VALUES_PER_STATEMENT):
             statement = select(training_sources.c.pair_id).where(
                 training_sources.c.training_set_id == training_set_id,
                 training_sources.c.kind.in_([kind.value for kind in kinds]),
@@ -181,7 +182,7 @@ def _has(kinds: Sequence[SourceKind], source: str) -> Any:
 
 def _traced(connection: Connection, rows: Sequence[RowMapping]) -> list[TracedPair]:
     sources: dict[tuple[str, str], dict[str, list[str]]] = {}
-    for part in _parts(rows):
+    for part in slices(rows, VALUES_PER_STATEMENT):
         statement = select(training_sources).where(
             or_(
                 *(
@@ -207,8 +208,3 @@ def _traced(connection: Connection, rows: Sequence[RowMapping]) -> list[TracedPa
         )
         for row in rows
     ]
-
-
-def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(values), VALUES_PER_STATEMENT):
-        yield values[start : start + VALUES_PER_STATEMENT]

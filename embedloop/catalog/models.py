@@ -12,7 +12,9 @@ from embedloop.catalog.dialect import insert_or_ignore
 from embedloop.catalog.label_tables import training_sets
 from embedloop.catalog.tables import gates, models
 from embedloop.errors import NotFound
-from embedloop.records import Gate, ModelVersion, TrainingSet
+from embedloop.records.gate import Gate
+from embedloop.records.training import TrainingSet
+from embedloop.records.versions import ModelVersion
 
 
 def add(connection: Connection, model: ModelVersion) -> None:

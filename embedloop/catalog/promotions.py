@@ -12,7 +12,7 @@ from embedloop.catalog.database import clock, now
 from embedloop.catalog.dialect import insert_or_update
 from embedloop.catalog.tables import promotions, replicas
 from embedloop.errors import Conflict, PromotionRefused
-from embedloop.records import Replica
+from embedloop.records.service import Replica
 
 DEADLINE_PASSED = "its deadline passed"
 

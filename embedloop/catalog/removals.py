@@ -11,7 +11,7 @@ from embedloop.catalog.database import now
 from embedloop.catalog.dialect import insert_or_ignore
 from embedloop.catalog.label_tables import removal_marks, removals
 from embedloop.catalog.tables import documents
-from embedloop.records import Removal
+from embedloop.records.training import Removal
 from embedloop.removed import Removed
 
 PERSON, DOCUMENT, TEXT, CONTENT = "person", "document", "text", "content"

@@ -11,7 +11,7 @@ from embedloop.catalog.database import clock
 from embedloop.catalog.dialect import not_held
 from embedloop.catalog.tables import shards
 from embedloop.errors import LeaseLost
-from embedloop.records import Shard
+from embedloop.records.versions import Shard
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import Connection, bindparam, func, select, tuple_, update
 
 from embedloop.catalog.database import now
 from embedloop.catalog.dialect import insert_or_ignore
 from embedloop.catalog.label_tables import queries, query_bands, split_groups
-from embedloop.records import Split
+from embedloop.records.labels import Split
+from embedloop.slices import slices
 
 DOCUMENT = "document"
 TEXT = "text"
@@ -21,7 +22,7 @@ GroupName = tuple[str, str]
 def groups(connection: Connection, corpus: str, names: Sequence[GroupName]) -> dict[GroupName, Split]:
     """The splits fixed for these groups (kind, name)."""
     table, found = split_groups, {}
-    for part in _parts(names):
+    for part in slices(names, VALUES_PER_STATEMENT):
         statement = select(table.c.kind, table.c.name, table.c.split).where(
             table.c.corpus == corpus, tuple_(table.c.kind, table.c.name).in_(part)
         )
@@ -69,7 +70,7 @@ def sharing_bands(
 ) -> list[tuple[str, str, Split]]:
     """Queries of the corpus that share a bucket with one of these, each once: (key, query, split)."""
     found: dict[str, tuple[str, str, Split]] = {}
-    for part in _parts(sorted({band for named in bands.values() for band in named})):
+    for part in slices(sorted({band for named in bands.values() for band in named}), VALUES_PER_STATEMENT):
         statement = (
             select(queries.c.query_key, queries.c.query, queries.c.split)
             .join(
@@ -88,7 +89,7 @@ def restore_text(connection: Connection, corpus: str, texts: Mapping[str, str]) 
     """Gives queries whose text was removed with a person's data the text in which somebody else asks them."""
     blank = [
         row.query_key
-        for part in _parts(sorted(texts))
+        for part in slices(sorted(texts), VALUES_PER_STATEMENT)
         for row in connection.execute(
             select(queries.c.query_key).where(
                 queries.c.corpus == corpus, queries.c.query_key.in_(part), queries.c.query == ""
@@ -110,8 +111,3 @@ def queries_in(connection: Connection, corpus: str, split: Split) -> list[str]:
         queries.c.corpus == corpus, queries.c.split == split.value, queries.c.query != ""
     )
     return list(connection.execute(statement.order_by(queries.c.query_key)).scalars())
-
-
-def _parts(values: Sequence[str] | Sequence[GroupName]) -> Iterator[Sequence[str] | Sequence[GroupName]]:
-    for start in range(0, len(values), VALUES_PER_STATEMENT):
-        yield values[start : start + VALUES_PER_STATEMENT]

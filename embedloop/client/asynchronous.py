@@ -107,7 +107,7 @@ class AsyncClient:
     embeddings = _Method(calls.embeddings)
     ready = _Method(calls.ready)
 
-    async def bulk_documents(
+    def bulk_documents(
         self,
         corpus: str,
         documents: Iterable[Mapping[str, Any]],
@@ -116,32 +116,38 @@ class AsyncClient:
         dry_run: bool = False,
     ) -> AsyncIterator[Json]:
         """See `Client.bulk_documents`."""
-        answers = bulk.Answers()
-        for lines in bulk.batches(documents, dry_run=dry_run):
-            call = calls.documents_batch(corpus, lines, wait_applied=wait_applied, dry_run=dry_run)
-            for line in answers.take(await self.send(call)):
-                yield line
-        yield answers.summary()
+        return self._bulk(
+            bulk.batches(documents, dry_run=dry_run),
+            lambda lines, _: calls.documents_batch(corpus, lines, wait_applied=wait_applied, dry_run=dry_run),
+        )
 
-    async def bulk_judgments(
+    def bulk_judgments(
         self, corpus: str, judgments: Iterable[Mapping[str, Any]], *, import_name: str | None = None
     ) -> AsyncIterator[Json]:
         """See `Client.bulk_judgments`."""
-        answers = bulk.Answers()
-        for lines in bulk.batches(judgments):
-            call = calls.judgments_batch(corpus, lines, import_name=import_name, first_line=answers.next_line)
-            for line in answers.take(await self.send(call)):
-                yield line
-        yield answers.summary()
+        return self._bulk(
+            bulk.batches(judgments),
+            lambda lines, first: calls.judgments_batch(
+                corpus, lines, import_name=import_name, first_line=first
+            ),
+        )
 
-    async def bulk_pairs(
+    def bulk_pairs(
         self, corpus: str, pairs: Iterable[Mapping[str, Any]], *, import_name: str | None = None
     ) -> AsyncIterator[Json]:
         """See `Client.bulk_pairs`."""
+        return self._bulk(
+            bulk.batches(pairs),
+            lambda lines, first: calls.pairs_batch(corpus, lines, import_name=import_name, first_line=first),
+        )
+
+    async def _bulk(
+        self, requests: Iterable[bytes], describe: Callable[[bytes, int], Call[list[Json]]]
+    ) -> AsyncIterator[Json]:
+        """Sends one request after another, each described by its lines and the number of the first."""
         answers = bulk.Answers()
-        for lines in bulk.batches(pairs):
-            call = calls.pairs_batch(corpus, lines, import_name=import_name, first_line=answers.next_line)
-            for line in answers.take(await self.send(call)):
+        for lines in requests:
+            for line in answers.take(await self.send(describe(lines, answers.next_line))):
                 yield line
         yield answers.summary()
 

@@ -131,11 +131,10 @@ class Client:
             `{line, id, status, seq?, error?, cleaning?}` for each, numbered from 1, and `{summary: {...}}` at
             the end.
         """
-        answers = bulk.Answers()
-        for lines in bulk.batches(documents, dry_run=dry_run):
-            call = calls.documents_batch(corpus, lines, wait_applied=wait_applied, dry_run=dry_run)
-            yield from answers.take(self.send(call))
-        yield answers.summary()
+        return self._bulk(
+            bulk.batches(documents, dry_run=dry_run),
+            lambda lines, _: calls.documents_batch(corpus, lines, wait_applied=wait_applied, dry_run=dry_run),
+        )
 
     def bulk_judgments(
         self, corpus: str, judgments: Iterable[Mapping[str, Any]], *, import_name: str | None = None
@@ -147,11 +146,12 @@ class Client:
         Yields:
             `{line, status, error?}` for each, numbered from 1, and `{summary: {...}}` at the end.
         """
-        answers = bulk.Answers()
-        for lines in bulk.batches(judgments):
-            call = calls.judgments_batch(corpus, lines, import_name=import_name, first_line=answers.next_line)
-            yield from answers.take(self.send(call))
-        yield answers.summary()
+        return self._bulk(
+            bulk.batches(judgments),
+            lambda lines, first: calls.judgments_batch(
+                corpus, lines, import_name=import_name, first_line=first
+            ),
+        )
 
     def bulk_pairs(
         self, corpus: str, pairs: Iterable[Mapping[str, Any]], *, import_name: str | None = None
@@ -163,10 +163,18 @@ class Client:
         Yields:
             `{line, status, error?}` for each, numbered from 1, and `{summary: {...}}` at the end.
         """
+        return self._bulk(
+            bulk.batches(pairs),
+            lambda lines, first: calls.pairs_batch(corpus, lines, import_name=import_name, first_line=first),
+        )
+
+    def _bulk(
+        self, requests: Iterable[bytes], describe: Callable[[bytes, int], Call[list[Json]]]
+    ) -> Iterator[Json]:
+        """Sends one request after another, each described by its lines and the number of the first."""
         answers = bulk.Answers()
-        for lines in bulk.batches(pairs):
-            call = calls.pairs_batch(corpus, lines, import_name=import_name, first_line=answers.next_line)
-            yield from answers.take(self.send(call))
+        for lines in requests:
+            yield from answers.take(self.send(describe(lines, answers.next_line)))
         yield answers.summary()
 
     def job_events(self, job_id: str) -> Iterator[Json]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from embedloop.client.results import Json
 from embedloop.errors import DeadlineExceeded
-from embedloop.records import JobState
+from embedloop.records.jobs import JobState
 
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0

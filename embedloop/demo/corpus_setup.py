@@ -12,7 +12,8 @@ from embedloop.demo.narrate import Narrator
 from embedloop.demo.ontology import Case, Vocabulary
 from embedloop.demo.plan import CORPUS, DemoPlan
 from embedloop.errors import DeadlineExceeded, EmbedloopError, NotFound
-from embedloop.records import IndexState, Split
+from embedloop.records.labels import Split
+from embedloop.records.versions import IndexState
 
 INDEX_SECONDS = 3600.0
 _LOOK_SECONDS = 0.5

@@ -18,7 +18,8 @@ from embedloop.demo.ontology import Vocabulary, dev_terms
 from embedloop.demo.people import Tally
 from embedloop.demo.plan import CORPUS, DemoPlan
 from embedloop.errors import TooLittleFeedback
-from embedloop.records import JobKind, Split
+from embedloop.records.jobs import JobKind
+from embedloop.records.labels import Split
 
 ROUNDS = 3
 _THRESHOLD_SHARE = 0.93

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedloop.errors import InvalidInput, MissingExtra
-from embedloop.records import Split
+from embedloop.records.labels import Split
 from embedloop.text.normalise import query_key
 
 TEST_SHARE = 0.17

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from embedloop.client import Client
 from embedloop.demo.metrics import Rank, rank_of
 from embedloop.demo.ontology import Case
-from embedloop.records import Signal
+from embedloop.records.feedback import Signal
 
 TOP_K = 10
 WRONG_SHARE = 0.05

@@ -16,7 +16,7 @@ from embedloop.catalog import jobs as job_rows
 from embedloop.errors import Conflict, EmbedloopError, Forbidden, MissingExtra, ModelRefused
 from embedloop.policy import Policy
 from embedloop.queue import deliver
-from embedloop.records import JobKind, JobState
+from embedloop.records.jobs import JobKind, JobState
 from embedloop.registry import resolve_base
 from embedloop.rerankers import require_gated
 from embedloop.text.names import presidio_names

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from embedloop.catalog import corpora, differences, documents, index_versions
 from embedloop.errors import NotFound
 from embedloop.promotion import promote, rollback
-from embedloop.records import Corpus
+from embedloop.records.documents import Corpus
 from service.answers import difference_out, index_version_out
 from service.openapi import answers, refusals
 from service.outputs import DifferenceOut, IndexVersionList, Moved

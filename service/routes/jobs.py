@@ -22,7 +22,8 @@ from embedloop.orders import Order, give
 from embedloop.policy import Policy
 from embedloop.queue import deliver
 from embedloop.recipe.settings import TrainingSettings
-from embedloop.records import Corpus, Job, JobKind, JobState
+from embedloop.records.documents import Corpus
+from embedloop.records.jobs import Job, JobKind, JobState
 from embedloop.registry import CROSS_ENCODER
 from service.answers import job_out
 from service.job_schemas import PARAMS_OF_KIND, ApproveIn, JobIn, RejectIn

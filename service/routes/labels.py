@@ -14,7 +14,8 @@ from embedloop.errors import Conflict, EmbedloopError, InvalidInput
 from embedloop.feedback import ImportedJudgment, import_judgments
 from embedloop.lineage import import_source
 from embedloop.pair_import import ImportedPair, import_pairs
-from embedloop.records import Corpus, Split
+from embedloop.records.documents import Corpus
+from embedloop.records.labels import Split
 from service.ndjson import Line, NdjsonAnswer
 from service.openapi import line_body, lines, refusals
 from service.outputs_documents import JudgmentAnswer, JudgmentSummary

@@ -13,7 +13,7 @@ from embedloop.catalog import corpora, lineage, models, removals
 from embedloop.catalog.lineage import PairFilter, TracedPair
 from embedloop.errors import Forbidden, InvalidInput, NotFound
 from embedloop.lineage import SourceKind
-from embedloop.records import Removal
+from embedloop.records.training import Removal
 from embedloop.text.normalise import query_key
 from service.auth import Caller
 from service.openapi import answers, refusals

@@ -11,7 +11,7 @@ from embedloop.catalog import corpora, lineage, models
 from embedloop.errors import NotFound
 from embedloop.lineage import SourceKind
 from embedloop.model_card import card_of, to_markdown
-from embedloop.records import ModelVersion
+from embedloop.records.versions import ModelVersion
 from embedloop.registry import run_record
 from service.answers import model_out
 from service.auth import Caller

@@ -18,7 +18,7 @@ from embedloop.filters import And, Compare, Filter, Not, Or, expression
 from embedloop.index import MilvusIndex
 from embedloop.index_rows import passage_id
 from embedloop.policy import IndexSettings
-from embedloop.records import Hit, Passage
+from embedloop.records.documents import Hit, Passage
 
 DIMENSION = 16
 STEPS = 40

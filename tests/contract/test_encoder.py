@@ -20,7 +20,7 @@ from embedloop.encoder import (
 )
 from embedloop.errors import ModelRefused, WorkerStopping
 from embedloop.policy import DEFAULT_BASE_MODEL
-from embedloop.records import ModelVersion
+from embedloop.records.versions import ModelVersion
 from embedloop.registry import ModelStore, resolve_base
 from training.export import export_onnx
 

@@ -20,10 +20,10 @@ from embedloop.corpus import passages_of
 from embedloop.errors import InvalidInput
 from embedloop.index import MilvusIndex
 from embedloop.policy import Chunking, IndexSettings, IndexType, MetricType, Policy
-from embedloop.records import IndexState, ModelVersion
+from embedloop.records.versions import IndexState, ModelVersion
 from embedloop.registry import ModelStore
 from embedloop.text.chunking import embedding_text
-from tests.contract.test_index import DIMENSION, passage, unit_vectors
+from tests.contract.rows import DIMENSION, passage, unit_vectors
 from tests.integration.conftest import World
 
 ROWS = 300

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from embedloop.index import MilvusIndex
-from embedloop.records import Passage
-from tests.contract.test_index import passage, unit_vectors
+from embedloop.records.documents import Passage
+from tests.contract.rows import passage, unit_vectors
 
 SEGMENTS = 4
 ROWS_OF_SEGMENT = 500

@@ -9,7 +9,7 @@ from embedloop.errors import DeadlineExceeded, JobCancelled
 from embedloop.index import MilvusIndex
 from embedloop.index_sealing import Handover
 from embedloop.policy import IndexSettings
-from tests.contract.test_index import passage, unit_vectors
+from tests.contract.rows import passage, unit_vectors
 
 DIMENSION = 384
 # So many that the engine puts an interim index of low recall over the growing segment.

@@ -18,7 +18,7 @@ from embedloop.catalog import jobs, promotions
 from embedloop.catalog.database import clock
 from embedloop.catalog.tables import index_versions, placements, shards
 from embedloop.errors import EmbedloopError, Unavailable
-from embedloop.records import IndexState
+from embedloop.records.versions import IndexState
 from tests.faults import record
 from tests.faults.cluster import CORPUS, HEAL_SECONDS, Cluster
 from tests.faults.plan import Kill, Zombie

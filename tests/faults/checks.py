@@ -14,7 +14,7 @@ from embedloop.catalog import label_tables, tables
 from embedloop.client.results import SearchResult
 from embedloop.errors import DeadlineExceeded, EmbedloopError, NotFound, Unavailable
 from embedloop.promotion import alias_of
-from embedloop.records import IndexState
+from embedloop.records.versions import IndexState
 from tests.faults import record
 from tests.faults.cluster import CORPUS, HEAL_SECONDS, Cluster
 from tests.faults.model import NUMBER, Documents, Ledger

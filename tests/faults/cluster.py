@@ -18,7 +18,8 @@ from embedloop.client import Client
 from embedloop.errors import Unavailable
 from embedloop.index import MilvusIndex
 from embedloop.policy import Chunking
-from embedloop.records import Gate, IndexVersion, ModelVersion
+from embedloop.records.gate import Gate
+from embedloop.records.versions import IndexVersion, ModelVersion
 from embedloop.registry import ModelStore, register
 from embedloop.supervisor import Stack
 from tests import servers

@@ -10,7 +10,7 @@ from typing import Any
 
 from embedloop.client import Client
 from embedloop.errors import Conflict, EmbedloopError, PromotionRefused
-from embedloop.records import JobState
+from embedloop.records.jobs import JobState
 from tests.faults import record
 from tests.faults.cluster import CORPUS, JOB_SECONDS, NARROW, WIDE, Cluster
 from tests.faults.model import Ledger

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from embedloop.client.results import SearchResult
 from embedloop.encoder import TOKENIZER_FILE, OnnxEncoder
 from embedloop.index_rows import passage_id
-from embedloop.records import IndexVersion
+from embedloop.records.versions import IndexVersion
 from embedloop.text.chunking import Chunker, embedding_text
 from tests.faults.cluster import Cluster
 from tests.faults.model import NUMBER, Documents

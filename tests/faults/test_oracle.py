@@ -11,7 +11,7 @@ from embedloop.client.results import SearchResult
 from embedloop.encoder import TOKENIZER_FILE, OnnxEncoder
 from embedloop.index_rows import passage_id
 from embedloop.policy import Chunking
-from embedloop.records import ModelVersion
+from embedloop.records.versions import ModelVersion
 from embedloop.registry import ModelStore
 from embedloop.text.chunking import Chunker, embedding_text
 from tests.faults.model import NUMBER, Content, Documents

@@ -13,7 +13,8 @@ from embedloop.catalog import jobs as job_rows
 from embedloop.catalog.tables import jobs as jobs_table
 from embedloop.catalog.tables import shards as shards_table
 from embedloop.orders import Order, give
-from embedloop.records import IndexVersion, Job, JobKind
+from embedloop.records.jobs import Job, JobKind
+from embedloop.records.versions import IndexVersion
 from tests.integration.conftest import LEASE, World
 from workers import difference as difference_stage
 from workers import embed_shard as shard_task

@@ -21,7 +21,9 @@ from embedloop.encoder import TOKENIZER_FILE, Encoder, Vectors, go_on
 from embedloop.index import MilvusIndex
 from embedloop.policy import Chunking, Policy
 from embedloop.promotion import alias_of, promote, rollback
-from embedloop.records import Corpus, Gate, Hit, IndexState, IndexVersion, ModelVersion, NewDocument
+from embedloop.records.documents import Corpus, Hit, NewDocument
+from embedloop.records.gate import Gate
+from embedloop.records.versions import IndexState, IndexVersion, ModelVersion
 from embedloop.registry import ModelStore, load_encoder
 from embedloop.serving import EncoderCache, Replica
 from embedloop.settings import Settings

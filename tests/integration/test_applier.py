@@ -15,7 +15,8 @@ from embedloop.catalog import documents, index_versions
 from embedloop.corpus import passages_of, wait_applied
 from embedloop.encoder import Vectors
 from embedloop.errors import DeadlineExceeded, InvalidInput, LeaseLost, Misconfigured, Unavailable
-from embedloop.records import Document, ModelVersion, Passage, Placement
+from embedloop.records.documents import Document, Passage
+from embedloop.records.versions import ModelVersion, Placement
 from embedloop.reembed import sweep
 from embedloop.text.chunking import Chunker
 from tests.integration.conftest import LEASE, TEXTS, ProcessGone, World, faulty, poisoned, until

@@ -14,7 +14,9 @@ from embedloop.jobs import Lease, Outcome
 from embedloop.policy import GateSettings, Policy, Splits, Trigger
 from embedloop.recipe.settings import TrainingSettings
 from embedloop.recipe.sources import Generated
-from embedloop.records import Job, JobKind, JobState, ModelVersion, TrainingPair, TrainingSet
+from embedloop.records.jobs import Job, JobKind, JobState
+from embedloop.records.training import TrainingPair, TrainingSet
+from embedloop.records.versions import ModelVersion
 from tests.fake_language_model import FakeLanguageModel, completion, serving
 from tests.integration.bench import Bench
 from tests.integration.conftest import CHUNKING, TEXTS, ProcessGone

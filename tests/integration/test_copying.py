@@ -13,7 +13,8 @@ from embedloop.copying import StoredVectors
 from embedloop.encoder import Encoder, Vectors, go_on
 from embedloop.mapped import register_mapped
 from embedloop.query_map import QueryMap
-from embedloop.records import JobKind, JobState, ModelVersion
+from embedloop.records.jobs import JobKind, JobState
+from embedloop.records.versions import ModelVersion
 from tests.integration.bench import Bench
 from tests.integration.conftest import TEXTS, World, until
 

@@ -11,7 +11,9 @@ from embedloop.catalog import corpora, feedback
 from embedloop.catalog.database import now
 from embedloop.policy import Policy
 from embedloop.promotion import alias_of
-from embedloop.records import IndexState, JobState, ModelVersion, Retrieval
+from embedloop.records.feedback import Retrieval
+from embedloop.records.jobs import JobState
+from embedloop.records.versions import IndexState, ModelVersion
 from tests.integration.bench import Bench
 from tests.integration.conftest import CHUNKING, TEXTS
 

@@ -14,7 +14,11 @@ from embedloop.catalog.tables import jobs as jobs_table
 from embedloop.corpus import put_documents
 from embedloop.feedback import ImportedJudgment, import_judgments
 from embedloop.policy import GateSettings, Policy
-from embedloop.records import JobKind, JobState, ModelVersion, NewDocument, Retrieval, Split
+from embedloop.records.documents import NewDocument
+from embedloop.records.feedback import Retrieval
+from embedloop.records.jobs import JobKind, JobState
+from embedloop.records.labels import Split
+from embedloop.records.versions import ModelVersion
 from tests.integration.bench import Bench
 from tests.integration.conftest import CHUNKING, TEXTS
 from workers.general import MOST_CORPORA, general_sets

@@ -12,7 +12,9 @@ from embedloop.feedback import ImportedJudgment, import_judgments
 from embedloop.orders import Order
 from embedloop.policy import GateSettings, Policy, Trigger
 from embedloop.recipe.settings import TrainingSettings
-from embedloop.records import IndexState, JobKind, JobState, ModelVersion, Split
+from embedloop.records.jobs import JobKind, JobState
+from embedloop.records.labels import Split
+from embedloop.records.versions import IndexState, ModelVersion
 from tests.integration.bench import Bench
 from tests.integration.conftest import CHUNKING
 from tests.tiny_model import build_tiny_model

@@ -15,7 +15,8 @@ from embedloop.catalog import shards as shard_rows
 from embedloop.encoder import Encoder, Vectors, go_on
 from embedloop.errors import Conflict, WorkerStopping
 from embedloop.orders import Order
-from embedloop.records import IndexState, JobState, ModelVersion
+from embedloop.records.jobs import JobState
+from embedloop.records.versions import IndexState, ModelVersion
 from embedloop.reembed import MAX_SHARD_ATTEMPTS
 from tests.integration.bench import Bench
 from tests.integration.conftest import LEASE, TEXTS, World, until

@@ -9,7 +9,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from embedloop.orders import Order
-from embedloop.records import JobState, ModelVersion
+from embedloop.records.jobs import JobState
+from embedloop.records.versions import ModelVersion
 from tests.integration.bench import Bench
 
 

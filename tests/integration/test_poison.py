@@ -13,7 +13,8 @@ from embedloop.catalog import documents, index_versions
 from embedloop.corpus import passages_of
 from embedloop.encoder import Encoder, Vectors, go_on
 from embedloop.errors import InvalidInput, Unavailable
-from embedloop.records import FailedDocument, IndexState, JobState, ModelVersion
+from embedloop.records.jobs import JobState
+from embedloop.records.versions import FailedDocument, IndexState, ModelVersion
 from tests.integration.bench import Bench
 from tests.integration.conftest import LEASE, TEXTS, FakePoisonEncoder, World, faulty, poisoned
 from workers import upkeep

@@ -13,7 +13,7 @@ from embedloop.catalog import corpora, index_versions, promotions
 from embedloop.corpus import wait_applied
 from embedloop.errors import Conflict, EmbedloopError, NotFound, PromotionRefused, Unavailable
 from embedloop.promotion import alias_of, promote, reassert_alias
-from embedloop.records import IndexState, ModelVersion
+from embedloop.records.versions import IndexState, ModelVersion
 from tests.integration.conftest import LEASE, World, poisoned, preparing, until
 
 

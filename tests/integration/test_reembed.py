@@ -14,7 +14,8 @@ from embedloop.errors import Conflict, VerificationFailed
 from embedloop.index_rows import passage_id
 from embedloop.policy import IndexSettings, Policy
 from embedloop.promotion import alias_of
-from embedloop.records import IndexState, ModelVersion, NewDocument, Passage
+from embedloop.records.documents import NewDocument, Passage
+from embedloop.records.versions import IndexState, ModelVersion
 from tests.integration.conftest import CHUNKING, LEASE, TEXTS, ProcessGone, World, faulty, poisoned
 
 

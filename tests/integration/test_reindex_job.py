@@ -17,7 +17,8 @@ from embedloop.errors import PromotionRefused, Unavailable
 from embedloop.orders import Order, give
 from embedloop.policy import Policy
 from embedloop.promotion import alias_of
-from embedloop.records import IndexState, Job, JobState, ModelVersion
+from embedloop.records.jobs import Job, JobState
+from embedloop.records.versions import IndexState, ModelVersion
 from embedloop.reembed import MAX_SHARD_ATTEMPTS
 from tests.integration.bench import Bench
 from tests.integration.conftest import CHUNKING, LEASE, TEXTS, ProcessGone, preparing, until

@@ -9,7 +9,7 @@ import pytest
 from embedloop.catalog import corpora
 from embedloop.errors import ModelRefused
 from embedloop.recipe.reranking import Reranking
-from embedloop.records import ModelVersion
+from embedloop.records.versions import ModelVersion
 from embedloop.rerankers import load_reranker, register_reranker
 from tests.integration.conftest import World, until
 from tests.tiny_model import build_tiny_cross_encoder, build_tiny_model

@@ -16,7 +16,7 @@ from embedloop.applier import View
 from embedloop.catalog import documents
 from embedloop.client import Client
 from embedloop.orders import Order
-from embedloop.records import ModelVersion
+from embedloop.records.versions import ModelVersion
 from tests.integration.bench import Bench
 from tests.integration.conftest import until
 from tests.servers import Server, free_port

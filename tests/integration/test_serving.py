@@ -19,7 +19,7 @@ from embedloop.errors import (
 )
 from embedloop.policy import Boost, IndexSettings
 from embedloop.promotion import alias_of
-from embedloop.records import IndexState, ModelVersion
+from embedloop.records.versions import IndexState, ModelVersion
 from embedloop.serving import Replica, Serving
 from tests.integration.conftest import World, preparing, until
 

@@ -13,7 +13,8 @@ import pytest
 from embedloop import verification
 from embedloop.applier import View, following
 from embedloop.index_rows import passage_id
-from embedloop.records import IndexState, ModelVersion, Passage
+from embedloop.records.documents import Passage
+from embedloop.records.versions import IndexState, ModelVersion
 from tests.integration.conftest import LEASE, TEXTS, World
 
 

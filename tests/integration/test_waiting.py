@@ -15,7 +15,7 @@ from embedloop.applier import View
 from embedloop.catalog import promotions
 from embedloop.corpus import Written
 from embedloop.errors import DeadlineExceeded
-from embedloop.records import ModelVersion
+from embedloop.records.versions import ModelVersion
 from embedloop.reembed import retire
 from embedloop.settings import Settings
 from service import waiting

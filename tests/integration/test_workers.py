@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from embedloop.records import JobState, ModelVersion
+from embedloop.records.jobs import JobState
+from embedloop.records.versions import ModelVersion
 from tests.integration.bench import Bench
 from tests.integration.conftest import until
 from tests.servers import Server

@@ -11,16 +11,10 @@ from embedloop.catalog.database import Database, now
 from embedloop.corpus import put_documents
 from embedloop.feedback import GivenFeedback
 from embedloop.policy import Policy
-from embedloop.records import (
-    Corpus,
-    ModelVersion,
-    NewDocument,
-    Retrieval,
-    Shown,
-    Signal,
-    TrainingPair,
-    TrainingSet,
-)
+from embedloop.records.documents import Corpus, NewDocument
+from embedloop.records.feedback import Retrieval, Shown, Signal
+from embedloop.records.training import TrainingPair, TrainingSet
+from embedloop.records.versions import ModelVersion
 from workers.labels import chosen_pairs, judge, keep_lineage, read_labels
 
 SECRET = "s3cret"

@@ -8,7 +8,8 @@ from typing import Any
 
 from embedloop.errors import InvalidInput
 from embedloop.recipe.augmentation import AugmentationKind
-from embedloop.records import Split, TrainingPair
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
 from training.augmentation.augment import Augmenter, augment
 from training.evaluation import Difference, paired_difference
 

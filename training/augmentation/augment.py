@@ -10,7 +10,8 @@ from typing import Protocol
 
 from embedloop.lineage import SourceKind
 from embedloop.recipe.augmentation import AugmentationKind
-from embedloop.records import Split, TrainingPair
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
 from embedloop.text.normalise import query_key
 
 

@@ -8,7 +8,8 @@ from itertools import count
 from pathlib import Path
 
 from embedloop.errors import InvalidInput
-from embedloop.records import Split, TrainingPair
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
 from training.augmentation.ablation import Trial
 from training.finetune import FinetuneConfig, finetune
 from training.model_files import load_model

@@ -7,7 +7,7 @@ from typing import Any
 
 from embedloop.recipe.adaptation import Objective
 from embedloop.recipe.scratch import FromScratch, OwnTransformer, WordVectors
-from embedloop.records import Split
+from embedloop.records.labels import Split
 from training.adaptation.learning import Plan
 from training.adaptation.step import begin_anew_if_changed, learn_as_step
 from training.pairs import read_training_set

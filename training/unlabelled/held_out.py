@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from embedloop.records import TrainingPair
+from embedloop.records.training import TrainingPair
 from embedloop.text.normalise import query_key
 from training.general import GeneralSet
 

@@ -9,7 +9,7 @@ from embedloop.applier import View
 from embedloop.catalog import index_versions, promotions
 from embedloop.catalog.tables import promotions as promotions_table
 from embedloop.promotion import alias_of
-from embedloop.records import IndexState, ModelVersion
+from embedloop.records.versions import IndexState, ModelVersion
 from embedloop.serving import Replica
 from tests.integration.conftest import TEXTS, World, preparing, until
 from tests.integration.promotion.conftest import StartPromoter

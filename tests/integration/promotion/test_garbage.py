@@ -15,7 +15,7 @@ from embedloop.catalog.tables import garbage as garbage_table
 from embedloop.catalog.tables import replicas as replicas_table
 from embedloop.policy import IndexSettings, Policy
 from embedloop.promotion import alias_of
-from embedloop.records import IndexState, ModelVersion
+from embedloop.records.versions import IndexState, ModelVersion
 from tests.integration.conftest import CHUNKING, TEXTS, World
 from workers import upkeep
 from workers.parts import Parts

@@ -18,7 +18,7 @@ from embedloop.catalog.tables import replicas as replicas_table
 from embedloop.encoder import Encoder
 from embedloop.errors import NotReady, PromotionRefused, Unavailable
 from embedloop.policy import Policy
-from embedloop.records import IndexState, ModelVersion
+from embedloop.records.versions import IndexState, ModelVersion
 from embedloop.serving import EncoderCache, Replica
 from tests.integration.conftest import CHUNKING, TEXTS, World, preparing, until
 from workers import upkeep

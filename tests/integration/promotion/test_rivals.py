@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from embedloop.catalog import promotions
-from embedloop.records import ModelVersion
+from embedloop.records.versions import ModelVersion
 from tests.integration.conftest import World, preparing, until
 from tests.integration.promotion.conftest import StartPromoter
 from tests.integration.promotion.promoter import Promoter

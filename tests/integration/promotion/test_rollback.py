@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from embedloop.applier import View
-from embedloop.records import IndexState, ModelVersion
+from embedloop.records.versions import IndexState, ModelVersion
 from tests.integration.conftest import TEXTS, World
 from workers import upkeep
 from workers.parts import Parts

@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,6 +36,9 @@ POLICY: dict[str, Any] = {
     "gate": {"min_queries": 5, "min_uplift": -1, "pool_size": 50, "max_general_drop": 1},
 }
 _WRITTEN = ("corpora", "changes", "documents", "jobs", "feedback", "queries", "judgments", "index_versions")
+
+
+ChangesNothing = Callable[[], AbstractContextManager[None]]
 
 
 class NewCorpus(Protocol):
@@ -136,7 +139,7 @@ def succeeded(client: Client, job: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def changes_nothing(catalog_file: Path) -> Callable[[], Any]:
+def changes_nothing(catalog_file: Path) -> ChangesNothing:
     """A block in which nothing may be written: the catalog's rows are counted before and after."""
 
     @contextmanager
@@ -146,6 +149,16 @@ def changes_nothing(catalog_file: Path) -> Callable[[], Any]:
         assert _rows(catalog_file) == before
 
     return watch
+
+
+@pytest.fixture
+def nothing_changes(request: pytest.FixtureRequest, changes_nothing: ChangesNothing) -> Iterator[None]:
+    """A test that uses it must leave the catalog as it was, unless it says that it writes."""
+    if request.node.get_closest_marker("writes"):
+        yield
+        return
+    with changes_nothing():
+        yield
 
 
 def _rows(catalog_file: Path) -> dict[str, int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,7 @@ import pytest
 from embedloop.client import Client
 from embedloop.doctor import examine
 from embedloop.supervisor import Stack
-from tests.integration.stack.conftest import NewCorpus, make_corpus
-
-ChangesNothing = Callable[[], AbstractContextManager[None]]
+from tests.integration.stack.conftest import ChangesNothing, NewCorpus, make_corpus
 
 CORPUS = "capable"
 

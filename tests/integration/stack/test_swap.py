@@ -18,7 +18,7 @@ from embedloop.client.results import SearchResult
 from embedloop.corpus import passages_of
 from embedloop.encoder import TOKENIZER_FILE, OnnxEncoder
 from embedloop.policy import Chunking
-from embedloop.records import Document
+from embedloop.records.documents import Document
 from embedloop.supervisor import Stack
 from embedloop.text.chunking import Chunker, embedding_text
 from tests.integration.stack import clinic

@@ -13,7 +13,8 @@ from benchmarks.training_models import Encoded
 from benchmarks.training_recipes import labelled
 from benchmarks.training_sets import TEST, RankingSet
 from embedloop.recipe.query_map import MapKind
-from embedloop.records import ModelVersion, Split
+from embedloop.records.labels import Split
+from embedloop.records.versions import ModelVersion
 from embedloop.registry import ModelStore, load_encoder
 from tests.conftest import WORDS
 

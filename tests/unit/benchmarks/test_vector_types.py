@@ -11,7 +11,7 @@ import pytest
 from benchmarks import vector_types_picture
 from benchmarks.vector_types import SETTINGS, bits_alone, bytes_a_row, mixed, recall
 from embedloop.policy import IndexSettings
-from embedloop.records import Hit, Passage
+from embedloop.records.documents import Hit, Passage
 from tests.unit.benchmarks.test_pictures import HEAD, PNG
 from tests.unit.embedloop.test_vector_types import unit_vectors
 

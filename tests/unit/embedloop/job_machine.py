@@ -14,7 +14,7 @@ from embedloop.catalog.jobs import Letter
 from embedloop.catalog.tables import jobs as jobs_table
 from embedloop.jobs import Lease, Outcome
 from embedloop.orders import Order, give
-from embedloop.records import Job, JobKind
+from embedloop.records.jobs import Job, JobKind
 
 CORPUS = "papers"
 LEASE = 30.0

@@ -18,7 +18,8 @@ from embedloop.jobs import Advance, AwaitApproval, Lease, Outcome
 from embedloop.orders import Order
 from embedloop.policy import Chunking, IndexSettings
 from embedloop.queue import RUN_STAGE
-from embedloop.records import IndexState, IndexVersion, Job, JobState, ModelVersion
+from embedloop.records.jobs import Job, JobState
+from embedloop.records.versions import IndexState, IndexVersion, ModelVersion
 from tests.unit.embedloop.job_machine import CORPUS, Machine, told
 
 CANDIDATE = "iv-new"

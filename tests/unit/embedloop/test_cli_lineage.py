@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from embedloop.cli import app
-from tests.unit.embedloop.fake_service import KEY, TRACED, FakeService
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def service() -> Iterator[FakeService]:
-    with FakeService().serving() as running:
-        yield running
-
-
-@pytest.fixture
-def run(service: FakeService) -> Run:
-    environment = {"EMBEDLOOP_URL": service.url, "EMBEDLOOP_KEY": KEY, "COLUMNS": "200"}
-    return lambda *arguments: CliRunner(env=environment).invoke(app, list(arguments))
+from tests.unit.embedloop.conftest import Run
+from tests.unit.embedloop.fake_service import TRACED, FakeService
 
 
 def test_import_sends_pairs_under_the_name_of_the_file(service: FakeService, run: Run, tmp_path: Path) -> None:

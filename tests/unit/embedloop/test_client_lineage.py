@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from urllib.parse import parse_qs
-
-import pytest
 
 from embedloop.client import AsyncClient, Client
 from embedloop.client.bulk import LINES_PER_REQUEST
 from tests.unit.embedloop.fake_service import KEY, REMOVAL, TRACED, FakeService
-
-
-@pytest.fixture
-def service() -> Iterator[FakeService]:
-    with FakeService().serving() as running:
-        yield running
-
-
-@pytest.fixture
-def client(service: FakeService) -> Iterator[Client]:
-    with Client(service.url, KEY, timeout_seconds=5) as connected:
-        yield connected
 
 
 def test_lines_of_an_import_keep_their_numbers_over_several_requests(

@@ -10,7 +10,7 @@ from embedloop.catalog.database import now
 from embedloop.copying import passage_key, source_of
 from embedloop.policy import Chunking, IndexSettings, VectorType
 from embedloop.query_map import QUERY_MAP_FILE, QUERY_MODEL_FOLDER
-from embedloop.records import IndexState, IndexVersion, ModelVersion
+from embedloop.records.versions import IndexState, IndexVersion, ModelVersion
 
 PLAIN = ModelVersion(
     model_id="m-plain",

@@ -15,7 +15,9 @@ from embedloop.corpus import put_documents
 from embedloop.errors import Conflict, InvalidInput, NotFound
 from embedloop.feedback import GivenFeedback, ImportedJudgment
 from embedloop.policy import Policy
-from embedloop.records import Corpus, NewDocument, Retrieval, Shown, Signal, Split
+from embedloop.records.documents import Corpus, NewDocument
+from embedloop.records.feedback import Retrieval, Shown, Signal
+from embedloop.records.labels import Split
 from embedloop.text.normalise import query_key
 
 SECRET = "s3cret"

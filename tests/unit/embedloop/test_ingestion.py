@@ -5,7 +5,7 @@ import pytest
 from embedloop.errors import DocumentRejected
 from embedloop.ingestion import prepare, pseudonym_key
 from embedloop.policy import Policy
-from embedloop.records import NewDocument
+from embedloop.records.documents import NewDocument
 from embedloop.text.cleaned import ContentType
 
 KEY = pseudonym_key("secret")

@@ -22,7 +22,7 @@ from embedloop.jobs import (
     overall_progress,
 )
 from embedloop.queue import RUN_STAGE
-from embedloop.records import Job, JobKind, JobState
+from embedloop.records.jobs import Job, JobKind, JobState
 from tests.unit.embedloop.job_machine import Machine, told
 
 

@@ -2,7 +2,6 @@ import copy
 import importlib
 import pickle
 import sys
-from collections.abc import Iterator
 
 import pytest
 from langchain_core.documents import Document
@@ -10,12 +9,6 @@ from langchain_core.documents import Document
 from embedloop.errors import InvalidInput, MissingExtra
 from embedloop.langchain import TEXTS_PER_REQUEST, EmbedloopEmbeddings, EmbedloopRetriever
 from tests.unit.embedloop.fake_service import KEY, FakeService
-
-
-@pytest.fixture
-def service() -> Iterator[FakeService]:
-    with FakeService().serving() as running:
-        yield running
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ from typing import Any
 
 from embedloop.catalog.database import now
 from embedloop.model_card import card_of, limits_of, to_markdown
-from embedloop.records import Gate, ModelVersion, TrainingSet
+from embedloop.records.gate import Gate
+from embedloop.records.training import TrainingSet
+from embedloop.records.versions import ModelVersion
 
 MODEL = ModelVersion(
     model_id="m-2",

@@ -11,7 +11,7 @@ from embedloop.errors import Conflict, InvalidInput, NotFound
 from embedloop.jobs import MAX_STAGE_ATTEMPTS, Advance, AwaitApproval, End, Lease, Outcome
 from embedloop.orders import AFTER, Order
 from embedloop.queue import RUN_STAGE
-from embedloop.records import Job, JobKind, JobState
+from embedloop.records.jobs import Job, JobKind, JobState
 from tests.unit.embedloop.job_machine import LEASE, Machine, told
 
 

@@ -17,7 +17,7 @@ from embedloop.encoder import Vectors
 from embedloop.errors import ModelRefused
 from embedloop.mapped import has_map, register_mapped
 from embedloop.query_map import QUERY_MAP_FILE, QueryMap
-from embedloop.records import ModelVersion
+from embedloop.records.versions import ModelVersion
 from embedloop.registry import ModelStore, load_encoder
 
 TEXTS = ["nose bleeding", "heart attack", "kidney stone"]

@@ -16,7 +16,7 @@ from embedloop.encoder import INT8_FILE, ONNX_FILE
 from embedloop.errors import ModelRefused
 from embedloop.policy import DEFAULT_BASE_MODEL
 from embedloop.recipe.compression import ExportSettings
-from embedloop.records import ModelVersion
+from embedloop.records.versions import ModelVersion
 from embedloop.registry import (
     EXPORT_FILE,
     ModelStore,

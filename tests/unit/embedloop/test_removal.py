@@ -17,7 +17,9 @@ from embedloop.corpus import put_documents
 from embedloop.errors import Conflict, TrainingFailed
 from embedloop.feedback import ImportedJudgment
 from embedloop.pair_import import ImportedPair
-from embedloop.records import Corpus, NewDocument, Signal, Split
+from embedloop.records.documents import Corpus, NewDocument
+from embedloop.records.feedback import Signal
+from embedloop.records.labels import Split
 from embedloop.text.normalise import query_key
 from tests.unit.labelling import DOCUMENTS, corpus_with, freeze, pairs_now, search, vote
 from workers.labels import check_may_train, judge, read_labels

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from embedloop.policy import IndexSettings
-from embedloop.records import Hit, Passage
+from embedloop.records.documents import Hit, Passage
 from embedloop.rescoring import candidates, is_coarse, rescored
 
 DIMENSION = 24

@@ -16,7 +16,7 @@ from embedloop.encoder import OnnxEncoder, Vectors, go_on
 from embedloop.errors import ModelRefused
 from embedloop.mapped import register_mapped
 from embedloop.query_map import QueryMap
-from embedloop.records import ModelVersion
+from embedloop.records.versions import ModelVersion
 from embedloop.registry import ModelStore, load_encoder, register
 from embedloop.second_stage import EncoderRescorer, Rescorers, has_rescorer, load_second_encoder
 from embedloop.static_models import RESCORER_FOLDER

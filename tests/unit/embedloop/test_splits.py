@@ -13,7 +13,8 @@ from embedloop.catalog.database import Database
 from embedloop.catalog.splits import DOCUMENT
 from embedloop.corpus import put_documents
 from embedloop.policy import Policy, Splits
-from embedloop.records import Corpus, NewDocument, Split
+from embedloop.records.documents import Corpus, NewDocument
+from embedloop.records.labels import Split
 from embedloop.splits import Group, SeenQuery, assign_split
 
 LONG = "who may end the lease of the house in the first year"

@@ -13,7 +13,7 @@ from pymilvus.grpc_gen import common_pb2, milvus_pb2
 from embedloop.index_rows import as_found, as_row, passage_id
 from embedloop.index_schema import collection_schema, vector_type_of
 from embedloop.policy import IndexSettings, VectorType
-from embedloop.records import Passage
+from embedloop.records.documents import Passage
 from embedloop.vector_types import beside, error_bounds, finest_field, packed, unpacked
 
 TYPES = get_args(VectorType)

@@ -6,7 +6,7 @@ import pytest
 
 from embedloop.comparison import Checksum, Difference
 from embedloop.errors import VerificationFailed
-from embedloop.records import FailedDocument
+from embedloop.records.versions import FailedDocument
 from embedloop.verification import Verification, _failure_reasons, _key_reasons, _told, require
 
 

@@ -17,15 +17,8 @@ from embedloop.encoder import Vectors, go_on
 from embedloop.errors import CollectionNotFound, InvalidInput
 from embedloop.fusion import EVEN
 from embedloop.policy import Boost, Chunking, IndexSettings, Policy
-from embedloop.records import (
-    Corpus,
-    Hit,
-    IndexState,
-    IndexVersion,
-    ModelVersion,
-    NewDocument,
-    Passage,
-)
+from embedloop.records.documents import Corpus, Hit, NewDocument, Passage
+from embedloop.records.versions import IndexState, IndexVersion, ModelVersion
 from embedloop.serving import Serving
 
 DIMENSION = 16

@@ -7,7 +7,7 @@ import pytest
 from embedloop.catalog import keys
 from embedloop.catalog.database import Database, now
 from embedloop.errors import Forbidden, NotFound, Unauthorised, Unavailable
-from embedloop.records import ApiKey
+from embedloop.records.service import ApiKey
 from service import auth
 from service.auth import Caller, KeyRing
 from service.keyfiles import key_hash

@@ -13,7 +13,7 @@ from embedloop.catalog.database import Database
 from embedloop.corpus import delete_document, get_document
 from embedloop.errors import CollectionNotFound, InvalidInput, QueueFull, Unavailable
 from embedloop.policy import Boost
-from embedloop.records import Corpus
+from embedloop.records.documents import Corpus
 from service.batching import Batcher
 from service.metrics import Metrics
 from service.queries import Answer, Query

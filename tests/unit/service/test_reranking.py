@@ -13,7 +13,7 @@ import pytest
 from embedloop.catalog.database import Database
 from embedloop.corpus import delete_document, get_document
 from embedloop.policy import Boost
-from embedloop.records import Corpus
+from embedloop.records.documents import Corpus
 from embedloop.reranker import Scores
 from embedloop.reranking import ServingReranker
 from embedloop.serving import Serving

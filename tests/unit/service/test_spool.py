@@ -21,7 +21,8 @@ from embedloop.feedback import (
     mint_retrieval_id,
 )
 from embedloop.policy import Policy
-from embedloop.records import Corpus, Retrieval, Shown, Signal
+from embedloop.records.documents import Corpus
+from embedloop.records.feedback import Retrieval, Shown, Signal
 from service.spool import Spool
 
 

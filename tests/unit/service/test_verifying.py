@@ -9,7 +9,7 @@ import pytest
 from embedloop.catalog import documents
 from embedloop.catalog.database import Database
 from embedloop.errors import Unavailable
-from embedloop.records import Hit
+from embedloop.records.documents import Hit
 from service import verifying
 from service.verifying import LAST_AWAY_SECONDS, Verifier
 from tests.unit.service.conftest import passage

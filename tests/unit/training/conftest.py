@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from embedloop.recipe.settings import TrainingSettings
-from embedloop.records import Judgment, Split, TrainingPair
+from embedloop.records.labels import Judgment, Split
+from embedloop.records.training import TrainingPair
 from tests.tiny_model import build_tiny_model
 from training.finetune import FinetuneConfig, FinetuneResult, finetune
 from training.pairs import build_pairs, write_training_set

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from embedloop.records import Split, TrainingPair
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
 from embedloop.text.normalise import query_key
 from training.balance import DocumentKind, cap_per_document, coverage
 

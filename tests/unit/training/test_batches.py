@@ -7,7 +7,8 @@ from itertools import combinations
 import pytest
 
 from embedloop.errors import TrainingFailed
-from embedloop.records import Split, TrainingPair
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
 from training.batches import PlannedBatchSampler, ReplannedBatchSampler, columns_of, make_rows, plan_batches
 
 

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
 from embedloop.errors import JobCancelled, ModelRefused, TrainingFailed
-from embedloop.records import Split
+from embedloop.records.labels import Split
 from tests.unit.training.conftest import TOPICS, document, run, synonym_pairs, term
 from training.evaluation import rank_by_cosine
 from training.finetune import FinetuneConfig, Progress, finetune

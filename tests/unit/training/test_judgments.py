@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embedloop.policy import Votes
-from embedloop.records import Judgment, JudgmentSource, Signal, Split, Vote
+from embedloop.records.feedback import Signal, Vote
+from embedloop.records.labels import Judgment, JudgmentSource, Split
 from embedloop.text.normalise import query_key
 from training.judgments import aggregate, strongest
 from training.propensity import Propensity

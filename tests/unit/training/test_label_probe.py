@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from embedloop.records import Split
+from embedloop.records.labels import Split
 from tests.unit.training.test_query_map import turned
 from training.label_probe import MIN_HELD_OUT, Space, parted, probe_labels
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from embedloop.errors import TrainingFailed
-from embedloop.records import Split, TrainingPair
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
 from embedloop.text.normalise import query_key
 from training.leakage import Measured, check_leakage, without_leaks
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from embedloop.records import Split, TrainingPair
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
 from tests.unit.training.conftest import document, lay
 from training.batches import make_rows
 from training.lengths import token_lengths

@@ -11,7 +11,8 @@ from safetensors.numpy import load_file
 
 from embedloop.errors import TrainingFailed
 from embedloop.recipe.settings import Loss, TrainingSettings
-from embedloop.records import Split, TrainingPair
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
 from tests.unit.training.conftest import run
 from training.batches import make_rows
 from training.finetune import FinetuneConfig

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from embedloop.errors import TrainingFailed
-from embedloop.records import Judgment, LabelledText, Split
+from embedloop.records.labels import Judgment, LabelledText, Split
 from embedloop.text.normalise import query_key
 from training.pairs import build_pairs, labelled_pairs, read_training_set, text_id, write_training_set
 

@@ -15,7 +15,7 @@ from embedloop.catalog.database import Database
 from embedloop.jobs import Advance, Lease, Outcome
 from embedloop.orders import Order
 from embedloop.policy import Policy
-from embedloop.records import Job, JobKind, JobState
+from embedloop.records.jobs import Job, JobKind, JobState
 from tests.unit.embedloop.job_machine import CORPUS, Machine
 from training.finetune import TRAINING_SHARE, FinetuneConfig
 from workers.train import run_child

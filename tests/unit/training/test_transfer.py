@@ -7,7 +7,8 @@ import pytest
 
 from embedloop.errors import TrainingFailed
 from embedloop.recipe.settings import Transfer
-from embedloop.records import Split, TrainingPair
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
 from embedloop.text.normalise import query_key
 from training.general import packaged_pairs
 from training.transfer import transfer_pairs

@@ -19,7 +19,10 @@ from embedloop.policy import GateSettings, Policy, Trigger
 from embedloop.recipe.compression import ExportSettings
 from embedloop.recipe.reranking import RerankerTraining, Reranking
 from embedloop.recipe.settings import TrainingSettings
-from embedloop.records import IndexState, Job, JobKind, ModelVersion, NewDocument, Split
+from embedloop.records.documents import NewDocument
+from embedloop.records.jobs import Job, JobKind
+from embedloop.records.labels import Split
+from embedloop.records.versions import IndexState, ModelVersion
 from embedloop.registry import ModelStore
 from embedloop.settings import Settings
 from tests.tiny_model import build_tiny_model

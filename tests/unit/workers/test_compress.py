@@ -14,7 +14,8 @@ from embedloop.encoder import INT8_FILE
 from embedloop.errors import InvalidInput, ModelRefused
 from embedloop.policy import GateSettings
 from embedloop.query_map import QUERY_MAP_FILE
-from embedloop.records import Job, JobKind, JobState, ModelVersion
+from embedloop.records.jobs import Job, JobKind, JobState
+from embedloop.records.versions import ModelVersion
 from tests.unit.workers.conftest import NAME, StageBody, run_job
 from training.fidelity import Choice, Measured
 from workers import compress, gate

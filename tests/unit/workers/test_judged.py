@@ -3,7 +3,8 @@ from __future__ import annotations
 from embedloop import feedback
 from embedloop.catalog.database import Database, now
 from embedloop.feedback import ImportedJudgment
-from embedloop.records import Signal, Split
+from embedloop.records.feedback import Signal
+from embedloop.records.labels import Split
 from tests.unit.labelling import corpus_with, vote
 from training.judgments import qrels_of
 from workers.judged import labels_of

@@ -16,7 +16,9 @@ from embedloop.errors import Conflict, TrainingFailed
 from embedloop.feedback import ImportedJudgment
 from embedloop.pair_import import ImportedPair
 from embedloop.policy import Splits, Votes
-from embedloop.records import Corpus, JudgmentSource, NewDocument, Signal, Split
+from embedloop.records.documents import Corpus, NewDocument
+from embedloop.records.feedback import Signal
+from embedloop.records.labels import JudgmentSource, Split
 from tests.unit.labelling import DOCUMENTS, corpus_with, freeze, pairs_now, search, vote
 from workers.labels import check_may_train, document_kinds, judge, read_labels
 

@@ -8,7 +8,7 @@ from embedloop.catalog import corpora, models
 from embedloop.catalog.database import Database
 from embedloop.errors import InvalidInput, ModelRefused
 from embedloop.policy import Policy
-from embedloop.records import Job, JobKind, JobState
+from embedloop.records.jobs import Job, JobKind, JobState
 from embedloop.registry import CROSS_ENCODER, load_encoder
 from embedloop.rerankers import load_reranker, require_gated
 from tests.unit.workers.conftest import NAME, RERANKING, policy, run_job

@@ -15,7 +15,9 @@ from embedloop.corpus import put_documents
 from embedloop.encoder import TOKENIZER_FILE
 from embedloop.jobs import Lease
 from embedloop.policy import Chunking, Policy
-from embedloop.records import JobKind, NewDocument, Split
+from embedloop.records.documents import NewDocument
+from embedloop.records.jobs import JobKind
+from embedloop.records.labels import Split
 from embedloop.settings import Settings
 from embedloop.text.chunking import Chunker
 from tests.tiny_model import build_tiny_model

@@ -19,7 +19,7 @@ from embedloop.catalog.migrate import upgrade
 from embedloop.corpus import delete_document, put_documents
 from embedloop.errors import MissingExtra, Unavailable
 from embedloop.policy import Policy
-from embedloop.records import NewDocument
+from embedloop.records.documents import NewDocument
 from tests.conftest import memory_folder
 from tests.servers import Server, once_it_answers, postgres, postgres_url, suspended
 from tests.unit.embedloop.catalog.conftest import CORPUS

@@ -16,7 +16,9 @@ from embedloop.catalog.schema import metadata
 from embedloop.corpus import get_document, put_documents
 from embedloop.errors import InvalidInput
 from embedloop.feedback import GivenFeedback, mint_retrieval_id
-from embedloop.records import JobKind, NewDocument, Retrieval, Shown, Signal
+from embedloop.records.documents import NewDocument
+from embedloop.records.feedback import Retrieval, Shown, Signal
+from embedloop.records.jobs import JobKind
 from service.validation import checked_document, checked_document_id
 from tests.unit.embedloop.catalog.conftest import CORPUS
 

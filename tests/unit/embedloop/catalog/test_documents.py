@@ -11,7 +11,7 @@ from embedloop.catalog import documents
 from embedloop.catalog.database import Database
 from embedloop.corpus import content_hash, delete_document, get_document, put_documents
 from embedloop.errors import NotFound
-from embedloop.records import NewDocument, Op
+from embedloop.records.documents import NewDocument, Op
 from tests.unit.embedloop.catalog.conftest import CORPUS
 
 

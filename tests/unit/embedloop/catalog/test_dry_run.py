@@ -9,7 +9,7 @@ from embedloop.catalog.database import Database
 from embedloop.corpus import put_documents
 from embedloop.dry_run import DryRun
 from embedloop.errors import NotFound
-from embedloop.records import NewDocument
+from embedloop.records.documents import NewDocument
 from tests.unit.embedloop.catalog.conftest import CORPUS
 
 

@@ -8,7 +8,7 @@ from embedloop.catalog import duplicates
 from embedloop.catalog.database import Database
 from embedloop.corpus import delete_document, put_documents
 from embedloop.duplicates import DuplicateFinder
-from embedloop.records import NewDocument
+from embedloop.records.documents import NewDocument
 from tests.unit.embedloop.catalog.conftest import CORPUS
 
 TEXT = " ".join(f"word{number}" for number in range(120))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from embedloop.catalog import garbage, index_versions
 from embedloop.catalog.database import Database
-from embedloop.records import IndexVersion
+from embedloop.records.versions import IndexVersion
 
 
 def test_prefix_is_drawn_once(catalog: Database) -> None:

@@ -10,7 +10,8 @@ from embedloop.catalog import index_versions
 from embedloop.catalog.database import Database
 from embedloop.corpus import delete_document, put_documents
 from embedloop.errors import Conflict, LeaseLost, NotFound
-from embedloop.records import FailedDocument, IndexState, IndexVersion, NewDocument, Placement
+from embedloop.records.documents import NewDocument
+from embedloop.records.versions import FailedDocument, IndexState, IndexVersion, Placement
 from tests.unit.embedloop.catalog.conftest import CORPUS
 
 AddVersion = Callable[..., IndexVersion]

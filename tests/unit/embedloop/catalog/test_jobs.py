@@ -9,7 +9,7 @@ import pytest
 from embedloop.catalog import jobs
 from embedloop.catalog.database import Database
 from embedloop.errors import Conflict, LeaseLost, NotFound
-from embedloop.records import Job, JobKind, JobState
+from embedloop.records.jobs import Job, JobKind, JobState
 from tests.unit.embedloop.catalog.conftest import CORPUS
 
 

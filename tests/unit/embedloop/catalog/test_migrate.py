@@ -18,7 +18,8 @@ from embedloop.errors import Unavailable
 from embedloop.jobs import submit
 from embedloop.orders import Order, give
 from embedloop.policy import Policy
-from embedloop.records import JobKind, JobState, Judgment, Split
+from embedloop.records.jobs import JobKind, JobState
+from embedloop.records.labels import Judgment, Split
 from embedloop.text.normalise import query_key
 
 

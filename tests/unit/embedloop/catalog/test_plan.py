@@ -14,7 +14,8 @@ from embedloop.catalog.tables import shards
 from embedloop.corpus import delete_document, put_documents
 from embedloop.errors import Conflict
 from embedloop.policy import Chunking, IndexSettings
-from embedloop.records import IndexState, NewDocument
+from embedloop.records.documents import NewDocument
+from embedloop.records.versions import IndexState
 from tests.unit.embedloop.catalog.conftest import CORPUS
 
 CHARS, DOCUMENTS = 1000, 50

@@ -10,7 +10,7 @@ from embedloop.catalog import shards
 from embedloop.catalog.database import Database
 from embedloop.catalog.shards import ShardCounts
 from embedloop.errors import LeaseLost
-from embedloop.records import IndexVersion
+from embedloop.records.versions import IndexVersion
 
 RESEND = 300.0
 

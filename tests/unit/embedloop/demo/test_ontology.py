@@ -16,7 +16,7 @@ from embedloop.demo.ontology import (
     usable_synonyms,
 )
 from embedloop.errors import InvalidInput
-from embedloop.records import Split
+from embedloop.records.labels import Split
 from embedloop.text.normalise import query_key
 
 OBO = r"""format-version: 1.2

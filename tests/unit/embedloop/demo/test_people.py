@@ -7,7 +7,7 @@ import pytest
 
 from embedloop.demo.ontology import Case, Vocabulary
 from embedloop.demo.people import Reaction, Tally, attention, expected_votes, play, react
-from embedloop.records import Signal
+from embedloop.records.feedback import Signal
 from tests.unit.embedloop.demo.fake_service import FakeService
 
 SHOWN = [f"d{rank}" for rank in range(1, 11)]

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from embedloop.errors import InvalidInput
-from embedloop.records import Split, TrainingPair
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
 from tests.unit.training.augmentation.test_augment import Suffixed, pair
 from training.augmentation.ablation import ablate
 from training.augmentation.spelling import Misspelling

@@ -3,7 +3,8 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from embedloop.records import Split, TrainingPair
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
 from embedloop.text.normalise import query_key
 from training.augmentation.augment import augment
 from training.augmentation.spelling import Misspelling

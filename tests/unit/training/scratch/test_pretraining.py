@@ -16,7 +16,8 @@ from embedloop.encoder import TorchEncoder
 from embedloop.errors import JobCancelled
 from embedloop.recipe.scratch import OwnTransformer
 from embedloop.recipe.settings import TrainingSettings
-from embedloop.records import Split, TrainingPair
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
 from embedloop.registry import resolve_base
 from tests.unit.training.scratch.jargon import jargon
 from tests.unit.training.scratch.test_transformer import hits

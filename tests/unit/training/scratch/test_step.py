@@ -8,7 +8,8 @@ import pytest
 
 from embedloop.errors import JobCancelled
 from embedloop.recipe.settings import TrainingSettings
-from embedloop.records import Split, TrainingPair
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
 from tests.unit.training.scratch.jargon import jargon
 from training.course import needs_passages, run_course
 from training.finetune import FinetuneConfig

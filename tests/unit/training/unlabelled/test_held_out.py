@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from embedloop.records import Split, TrainingPair
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
 from embedloop.text.normalise import query_key
 from training.unlabelled.held_out import set_of, untrained
 

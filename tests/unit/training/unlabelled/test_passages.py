@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from embedloop.records import Split
+from embedloop.records.labels import Split
 from embedloop.text.normalise import query_key
 from training.unlabelled.passages import Offer, choose
 
