@@ -10,7 +10,8 @@ from sentence_transformers import SentenceTransformer
 
 from embedloop.policy import DEFAULT_BASE_MODEL
 from embedloop.recipe.settings import TrainingSettings
-from embedloop.records import Split, TrainingPair
+from embedloop.records.labels import Split
+from embedloop.records.training import TrainingPair
 from embedloop.registry import resolve_base
 from tests.unit.training.conftest import run
 from training.finetune import FinetuneConfig
