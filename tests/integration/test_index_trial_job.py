@@ -13,7 +13,7 @@ from embedloop import garbage, jobs
 from embedloop.catalog import corpora, feedback
 from embedloop.catalog import garbage as garbage_rows
 from embedloop.catalog.database import now
-from embedloop.errors import InvalidInput
+from embedloop.errors import InvalidInput, JobCancelled
 from embedloop.feedback import ImportedJudgment, import_judgments
 from embedloop.index_candidates import candidates, name_of, proposal
 from embedloop.index_trial import measured
@@ -77,8 +77,8 @@ def test_a_trial_tells_a_row_for_each_candidate_and_changes_nothing(served: Benc
     assert [row["name"] for row in rows] == [name_of(one) for one in candidates(own)]
     tried = {row["name"]: row for row in rows if "refused" not in row}
     assert set(tried) == {f"float32/{kind}" for kind in ("HNSW", "FLAT", "HNSW_SQ", "IVF_FLAT", "IVF_SQ8")}
-    # So few rows are scanned, and nothing is missed.
-    assert {row["recall_at_10"] for row in tried.values()} == {1.0}
+    assert tried["float32/FLAT"]["recall_at_10"] == 1.0
+    assert min(row["recall_at_10"] for row in tried.values()) >= 0.9
     (bits,) = [row for row in rows if row["name"] == "binary/FLAT/16"]
     assert "Milvus Lite" in bits["refused"]
     assert "cannot do binary" in bits["refused"]
@@ -118,8 +118,8 @@ def test_a_sample_is_spread_over_the_corpus_with_the_stored_numbers(served: Benc
         passages = sample.read(0, 20)
         assert [passage.passage_id for passage in passages] == list(sample.keys)
         assert sample.read(7, 9) == passages[7:9]
-        # Both ends of the ids, and not all of one kind.
-        assert passages[0].document_id < "n00" < passages[10].document_id
+        ids = [passage.document_id for passage in passages]
+        assert ids[0] <= "n05" < ids[10] < "n39" < ids[-1]
         stored = served.world.index.vectors(served.versions()[0].collection, sample.keys)
         for key, vector in zip(sample.keys, sample.vectors, strict=True):
             np.testing.assert_array_equal(stored[key], vector)
@@ -188,12 +188,21 @@ def test_settings_that_changed_meanwhile_are_measured_anew(
 def test_a_cancelled_trial_leaves_no_collection(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = order(served)
 
-    def cancelled(index: Any, collection: str, *rest: Any, check: Callable[[], None], **options: Any) -> Any:
+    def cancelled(*given: Any, check: Callable[[], None], **options: Any) -> Any:
         served.give(job_id, Order.CANCEL)
-        index.create(collection, 32, IndexSettings())
-        eventually_raises(check)
+        return measured(*given, check=lambda: eventually_raises(check), **options)
 
     monkeypatch.setattr("workers.index_trial.measured", cancelled)
+    assert run(served, job_id).state is JobState.CANCELLED
+    assert trials(served) == []
+
+
+def test_what_a_cancelled_trial_could_not_drop_goes_with_the_next_reconciliation(
+    served: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = order(served)
+    monkeypatch.setattr("workers.index_trial.measured", dies_in("HNSW", JobCancelled("job j-1 was cancelled")))
+    monkeypatch.setattr("embedloop.index_trial._give_up", lambda *_: None)
     assert run(served, job_id).state is JobState.CANCELLED
     assert len(trials(served)) == 1
     upkeep.reconcile(served.parts)
