@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def sample(vectors: Vectors, queries: Vectors) -> Sample:
     return Sample([f"k{number}" for number in range(len(vectors))], read, vectors, queries)
 
 
-def hits(numbers: Sequence[int]) -> list[Hit]:
+def hits(numbers: Iterable[Any]) -> list[Hit]:
     return [Hit(passage(number), 0.0) for number in numbers]
 
 
