@@ -8,7 +8,6 @@ index version.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,36 +16,23 @@ from typing import Any
 import numpy as np
 
 from benchmarks import command, engines, vector_types_picture
-from benchmarks.figures import latency
 from benchmarks.plan import SEED, VectorTypesPlan
 from benchmarks.progress import say, show
 from benchmarks.report import Report
 from embedloop.demo.ontology import Vocabulary
 from embedloop.encoder import TorchEncoder, Vectors
-from embedloop.errors import InvalidInput
 from embedloop.index import MilvusIndex
+from embedloop.index_candidates import candidates, name_of, proposed
 from embedloop.index_rows import passage_id
+from embedloop.index_trial import Sample, Truth, measured, refusal, refused, truth_of
 from embedloop.policy import DEFAULT_BASE_MODEL, IndexSettings
-from embedloop.records.documents import Hit, Passage
+from embedloop.records.documents import Passage
 from embedloop.registry import max_tokens_of, resolve_base
 from embedloop.text.chunking import embedding_text
-from embedloop.vector_types import bytes_a_vector
-from embedloop.verification import MIN_RECALL, RECALL_AT
+from embedloop.verification import RECALL_AT
 
 TIMEOUT_SECONDS = 60.0
-ROWS_A_MESSAGE = 512
-SETTINGS = (
-    IndexSettings(),
-    IndexSettings(index_type="FLAT"),
-    IndexSettings(index_type="HNSW_SQ"),
-    IndexSettings(index_type="IVF_SQ8"),
-    IndexSettings(vector_type="float16"),
-    IndexSettings(vector_type="bfloat16"),
-    IndexSettings(vector_type="int8"),
-    IndexSettings(vector_type="binary", index_type="FLAT"),
-    IndexSettings(vector_type="binary", index_type="FLAT", rescore_factor=64),
-    IndexSettings(vector_type="binary", index_type="IVF_FLAT"),
-)
+SETTINGS = candidates(IndexSettings())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,10 +49,10 @@ def run(plan: VectorTypesPlan, folder: Path) -> None:
     """Encodes, then measures every type on the engine and on Milvus Lite."""
     vocabulary = command.vocabulary(plan.terms)
     passages, queries = encoded(vocabulary, plan)
-    exact = queries @ passages.T
+    truth = _truth(passages, queries)
     settings = command.settings_of(vocabulary) | {"plan": asdict(plan), "dimension": passages.shape[1]}
     report = Report("vector-types", folder, settings, vector_types_picture.draw)
-    report.keep("bits_alone", bits_alone(passages, queries, exact))
+    report.keep("bits_alone", bits_alone(passages, queries, queries @ passages.T))
     measured: dict[str, Any] = {}
     for kind in engines.KINDS:
         with engines.running(kind) as engine:
@@ -74,7 +60,7 @@ def run(plan: VectorTypesPlan, folder: Path) -> None:
             rows: list[dict[str, Any]] = []
             measured[kind] = {"version": engine.version, "types": rows, "proposed": None}
             for one in SETTINGS:
-                rows.append(described(one) | _measured(index, one, passages, queries, exact))
+                rows.append(_measured(index, one, truth))
                 measured[kind]["proposed"] = proposed(rows)
                 report.keep("servers", measured)
             index.close()
@@ -118,79 +104,20 @@ def bits_alone(passages: Vectors, queries: Vectors, exact: Vectors) -> dict[str,
     return found
 
 
-def described(settings: IndexSettings) -> dict[str, Any]:
-    """The settings that differ from row to row."""
-    return settings.model_dump(mode="json", include={"vector_type", "index_type", "rescore_factor"})
+def _measured(index: MilvusIndex, settings: IndexSettings, truth: Truth) -> dict[str, Any]:
+    if reason := refusal(index, settings):
+        return refused(settings, reason)
+    say(f"{name_of(settings)}: {len(truth.sample.keys)} rows")
+    return measured(index, f"vt_{name_of(settings).replace('/', '_')}", settings, truth)
 
 
-def bytes_a_row(settings: IndexSettings, dimension: int) -> dict[str, int]:
-    """What a vector takes in memory, computed; `beside` lies in a text field, which Milvus can map from disk.
+def _truth(passages: Vectors, queries: Vectors) -> Truth:
+    keys = [passage_id(str(number), 1, 0) for number in range(len(passages))]
 
-    >>> bytes_a_row(IndexSettings(), 384), bytes_a_row(IndexSettings(index_type="IVF_SQ8"), 384)
-    ({'index': 1664, 'beside': 0}, {'index': 392, 'beside': 0})
-    """
-    vector, beside = bytes_a_vector(dimension, settings.vector_type)
-    links = 2 * settings.m * 4
-    # As docs/operations.md tells them.
-    index = {"HNSW": vector + links, "HNSW_SQ": 3 * dimension + links, "IVF_SQ8": dimension + 8}
-    return {"index": index.get(settings.index_type, vector), "beside": beside}
+    def read(start: int, stop: int) -> list[Passage]:
+        return [Passage(keys[n], str(n), 1, 0, "", "a text " * 30, {}) for n in range(start, stop)]
 
-
-def proposed(rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """The fastest of those that find enough, None where none does.
-
-    >>> found = [{"name": n, "recall_at_10": r, "search_ms": {"p50": ms}}
-    ...          for n, r, ms in (("a", 1.0, 7.0), ("b", 0.97, 5.0), ("c", 0.9, 2.0))]
-    >>> proposed([*found, {"name": "d", "refused": "Milvus 2.3.5 cannot do int8"}])
-    'b'
-    """
-    well = [row for row in rows if row.get("recall_at_10", 0.0) >= MIN_RECALL]
-    return min(well, key=lambda row: row["search_ms"]["p50"])["name"] if well else None
-
-
-def _measured(
-    index: MilvusIndex, settings: IndexSettings, passages: Vectors, queries: Vectors, exact: Vectors
-) -> dict[str, Any]:
-    name = "/".join(str(one) for one in described(settings).values() if one is not None)
-    try:
-        index.require(settings)
-    except InvalidInput as error:
-        return {"name": name, "refused": error.message}
-    say(f"{name}: {len(passages)} rows")
-    collection = f"vt_{'_'.join(str(one) for one in described(settings).values())}"
-    begin = time.perf_counter()
-    _fill(index, collection, settings, passages)
-    built = time.perf_counter() - begin
-    times, recalls = [], []
-    for query, scores in zip(queries, exact, strict=True):
-        begin = time.perf_counter()
-        (hits,) = index.search(collection, query[None], RECALL_AT, settings=settings)
-        times.append(1000 * (time.perf_counter() - begin))
-        recalls.append(recall(hits, scores))
-    index.drop(collection)
-    return {
-        "name": name,
-        "bytes_a_row": bytes_a_row(settings, passages.shape[1]),
-        "build_seconds": round(built, 1),
-        "recall_at_10": round(float(np.mean(recalls)), 4),
-        "search_ms": latency(times[len(times) // 10 :]),
-    }
-
-
-def _fill(index: MilvusIndex, collection: str, settings: IndexSettings, vectors: Vectors) -> None:
-    index.create(collection, vectors.shape[1], settings)
-    for start in range(0, len(vectors), ROWS_A_MESSAGE):
-        part = vectors[start : start + ROWS_A_MESSAGE]
-        numbers = range(start, start + len(part))
-        rows = [Passage(passage_id(str(n), 1, 0), str(n), 1, 0, "", "a text " * 30, {}) for n in numbers]
-        index.upsert(collection, rows, part)
-    index.seal(collection)
-
-
-def recall(hits: Sequence[Hit], scores: Vectors) -> float:
-    """Share of the exact nearest found: a hit counts that is as near as the last of them."""
-    last = np.sort(scores)[-RECALL_AT]
-    return sum(bool(scores[int(hit.passage.document_id)] >= last) for hit in hits) / RECALL_AT
+    return truth_of(Sample(keys, read, passages, queries))
 
 
 def _show(report: Mapping[str, Any]) -> None:

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from embedloop import cli_corpora, cli_ingest, cli_jobs, cli_lineage, cli_proof, cli_stack
+from embedloop import (
+    cli_corpora,
+    cli_index_trial,
+    cli_ingest,
+    cli_jobs,
+    cli_lineage,
+    cli_proof,
+    cli_stack,
+)
 from embedloop.cli_session import DEFAULT_DATA_DIR, DEFAULT_URL, ReportingGroup, Session
 
 app = typer.Typer(
@@ -21,6 +29,7 @@ app.add_typer(cli_ingest.app)
 app.add_typer(cli_corpora.app)
 app.add_typer(cli_jobs.app)
 app.add_typer(cli_proof.app)
+app.add_typer(cli_index_trial.app)
 app.add_typer(cli_lineage.app)
 
 

@@ -64,6 +64,7 @@ STAGES: Mapping[JobKind, tuple[Stage, ...]] = {
     JobKind.FINETUNE: (Stage("collect", 0.05), Stage("train", 0.8), Stage("gate", 0.15)),
     JobKind.EVALUATE: (Stage("evaluate", 1.0),),
     JobKind.HEADROOM: (Stage("headroom", 1.0),),
+    JobKind.INDEX_TRIAL: (Stage("index_trial", 1.0),),
     JobKind.BRIDGE: (
         Stage("bridge", 0.4),
         Stage("gate", 0.3),
@@ -266,6 +267,13 @@ class Lease(Renewal):
         overall = overall_progress(self._job.kind, self._job.stage, fraction)
         with self._database.write() as connection:
             jobs.change(connection, self._job.job_id, self._token, progress=overall)
+
+    def keep(self, checkpoint: Mapping[str, Any]) -> None:
+        """Adds to the job's checkpoint what a later attempt at this stage goes on from; raises like `check`."""
+        self.check()
+        with self._database.write() as connection:
+            merged = {**jobs.get(connection, self._job.job_id).checkpoint, **checkpoint}
+            jobs.change(connection, self._job.job_id, self._token, checkpoint=merged)
 
     def _look(self) -> None:
         with self._database.write() as connection:

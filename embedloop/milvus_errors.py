@@ -28,6 +28,8 @@ INVALID = frozenset(
 )
 # 0 and 1: no code, or that of pymilvus' own errors and of Milvus Lite's surprises; 2000: the engine's core.
 SAYS_NOTHING = frozenset({0, 1, 5, 2000, 65_535})
+# A server that starts, or whose part has lost its heartbeat: "service not ready[standalone=1]: Abnormal".
+_AWAY_TEXTS = ("service not ready",)
 _INVALID_TEXTS = (
     "already exist",
     "cannot parse expression",
@@ -75,7 +77,7 @@ def translated(
         return _unknown_call(text)
     if code in TIMED_OUT:
         return _late(text)
-    if is_retriable:
+    if is_retriable or (code in SAYS_NOTHING and any(known in lowered for known in _AWAY_TEXTS)):
         return _away(text)
     if is_input_error or code in INVALID or (code in SAYS_NOTHING and _is_of_the_caller(lowered)):
         return InvalidInput(f"Milvus refused the call: {text}")

@@ -34,7 +34,7 @@ _QUEUE_OF_TASK = {EMBED_SHARD: "embed", APPLY_CHANGES: "apply"}
 # Stages that load torch, or encode for a long time, stay away from the quick ones.
 _TRAIN_STAGES = frozenset(
     {"train", "gate", "evaluate", "headroom", "prepare", "difference", "bridge", "compress"}
-    | {"train_reranker", "gate_reranker"}
+    | {"train_reranker", "gate_reranker", "index_trial"}
 )
 
 

@@ -100,6 +100,18 @@ class HeadroomParams(Body):
     """Measures what training could bring and would cost; trains nothing that is kept."""
 
 
+class IndexTrialParams(Body):
+    """Tells which `policy.index` is fastest here, among those that find enough; changes nothing."""
+
+    rows: Annotated[
+        int, Field(ge=100, le=100_000, strict=True, description="Passages at most, spread over the corpus.")
+    ] = 20_000
+    queries: Annotated[
+        int,
+        Field(ge=10, le=1000, strict=True, description="Queries at most: asked lately, judged, then titles."),
+    ] = 100
+
+
 class BridgeParams(Body):
     """Lets a new model version encode queries, for the passages as they are: its re-embed may come later."""
 
@@ -177,6 +189,7 @@ class JobIn(Body):
             | FinetuneParams
             | EvaluateParams
             | HeadroomParams
+            | IndexTrialParams
             | BridgeParams
             | CompressParams
             | RerankerParams
@@ -191,6 +204,7 @@ PARAMS_OF_KIND: dict[JobKind, type[Body]] = {
     JobKind.FINETUNE: FinetuneParams,
     JobKind.EVALUATE: EvaluateParams,
     JobKind.HEADROOM: HeadroomParams,
+    JobKind.INDEX_TRIAL: IndexTrialParams,
     JobKind.BRIDGE: BridgeParams,
     JobKind.COMPRESS: CompressParams,
     JobKind.RERANKER: RerankerParams,

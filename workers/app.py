@@ -11,7 +11,7 @@ from celery import Celery
 from sqlalchemy import Connection
 
 from embedloop import applier, jobs, queue, reembed
-from embedloop.catalog import index_versions
+from embedloop.catalog import garbage, index_versions
 from embedloop.errors import EmbedloopError, WorkerStopping
 from embedloop.jobs import Lease, Outcome
 from embedloop.queue import deliver
@@ -32,6 +32,7 @@ STAGE_BODIES: Mapping[str, str] = {
     "gate": "workers.gate",
     "evaluate": "workers.evaluate",
     "headroom": "workers.headroom",
+    "index_trial": "workers.index_trial",
     "bridge": "workers.bridge",
     "compress": "workers.compress",
     "train_reranker": "workers.train_reranker",
@@ -180,8 +181,11 @@ def _body(stage: str) -> StageBody:
 def _retire_unfinished(connection: Connection, job: Job) -> None:
     """A failed or cancelled job leaves no building version behind, a cancelled one no ready one either.
 
-    What a failed job had ready may still be promoted by hand.
+    What a failed job had ready may still be promoted by hand. A scratch collection that is still there is
+    dropped by the next reconciliation.
     """
+    if scratch := job.checkpoint.get("scratch"):
+        garbage.doom(connection, [scratch], after_seconds=0)
     if not job.kind.exclusive:
         return
     given_up = job.checkpoint.get("index_version") if job.state is JobState.CANCELLED else None

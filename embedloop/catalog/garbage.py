@@ -9,7 +9,9 @@ from sqlalchemy import Connection, delete, select
 
 from embedloop.catalog.database import clock, now
 from embedloop.catalog.dialect import insert_or_ignore
-from embedloop.catalog.tables import deployment, garbage, index_versions
+from embedloop.catalog.jobs import UNENDED
+from embedloop.catalog.tables import deployment, garbage, index_versions, jobs
+from embedloop.records.jobs import JobKind
 
 COLLECTION_PREFIX = "elv_"
 _ONE = 1
@@ -27,9 +29,17 @@ def own_prefix(connection: Connection) -> str:
 
 
 def in_use(connection: Connection) -> set[str]:
-    """The collections of every index version that has not been dropped."""
+    """The collections of every index version that has not been dropped, and of every trial that goes on."""
     statement = select(index_versions.c.collection).where(index_versions.c.dropped_at.is_(None))
-    return set(connection.execute(statement).scalars())
+    return set(connection.execute(statement).scalars()) | _scratch(connection)
+
+
+def _scratch(connection: Connection) -> set[str]:
+    statement = select(jobs.c.checkpoint).where(
+        jobs.c.kind == JobKind.INDEX_TRIAL.value, jobs.c.state.in_(UNENDED)
+    )
+    checkpoints = connection.execute(statement).scalars()
+    return {checkpoint["scratch"] for checkpoint in checkpoints if checkpoint.get("scratch")}
 
 
 def doom(connection: Connection, collections: Iterable[str], *, after_seconds: float) -> None:

@@ -155,7 +155,10 @@ apply_failures = Table(
     Column("at", UtcDateTime, nullable=False),
 )
 
-_AT_WORK = "state IN ('queued','running','paused','awaiting_approval') AND kind NOT IN ('evaluate','headroom')"
+_AT_WORK = (
+    "state IN ('queued','running','paused','awaiting_approval') "
+    "AND kind NOT IN ('evaluate','headroom','index_trial')"
+)
 
 jobs = Table(
     "jobs",
@@ -184,12 +187,8 @@ jobs = Table(
         "uq_jobs_active",
         "corpus",
         unique=True,
-        sqlite_where=text(
-            "state IN ('queued','running','paused','awaiting_approval') AND kind NOT IN ('evaluate','headroom')"
-        ),
-        postgresql_where=text(
-            "state IN ('queued','running','paused','awaiting_approval') AND kind NOT IN ('evaluate','headroom')"
-        ),
+        sqlite_where=text(_AT_WORK),
+        postgresql_where=text(_AT_WORK),
     ),
 )
 

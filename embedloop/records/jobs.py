@@ -19,6 +19,7 @@ class JobKind(StrEnum):
     TRAIN_FROM_SCRATCH = "train_from_scratch"
     RERANKER = "reranker"
     COMPRESS = "compress"
+    INDEX_TRIAL = "index_trial"
 
     @property
     def exclusive(self) -> bool:
@@ -26,7 +27,7 @@ class JobKind(StrEnum):
         return self not in MEASURING
 
 
-MEASURING = (JobKind.EVALUATE, JobKind.HEADROOM)
+MEASURING = (JobKind.EVALUATE, JobKind.HEADROOM, JobKind.INDEX_TRIAL)
 
 
 class JobState(StrEnum):

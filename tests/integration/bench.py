@@ -21,6 +21,7 @@ from workers import embed_shard as shard_task
 from workers import evaluate as evaluate_stage
 from workers import gate as gate_stage
 from workers import headroom as headroom_stage
+from workers import index_trial as index_trial_stage
 from workers import promote as promote_stage
 from workers import reembed as reembed_stages
 from workers.parts import Parts
@@ -35,6 +36,7 @@ BODIES: dict[str, Callable[..., jobs.Outcome]] = {
     "gate": gate_stage.gate,
     "evaluate": evaluate_stage.evaluate,
     "headroom": headroom_stage.headroom,
+    "index_trial": index_trial_stage.index_trial,
 }
 
 

@@ -1,4 +1,4 @@
-"""The benchmark of vector types: its rows, its recall, its picture."""
+"""The benchmark of vector types: its rows, its bits, its picture."""
 
 from __future__ import annotations
 
@@ -6,18 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from benchmarks import vector_types_picture
-from benchmarks.vector_types import SETTINGS, bits_alone, bytes_a_row, mixed, recall
-from embedloop.policy import IndexSettings
-from embedloop.records.documents import Hit, Passage
+from benchmarks.vector_types import bits_alone, mixed
 from tests.unit.benchmarks.test_pictures import HEAD, PNG
 from tests.unit.embedloop.test_vector_types import unit_vectors
-
-
-def hit(number: int) -> Hit:
-    return Hit(Passage(f"k{number}", str(number), 1, 0, "", "text", {}), 0.0)
 
 
 def test_real_vectors_are_kept_and_filled_up_with_mixtures_of_length_one() -> None:
@@ -29,22 +22,10 @@ def test_real_vectors_are_kept_and_filled_up_with_mixtures_of_length_one() -> No
     assert len(mixed(vectors, 5, np.random.default_rng(1))) == 5
 
 
-def test_a_hit_as_near_as_the_last_of_the_exact_is_found() -> None:
-    scores = np.linspace(0, 1, 40, dtype=np.float32)
-    scores[29] = scores[30]
-    assert recall([hit(n) for n in (*range(31, 40), 29)], scores) == 1.0
-    assert recall([hit(n) for n in (*range(31, 40), 3)], scores) == pytest.approx(0.9)
-
-
 def test_the_float_query_ranks_bits_better_than_bits_do() -> None:
     passages, queries = unit_vectors(300), unit_vectors(40, seed=2)
     found = bits_alone(passages, queries, queries @ passages.T)
     assert found["symmetric"] < found["asymmetric"] < 0.95
-
-
-def test_every_coarser_row_is_smaller_than_that_of_hnsw_in_float32() -> None:
-    whole = sum(bytes_a_row(IndexSettings(), 384).values())
-    assert all(sum(bytes_a_row(one, 384).values()) < whole for one in SETTINGS[1:])
 
 
 def test_the_types_are_drawn_beside_what_was_refused(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tests.unit.embedloop.fake_service import KEY, REASON, FakeService
 COMMANDS = [
     *("up", "demo", "keys", "doctor", "ingest", "search", "feedback", "models", "promote", "rollback"),
     *("reindex", "bridge", "compress", "train", "cycle", "evaluate", "headroom", "difference", "jobs"),
+    *("index-trial",),
     *("import", "trace", "forget", "removals"),
 ]
 

@@ -43,6 +43,12 @@ from tests.unit.embedloop.fake_service import REASON, FakeService
             {"training": {"from_scratch": {"method": "fasttext"}}},
         ),
         (["headroom", "c"], "headroom", {}),
+        (["index-trial", "c"], "index_trial", {}),
+        (
+            ["index-trial", "c", "--rows", "5000", "--queries", "50"],
+            "index_trial",
+            {"rows": 5000, "queries": 50},
+        ),
         (["evaluate", "c", "--model", "m2"], "evaluate", {"model_version": "m2"}),
     ],
 )
@@ -213,6 +219,53 @@ def test_headroom_is_shown_as_a_verdict_with_what_it_rests_on(
         assert text in shown.stdout
     for text in ("400 labels: expected +0.080 (+0.050 to +0.110), +13.1%", "400 pairs: 16 min"):
         assert (text in shown.stdout) is curve
+
+
+def trial_result(proposed: dict[str, Any] | None) -> dict[str, Any]:
+    row = {
+        "bytes_a_row": {"index": 1664, "beside": 0},
+        "build_seconds": 4.2,
+        "recall_at_10": 0.9941,
+        "search_ms": {"p50": 7.123, "p95": 9.5},
+    }
+    return {
+        "server": "Milvus 2.3.5",
+        "passages": 81_000,
+        "rows": 20_000,
+        "queries": {"asked": 40, "judged": 60, "titles": 0},
+        "candidates": [
+            {"name": "float32/HNSW", "vector_type": "float32", "index_type": "HNSW", "rescore_factor": None}
+            | row,
+            {"name": "binary/FLAT/64", "vector_type": "binary", "index_type": "FLAT", "rescore_factor": 64}
+            | row,
+            {"name": "int8/HNSW", "refused": "Milvus 2.3.5 cannot do int8"},
+        ],
+        "proposed": proposed,
+        "reason": "binary/FLAT/64 finds more",
+        "notes": ["few passages"],
+    }
+
+
+@pytest.mark.parametrize(
+    "proposed", [None, {"vector_type": "binary", "index_type": "FLAT", "rescore_factor": 64}]
+)
+def test_an_index_trial_is_shown_as_a_table_with_what_to_patch(
+    service: FakeService, run: Run, proposed: dict[str, Any] | None
+) -> None:
+    service.job_states = [{"state": "succeeded", "result": trial_result(proposed)}]
+    shown = run("index-trial", "c", "--wait")
+    assert shown.exit_code == 0
+    for text in ("Milvus 2.3.5, 20,000 of 81,000 passages", "binary/FLAT/64", "1,664", "0.994", "7.12", "9.50"):
+        assert text in shown.stdout
+    for line in (
+        "int8/HNSW refused: Milvus 2.3.5 cannot do int8",
+        "queries: 40 asked, 60 judged",
+        "note: few passages",
+        "binary/FLAT/64 finds more",
+    ):
+        assert line in shown.stdout.splitlines()
+    body = '{"policy": {"index": {"vector_type": "binary", "index_type": "FLAT", "rescore_factor": 64}}}'
+    assert (f"PATCH /v1/corpora/c {body}\nthen: embedloop reindex c --wait" in shown.stdout) is bool(proposed)
 
 
 @pytest.mark.parametrize(("options", "promote"), [((), True), (("--no-promote",), False)])

@@ -296,6 +296,35 @@ def test_progress_tells_an_overtaken_worker_to_stop(machine: Machine) -> None:
     assert raised == [LeaseLost]
 
 
+def test_what_a_killed_worker_kept_is_what_the_next_one_goes_on_from(machine: Machine) -> None:
+    job, _ = machine.submit(JobKind.INDEX_TRIAL)
+
+    def killed(job: Job, lease: Lease) -> Outcome:
+        lease.keep({"rows": 1, "scratch": "a"})
+        lease.keep({"scratch": "b"})
+        raise FakeKill
+
+    with pytest.raises(FakeKill):
+        machine.run(job.job_id, killed)
+    machine.expire(job.job_id)
+    machine.run(job.job_id, lambda job, _: End(JobState.SUCCEEDED, {"found": dict(job.checkpoint)}))
+    assert machine.get(job.job_id).result == {"found": {"rows": 1, "scratch": "b"}}
+
+
+def test_a_worker_that_was_overtaken_keeps_nothing(machine: Machine) -> None:
+    job, _ = machine.submit(JobKind.INDEX_TRIAL)
+
+    def overtaken(job: Job, lease: Lease) -> Outcome:
+        machine.expire(job.job_id)
+        machine.run(job.job_id, lambda *_: Wait(0.5))
+        lease.keep({"late": True})
+        return Advance()
+
+    assert machine.run(job.job_id, overtaken) == []
+    after = machine.get(job.job_id)
+    assert (after.state, after.checkpoint) == (JobState.RUNNING, {})
+
+
 def test_an_idempotency_key_makes_one_job(machine: Machine) -> None:
     first, letters = machine.submit(params={"promote": False}, key="k-1")
     again, none = machine.submit(params={"promote": False}, key="k-1")

@@ -36,9 +36,11 @@ MET = [
     (65535, "al is alias to another collection: a: alias already exist[database=default]", InvalidInput),
     (65535, "index not found[collection=noidx]", Unexplained),
     (9, "deny to write, reason: manually force deny: quota exceeded", Unavailable),
+    (1, "service not ready[standalone=1]: Abnormal", Unavailable),
+    (65535, "service not ready[proxy=3]: Initializing", Unavailable),
 ]
 BY_CODE = [
-    (1, "service not ready[standby=false]", Unexplained),
+    (1, "service not ready[standby=false]", Unavailable),
     (
         2,
         "Fail connecting to server, illegal connection params or server unavailable",

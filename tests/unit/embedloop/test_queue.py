@@ -36,6 +36,7 @@ from tests.servers import Server, free_port
         ("gate", "train"),
         ("evaluate", "train"),
         ("headroom", "train"),
+        ("index_trial", "train"),
         ("train_reranker", "train"),
         ("gate_reranker", "train"),
         ("difference", "train"),

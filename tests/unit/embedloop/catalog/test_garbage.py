@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
+from embedloop import jobs
 from embedloop.catalog import garbage, index_versions
+from embedloop.catalog import jobs as job_rows
 from embedloop.catalog.database import Database
+from embedloop.jobs import End, Lease, Outcome, run_stage
+from embedloop.records.jobs import Job, JobKind, JobState
 from embedloop.records.versions import IndexVersion
+from tests.unit.embedloop.catalog.conftest import CORPUS
 
 
 def test_prefix_is_drawn_once(catalog: Database) -> None:
@@ -36,3 +43,22 @@ def test_what_is_noted_twice_keeps_its_time(catalog: Database) -> None:
         assert garbage.doomed(connection) == {"a", "b", "c"}
         garbage.forget(connection, ["a", "c"])
         assert garbage.doomed(connection) == {"b"}
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["goes-on", "ended"])
+def test_the_scratch_collection_of_a_trial_is_in_use_until_the_trial_has_ended(
+    catalog: Database, ends: bool
+) -> None:
+    with catalog.write() as connection:
+        job, _ = jobs.submit(connection, JobKind.INDEX_TRIAL, CORPUS, {})
+
+    def body(_: Job, lease: Lease) -> Outcome:
+        lease.keep({"scratch": "c_trial"})
+        return End(JobState.SUCCEEDED, {}) if ends else jobs.Wait(0.5)
+
+    run_stage(
+        catalog, job.job_id, "index_trial", body, lease_seconds=30, on_failure=lambda connection, failed: None
+    )
+    with catalog.read() as connection:
+        assert job_rows.get(connection, job.job_id).state.ended is ends
+        assert garbage.in_use(connection) == (set() if ends else {"c_trial"})

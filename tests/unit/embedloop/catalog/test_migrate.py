@@ -131,3 +131,18 @@ def test_a_job_that_waits_for_approval_does_not_promote_under_a_schema_that_know
     check(database_url)
     with database.write() as connection:
         assert give(connection, job.job_id, Order.RESUME)[0].state is JobState.QUEUED
+
+
+def test_a_trial_runs_beside_a_re_embed_and_is_gone_under_a_schema_that_does_not_know_it(
+    database: Database, database_url: str
+) -> None:
+    with database.write() as connection:
+        corpora.add(connection, "papers", Policy())
+        submit(connection, JobKind.INDEX_TRIAL, "papers", {})
+        job, _ = submit(connection, JobKind.REINDEX, "papers", {})
+        submit(connection, JobKind.INDEX_TRIAL, "papers", {})
+    downgrade(database_url, "0008")
+    with database.read() as connection:
+        assert [one.job_id for one in jobs.find(connection)] == [job.job_id]
+    upgrade(database_url)
+    check(database_url)
