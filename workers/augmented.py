@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedloop.catalog import documents
-from embedloop.errors import Misconfigured
+from embedloop.errors import InvalidInput, Misconfigured
 from embedloop.jobs import Lease
 from embedloop.recipe.augmentation import Augmentation, AugmentationKind
 from embedloop.records.documents import Corpus
@@ -25,7 +25,7 @@ from training.augmentation.transliteration import Transliteration
 from training.kept_answers import KeptAnswers
 from training.leakage import without_leaks
 from training.unlabelled.glossary import Entry, read_glossary
-from training.wordnet.build import read_synsets
+from training.wordnet.build import Synset, read_synsets
 from workers.generated import answers_folder, wait
 from workers.labels import Labels
 from workers.language_model import language_model_of
@@ -88,7 +88,7 @@ class _Makers:
         return {kind: makers[kind](settings) for kind in dict.fromkeys(settings.kinds)}
 
     def _synonyms(self, settings: Augmentation) -> Augmenter:
-        return Synonyms(self._glossary(), read_synsets(Path(settings.wordnet)))
+        return Synonyms(self._glossary(), [] if settings.wordnet is None else _wordnet(settings.wordnet))
 
     def _abbreviations(self, settings: Augmentation) -> Augmenter:
         return Abbreviations(AbbreviationTable(self._texts(), self._glossary()).meanings)
@@ -122,3 +122,13 @@ def _code_mixing(settings: Augmentation) -> Augmenter:
     if settings.bilingual is None:
         raise Misconfigured("training.augmentation names `code_mixing`: bilingual must be the path of a file")
     return CodeMixing(read_translations(Path(settings.bilingual)))
+
+
+def _wordnet(folder: str) -> list[Synset]:
+    try:
+        return read_synsets(Path(folder))
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"{error.message}; null takes synonyms from the glossary alone",
+            field="policy.training.augmentation.wordnet",
+        ) from error

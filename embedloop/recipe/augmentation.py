@@ -18,10 +18,11 @@ Language = Annotated[str, Field(min_length=2, max_length=64, pattern=r"^[^\W\d_]
 class Augmentation(Frozen):
     """Which variants, and for which share of the training pairs each kind makes one.
 
-    `synonyms` takes them from `training.glossary` and from the WordNet files in the folder `wordnet`,
-    `abbreviations` from the glossary and from what documents explain in parentheses. `code_mixing` needs
-    `bilingual`, a JSONL or CSV file on the server with `term` and `translation`. `back_translation` asks the
-    language model of `EMBEDLOOP_LLM_URL` to translate from `language` to `through` and back.
+    `synonyms` takes them from `training.glossary` and from the WordNet files in the folder `wordnet`, or from
+    the glossary alone where that is None; `abbreviations` from the glossary and from what documents explain in
+    parentheses. `code_mixing` needs `bilingual`, a JSONL or CSV file on the server with `term` and
+    `translation`. `back_translation` asks the language model of `EMBEDLOOP_LLM_URL` to translate from
+    `language` to `through` and back.
     """
 
     kinds: Annotated[tuple[AugmentationKind, ...], Field(min_length=1, max_length=6)] = (
@@ -30,7 +31,7 @@ class Augmentation(Frozen):
         "spelling",
     )
     share: Annotated[float, Field(gt=0, le=1)] = 0.3
-    wordnet: Annotated[str, Field(max_length=1024, pattern=r"^/.+")] = "/usr/share/wordnet"
+    wordnet: Annotated[str, Field(max_length=1024, pattern=r"^/.+")] | None = "/usr/share/wordnet"
     bilingual: GlossaryPath | None = None
     language: Language = "English"
     through: Language = "German"

@@ -116,6 +116,13 @@ class TrainingSettings(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _synonyms_come_from_somewhere(self) -> TrainingSettings:
+        wanted = self.augmentation
+        if wanted and "synonyms" in wanted.kinds and wanted.wordnet is None and self.glossary is None:
+            raise ValueError("synonyms need a glossary where augmentation.wordnet is null, got none")
+        return self
+
+    @model_validator(mode="after")
     def _passages_are_learnt_in_one_process(self) -> TrainingSettings:
         if self.learns_from_passages and self.processes > 1:
             step = "adaptation" if self.from_scratch is None else "from_scratch"

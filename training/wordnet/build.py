@@ -54,7 +54,9 @@ def read_synsets(folder: Path) -> list[Synset]:
     for name in _FILES:
         path = folder / name
         if not path.is_file():
-            raise InvalidInput(f"WordNet's data files must be in the folder, found no {path}")
+            raise InvalidInput(
+                f"WordNet's data files, Debian's wordnet-base, must be in the folder, found no {path}"
+            )
         found += [synset for line in path.read_text("utf-8").splitlines() if (synset := _synset(line))]
     return found
 

@@ -23,7 +23,11 @@ ROADS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {
             "adaptation": {"objective": "simcse", **SHORT},
             "sources": ["judgments", "structure", "glossary"],
-            "augmentation": {"kinds": ["synonyms", "abbreviations", "spelling"], "share": 1.0},
+            "augmentation": {
+                "kinds": ["synonyms", "abbreviations", "spelling"],
+                "share": 1.0,
+                "wordnet": None,
+            },
         },
         ["adaptation"],
     ),

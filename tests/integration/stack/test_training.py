@@ -145,6 +145,16 @@ def test_transfer_file_that_is_missing_fails_the_job_by_name(
     assert "missing.jsonl" in job["error"]["message"]
 
 
+def test_synonyms_without_wordnets_files_fail_the_job_by_their_field(
+    client: Client, new_corpus: NewCorpus, tmp_path: Path
+) -> None:
+    name = new_corpus(training={"augmentation": {"kinds": ["synonyms"], "wordnet": str(tmp_path)}})
+    judge(client, name, [*clinic.judged(0, "train"), *clinic.judged(1, "golden", 6)])
+    job = client.wait_for_job(client.submit_job("finetune", name)["id"], JOB_SECONDS)
+    assert job["state"] == "failed"
+    assert job["error"]["field"] == "policy.training.augmentation.wordnet"
+
+
 def test_training_of_one_job_stands_in_place_of_the_policys(
     client: Client, new_corpus: NewCorpus, stack: Stack
 ) -> None:
