@@ -6,6 +6,7 @@ A test that asks for `database` or `database_url` runs twice, on SQLite and on P
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
 import tempfile
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from embedloop.index import MilvusIndex
     from embedloop.registry import ModelStore
 
+# Before NumPy and torch are loaded: processes of tests share the cores, and threads of each would wait for the others'.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # pymilvus logs every refused call with its traceback; the tests provoke hundreds.
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
 
