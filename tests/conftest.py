@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from embedloop.index import MilvusIndex
     from embedloop.registry import ModelStore
 
-# Before NumPy and torch are loaded: processes of tests share the cores, and threads of each would wait for the others'.
+# Before NumPy and torch are loaded: processes share the cores, and threads of each would wait for the others.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # pymilvus logs every refused call with its traceback; the tests provoke hundreds.
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
