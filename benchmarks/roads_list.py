@@ -127,13 +127,13 @@ ROADS = (
     Road("finetune", "fine-tuned on labels", _fine_tune, BOTH),
     Road(
         "new_terms",
-        "1,000 new terms, aligned, no labels",
+        "new terms, aligned, no labels",
         lambda walk: _adapted(walk, "new_terms", ALIGNED, labels=False),
         ONLY_HPO,
     ),
     Road(
         "vocabulary",
-        "1,000 new terms, aligned, then labels",
+        "new terms, aligned, then labels",
         lambda walk: _adapted(walk, "vocabulary", ALIGNED, labels=True),
         ONLY_HPO,
     ),
