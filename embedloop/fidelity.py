@@ -76,11 +76,15 @@ class Candidates:
             for keys, upper, lower in zip(self._keys, self._upper, self._lower, strict=True)
         ]
 
+    def as_stored(self) -> list[Nearest]:
+        """Each query's nearest by what is stored; of float32 the exact ones."""
+        return [_of(scores) for scores in self._lower]
+
     def truth(self, view: View) -> Truth:
         """Each query's exact nearest; encodes the passages in question where vectors are coarse."""
         truth = Truth(view, self.queries)
         if truth.is_stored:
-            truth.nearest = [_of(scores) for scores in self._lower]
+            truth.nearest = self.as_stored()
             return truth
         in_question = self.in_question()
         wanted = sorted({key for keys in in_question for key in keys})

@@ -97,8 +97,8 @@ def proposed(rows: Sequence[Row]) -> str | None:
     >>> proposed([*found, {"name": "d", "refused": "Milvus 2.3.5 cannot do int8"}])
     'b'
     """
-    well = [row for row in rows if _finds_enough(row)]
-    return str(min(well, key=_median_ms)["name"]) if well else None
+    best = _fastest(rows)
+    return None if best is None else str(best["name"])
 
 
 def proposal(rows: Sequence[Row]) -> Proposal:
@@ -116,10 +116,9 @@ def proposal(rows: Sequence[Row]) -> Proposal:
     >>> proposal(found[2:])
     Proposal(index=None, reason='none finds 0.95 of the nearest 10')
     """
-    fastest = proposed(rows)
-    if fastest is None:
+    own, best = rows[0], _fastest(rows)
+    if best is None:
         return Proposal(None, f"none finds {MIN_RECALL} of the nearest {RECALL_AT}")
-    own, best = rows[0], next(row for row in rows if row["name"] == fastest)
     if own is best:
         return Proposal(
             None, f"{own['name']} of the policy is the fastest that finds enough: {_told(own)} (p50)"
@@ -128,16 +127,20 @@ def proposal(rows: Sequence[Row]) -> Proposal:
         return Proposal(
             None,
             f"{own['name']} of the policy is as fast as any that finds enough: {_told(own)} (p50); "
-            f"{fastest} {_told(best)}",
+            f"{best['name']} {_told(best)}",
         )
     beside = "was refused" if "refused" in own else _told(own)
     index = {field: best[field] for field in VARIED}
-    return Proposal(index, f"{fastest} finds {_told(best)} (p50), {own['name']} of the policy {beside}")
+    return Proposal(index, f"{best['name']} finds {_told(best)} (p50), {own['name']} of the policy {beside}")
 
 
 def _key(settings: IndexSettings) -> tuple[str, str, int]:
     """Equal for settings under which the same is stored and searched."""
     return settings.vector_type, settings.index_type, taken(settings, 1)
+
+
+def _fastest(rows: Sequence[Row]) -> Row | None:
+    return min(filter(_finds_enough, rows), key=_median_ms, default=None)
 
 
 def _finds_enough(row: Row) -> bool:

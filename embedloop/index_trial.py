@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 
 from embedloop.encoder import Vectors, go_on
 from embedloop.errors import EmbedloopError, InvalidInput
+from embedloop.fidelity import Candidates
 from embedloop.index import MilvusIndex
 from embedloop.index_candidates import bytes_a_row, described, name_of
 from embedloop.policy import IndexSettings
 from embedloop.records.documents import Hit, Passage
-from embedloop.verification import RECALL_AT, WARM_UP_SEARCHES
+from embedloop.verification import RECALL_AT, WARM_UP_SEARCHES, time_searches
 
 log = logging.getLogger(__name__)
 
@@ -83,11 +85,12 @@ def truth_of(sample: Sample) -> Truth:
         raise InvalidInput(
             f"a trial needs rows and queries, got {len(sample.keys)} rows and {len(sample.queries)} queries"
         )
-    nearest = np.empty((len(sample.queries), 0), dtype=np.float32)
-    for start in range(0, len(sample.vectors), ROWS_A_MESSAGE):
-        scores = sample.queries @ sample.vectors[start : start + ROWS_A_MESSAGE].T
-        nearest = -np.sort(-np.hstack([nearest, scores]), axis=1)[:, :RECALL_AT]
-    return Truth(sample, {key: number for number, key in enumerate(sample.keys)}, nearest[:, -1])
+    exact = Candidates(sample.queries, RECALL_AT, "float32")
+    for start in range(0, len(sample.keys), ROWS_A_MESSAGE):
+        stop = start + ROWS_A_MESSAGE
+        exact.add(sample.keys[start:stop], sample.vectors[start:stop])
+    lowest = np.array([one.lowest for one in exact.as_stored()], dtype=np.float32)
+    return Truth(sample, {key: number for number, key in enumerate(sample.keys)}, lowest)
 
 
 def refusal(index: MilvusIndex, settings: IndexSettings) -> str | None:
@@ -171,18 +174,12 @@ def _search(
     index: MilvusIndex, collection: str, settings: IndexSettings, truth: Truth, check: Callable[[], None]
 ) -> tuple[list[float], list[float]]:
     """Milliseconds and recall of each query."""
-    queries, times, recalls = truth.sample.queries, [], []
+    queries = truth.sample.queries
+    search = partial(index.search, collection, settings=settings)
     # At once: a server may make the first strong read wait for its next tick.
-    index.search(collection, queries[:WARM_UP_SEARCHES], RECALL_AT, settings=settings, strong=True)
-    for query in queries[:WARM_UP_SEARCHES]:
-        index.search(collection, query[None], RECALL_AT, settings=settings)
-    for number, query in enumerate(queries):
-        check()
-        begin = time.perf_counter()
-        (hits,) = index.search(collection, query[None], RECALL_AT, settings=settings)
-        times.append(1000 * (time.perf_counter() - begin))
-        recalls.append(truth.recall(number, hits))
-    return times, recalls
+    search(queries[:WARM_UP_SEARCHES], RECALL_AT, strong=True)
+    answers, times = time_searches(search, queries, check)
+    return times, [truth.recall(number, hits) for number, hits in enumerate(answers)]
 
 
 def _give_up(index: MilvusIndex, collection: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -21,9 +21,11 @@ from embedloop.comparison import (
     scan,
     wanted,
 )
+from embedloop.encoder import Vectors
 from embedloop.errors import VerificationFailed
 from embedloop.fidelity import Truth
 from embedloop.policy import IndexSettings
+from embedloop.records.documents import Hit
 from embedloop.records.versions import FailedDocument
 from embedloop.rescoring import is_coarse
 
@@ -226,12 +228,30 @@ def _search(view: View, truth: Truth) -> _Searched:
         for of_query, exact in zip(scores, truth.nearest, strict=True)
         for score in of_query
     )
+    _, times = time_searches(search, queries, view.check)
+    return _Searched(found / total, float(np.median(times)), float(np.percentile(times, 95)))
+
+
+def time_searches(
+    search: Callable[[Vectors, int], list[list[Hit]]], queries: Vectors, check: Callable[[], None]
+) -> tuple[list[list[Hit]], list[float]]:
+    """Searches one query after another, after a warm-up.
+
+    Args:
+        search: Vectors (n, dim) and how many hits of each -> the hits of each.
+        queries: (q, dim) float32, L2-normalised.
+        check: Called between two searches; what it raises ends them.
+
+    Returns:
+        The `RECALL_AT` hits of each query, and the milliseconds that each took.
+    """
     for vector in queries[:WARM_UP_SEARCHES]:
         search(vector[None, :], RECALL_AT)
-    times = []
+    answers: list[list[Hit]] = []
+    times: list[float] = []
     for vector in queries:
-        view.check()
+        check()
         begin = time.perf_counter()
-        search(vector[None, :], RECALL_AT)
+        answers += search(vector[None, :], RECALL_AT)
         times.append(1000 * (time.perf_counter() - begin))
-    return _Searched(found / total, float(np.median(times)), float(np.percentile(times, 95)))
+    return answers, times
