@@ -27,7 +27,7 @@ from embedloop.errors import Conflict, InvalidInput, Unavailable
 
 log = logging.getLogger(__name__)
 
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 STOP_SECONDS = 40.0
 LOOK_SECONDS = 0.2
 PING_SECONDS = 1.0

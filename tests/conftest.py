@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from embedloop.records.versions import ModelVersion
+from tests.patience import PATIENCE_SECONDS
 from tests.servers import Server, milvus_engine, milvus_lite, postgres, postgres_url, valkey
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def index(milvus_server: Server) -> Iterator[MilvusIndex]:
     from embedloop.index import MilvusIndex
 
-    connected = MilvusIndex(f"http://127.0.0.1:{milvus_server.port}", timeout_seconds=20)
+    connected = MilvusIndex(f"http://127.0.0.1:{milvus_server.port}", timeout_seconds=PATIENCE_SECONDS)
     yield connected
     connected.close()
 

@@ -19,11 +19,9 @@ from typing import TypeVar
 import psutil
 
 from embedloop.errors import DeadlineExceeded, Unavailable
+from tests.patience import LOOK_SECONDS, PATIENCE_SECONDS
 
 T = TypeVar("T")
-
-START_SECONDS = 120.0
-LOOK_SECONDS = 0.02
 
 
 class Server:
@@ -61,7 +59,7 @@ class Server:
                 user=self._user,
                 cwd=self._folder,
             )
-        for _ in range(int(START_SECONDS / LOOK_SECONDS)):
+        for _ in range(int(PATIENCE_SECONDS / LOOK_SECONDS)):
             if self._is_ready():
                 return
             if self.process.poll() is not None:
@@ -93,7 +91,7 @@ class Server:
         """Stops it in its tracks: connections stay open and nothing answers any more when this returns."""
         self._signal(signal.SIGSTOP)
         process = psutil.Process(self.pid)
-        for _ in range(int(START_SECONDS / LOOK_SECONDS)):
+        for _ in range(int(PATIENCE_SECONDS / LOOK_SECONDS)):
             # On a busy machine a thread may answer one more call before it is stopped.
             if all(_is_stopped(self.pid, thread.id) for thread in process.threads()):
                 return
@@ -258,7 +256,7 @@ def milvus_engine(folder: Path, settings: Mapping[str, str] | None = None) -> Se
 
 def once_it_answers(call: Callable[[], T]) -> T:
     """Calls until the client has found its way back to a server that is up."""
-    for _ in range(int(START_SECONDS / LOOK_SECONDS)):
+    for _ in range(int(PATIENCE_SECONDS / LOOK_SECONDS)):
         try:
             return call()
         except (Unavailable, DeadlineExceeded):
@@ -293,7 +291,7 @@ def kill_family(pid: int) -> None:
     family = family_of(pid)
     for process in family:
         process.kill()
-    psutil.wait_procs(family, timeout=10)
+    psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
 
 
 def free_port() -> int:

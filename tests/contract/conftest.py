@@ -9,13 +9,13 @@ import pytest
 
 from embedloop.index import MilvusIndex
 from embedloop.policy import IndexSettings
+from tests.patience import PATIENCE_SECONDS
 from tests.servers import Server, milvus_lite
 
 KINDS = ["lite", "engine"]
-TIMEOUT_SECONDS = 20
 
 
-def connected(server: Server, *, token: str = "", timeout_seconds: float = TIMEOUT_SECONDS) -> MilvusIndex:
+def connected(server: Server, *, token: str = "", timeout_seconds: float = PATIENCE_SECONDS) -> MilvusIndex:
     address = f"http://127.0.0.1:{server.port}"
     return MilvusIndex(address, token=token, timeout_seconds=timeout_seconds)
 

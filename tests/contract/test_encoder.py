@@ -22,6 +22,7 @@ from embedloop.errors import ModelRefused, WorkerStopping
 from embedloop.policy import DEFAULT_BASE_MODEL
 from embedloop.records.versions import ModelVersion
 from embedloop.registry import ModelStore, resolve_base
+from tests.patience import PATIENCE_SECONDS
 from training.export import export_onnx
 
 LOWEST_COSINE = 0.9999
@@ -142,7 +143,7 @@ def test_bulk_gives_the_same_vectors_from_several_runs_at_once(
     together = threading.Barrier(2)
 
     def beside_another(batch: Any) -> Vectors:
-        together.wait(timeout=60)
+        together.wait(timeout=PATIENCE_SECONDS)
         return run(batch)
 
     texts = TEXTS[:2] * 4
@@ -203,7 +204,7 @@ def test_threads_share_an_encoder(make: MakeEncoder) -> None:
 
     def encode() -> None:
         try:
-            together.wait(timeout=60)
+            together.wait(timeout=PATIENCE_SECONDS)
             for position in range(10):
                 shift = position % len(TEXTS)
                 texts = TEXTS[shift:] + TEXTS[:shift]
@@ -217,7 +218,7 @@ def test_threads_share_an_encoder(make: MakeEncoder) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=120)
+        thread.join(timeout=PATIENCE_SECONDS)
     assert wrong == []
 
 

@@ -23,11 +23,10 @@ from redis import Redis
 
 from embedloop.client import Client
 from tests import compose
-from tests.integration.stack.conftest import QUICK, eventually
+from tests.integration.stack.conftest import QUICK
+from tests.patience import PATIENCE_SECONDS, eventually
 from tests.servers import Server, free_port, kill_family, milvus_engine, postgres, redis, valkey
 
-START_SECONDS = 180.0
-STOP_SECONDS = 60.0
 ADMIN_KEY = "el_" + "a" * 40
 
 
@@ -82,7 +81,7 @@ class Container:
         """The command's exit code; 128 + n when signal n ended it."""
         assert self.process is not None
         try:
-            code = self.process.wait(STOP_SECONDS)
+            code = self.process.wait(PATIENCE_SECONDS)
         finally:
             if self.process.poll() is None:
                 self.process.kill()
@@ -143,12 +142,12 @@ class Production:
         return container
 
     def client(self, name: str, **options: Any) -> Client:
-        return Client(self.containers[name].url, ADMIN_KEY, timeout_seconds=60, **options)
+        return Client(self.containers[name].url, ADMIN_KEY, timeout_seconds=PATIENCE_SECONDS, **options)
 
     def wait_ready(self, *names: str) -> None:
         for name in names:
             ready = partial(self._is_ready, self.containers[name])
-            eventually(ready, START_SECONDS, f"{name} to be ready")
+            eventually(ready, f"{name} to be ready")
 
     def stop(self) -> dict[str, int]:
         """SIGTERM to every container that still runs; their exit codes."""

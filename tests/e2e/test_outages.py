@@ -13,8 +13,9 @@ from embedloop.catalog.database import Database
 from embedloop.catalog.label_tables import feedback, retrievals
 from tests.e2e.production import ADMIN_KEY, Production, production
 from tests.integration.stack import clinic
-from tests.integration.stack.conftest import JOB_SECONDS, eventually, make_corpus
-from tests.integration.stack.outages import HEAL_SECONDS, Caller
+from tests.integration.stack.conftest import JOB_SECONDS, make_corpus
+from tests.integration.stack.outages import Caller
+from tests.patience import PATIENCE_SECONDS, eventually
 from tests.tiny_model import build_tiny_model
 
 CORPUS = "patient"
@@ -42,7 +43,7 @@ def lame(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
 def calling(lame: Production, name: str) -> Iterator[Caller]:
     headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
     with (
-        httpx.Client(base_url=lame.containers[name].url, headers=headers, timeout=60) as http,
+        httpx.Client(base_url=lame.containers[name].url, headers=headers, timeout=PATIENCE_SECONDS) as http,
         lame.client(name) as client,
     ):
         yield Caller(http, client, CORPUS)
@@ -87,7 +88,7 @@ def test_postgresql_away_searches_go_on_unverified_and_votes_are_not_lost(
     far.wait_healed()
     given = {vote.json()["feedback_id"] for vote in voted}
     shown = {answer.json()["retrieval_id"] for answer in unverified}
-    eventually(lambda: settled(lame, given, shown), HEAL_SECONDS, "the votes and retrievals to be stored")
+    eventually(lambda: settled(lame, given, shown), "the votes and retrievals to be stored")
 
 
 def settled(lame: Production, given: set[str], shown: set[str]) -> bool:
@@ -110,12 +111,12 @@ def test_engine_away_refuses_searches_takes_writes_and_votes_and_jobs_wait(
         assert near.put("engineless").is_success
         voted = far.vote(found)
         waiting = far.client.submit_job("reindex", CORPUS, {"promote": False})
-        eventually(lambda: not near.ready(), HEAL_SECONDS, "the replica to be unready")
+        eventually(lambda: not near.ready(), "the replica to be unready")
     for caller in (near, far):
         caller.wait_healed("engineless")
     assert near.client.wait_for_job(waiting["id"], JOB_SECONDS)["state"] == "succeeded"
     given, shown = {voted.json()["feedback_id"]}, {found["retrieval_id"]}
-    eventually(lambda: settled(lame, given, shown), HEAL_SECONDS, "the vote to be stored")
+    eventually(lambda: settled(lame, given, shown), "the vote to be stored")
 
 
 def test_redis_away_a_rollback_reaches_both_replicas_and_jobs_wait(

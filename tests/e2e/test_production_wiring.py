@@ -21,13 +21,12 @@ from embedloop.promotion import alias_of
 from tests import compose
 from tests.e2e.production import Production, production
 from tests.integration.stack import clinic, test_swap
-from tests.integration.stack.conftest import eventually, make_corpus
+from tests.integration.stack.conftest import JOB_SECONDS, make_corpus
+from tests.patience import eventually
 from tests.tiny_model import build_tiny_model
 from workers.beat import LEASE_KEY
 
 CORPUS = "wired"
-JOB_SECONDS = 300.0
-HEAL_SECONDS = 120.0
 DOCUMENTS = len(clinic.TERMS) + 1
 
 
@@ -46,7 +45,7 @@ def wired(tmp_path_factory: pytest.TempPathFactory, base_model: str) -> Iterator
         for service in ("api", "worker-embed"):
             for number in (1, 2):
                 whole.run(service, f"{service}-{number}")
-        eventually(lambda: whole.redis.exists(LEASE_KEY), 120, "the first beat to hold the lease")
+        eventually(lambda: whole.redis.exists(LEASE_KEY), "the first beat to hold the lease")
         # Started by mistake: there is one already.
         whole.run("beat", "beat-2")
         whole.wait_ready("api-1", "api-2")
@@ -84,14 +83,14 @@ def catalog(wired: Production) -> Iterator[Database]:
 def test_every_process_is_healthy_by_the_check_of_its_service(wired: Production) -> None:
     for container in wired.containers.values():
         if container.service != "migrate":
-            eventually(container.is_healthy, 60, f"{container.name} to be healthy")
+            eventually(container.is_healthy, f"{container.name} to be healthy")
 
 
 def test_process_whose_loop_stands_still_is_not_healthy(wired: Production) -> None:
     worker = wired.containers["worker-embed-1"]
     file = worker.environment["EMBEDLOOP_HEARTBEAT_FILE"]
     before = os.stat(file).st_mtime_ns
-    eventually(lambda: os.stat(file).st_mtime_ns > before, 60, "the worker to beat again")
+    eventually(lambda: os.stat(file).st_mtime_ns > before, "the worker to beat again")
     check = compose.services()["worker-embed"]["healthcheck"]["test"][1]
     for age_seconds, healthy in ((0, True), (3600, False)):
         copy = wired.folder / "old"
@@ -167,7 +166,7 @@ def test_of_two_beats_one_sends_and_the_other_takes_over(wired: Production) -> N
     assert senders(wired, 6) == {wired.containers["beat-1"].pid}
     wired.containers["beat-1"].kill()
     other = wired.containers["beat-2"].pid
-    eventually(lambda: senders(wired, 1) == {other}, HEAL_SECONDS, "the other beat to send")
+    eventually(lambda: senders(wired, 1) == {other}, "the other beat to send")
     wired.containers["beat-1"].start()
     assert senders(wired, 4) == {other}
 
@@ -208,7 +207,7 @@ def test_api_and_worker_killed_during_a_reembed(wired: Production, second: Clien
             person, pending = connection.execute(statement, {"id": given["feedback_id"]}).one()
         return person.endswith("/bob") and not pending
 
-    eventually(is_settled, HEAL_SECONDS, "the vote on a search of the killed api to be settled")
+    eventually(is_settled, "the vote on a search of the killed api to be settled")
     assert not (wired.data_dir / "spool" / "api-1").exists()
     with wired.client("api-3") as replacing:
         assert replacing.search(CORPUS, "written").index_version == ended["result"]["index_version"]

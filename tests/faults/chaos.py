@@ -20,10 +20,10 @@ from embedloop.catalog.tables import index_versions, placements, shards
 from embedloop.errors import EmbedloopError, Unavailable
 from embedloop.records.versions import IndexState
 from tests.faults import record
-from tests.faults.cluster import CORPUS, HEAL_SECONDS, Cluster
+from tests.faults.cluster import CORPUS, Cluster
 from tests.faults.plan import Kill, Zombie
 from tests.faults.record import Record
-from tests.integration.stack.conftest import eventually
+from tests.patience import eventually
 from tests.servers import family_of
 
 # How long a moment in mid-write is looked for, and how long another worker has to take over.
@@ -78,7 +78,7 @@ class Chaos:
         threading.Event().wait(step.delay_ms / 1000)
         middle = self._under_way()
         # One that is just being restarted after another kill is waited for.
-        eventually(lambda: self._killed(step.part), HEAL_SECONDS, f"a {step.part} to kill")
+        eventually(lambda: self._killed(step.part), f"a {step.part} to kill")
         self.record.killed(step.part)
         self.record.count(f"kills during {middle}")
 

@@ -16,19 +16,16 @@ from embedloop.errors import DeadlineExceeded, EmbedloopError, NotFound, Unavail
 from embedloop.promotion import alias_of
 from embedloop.records.versions import IndexState
 from tests.faults import record
-from tests.faults.cluster import CORPUS, HEAL_SECONDS, Cluster
+from tests.faults.cluster import CORPUS, Cluster
 from tests.faults.model import NUMBER, Documents, Ledger
 from tests.faults.moves import OVERTAKEN
 from tests.faults.oracle import Oracle
 from tests.faults.record import Record
 from tests.faults.steps import EVERYTHING, SESSION, Steps, ask
-from tests.integration.stack.conftest import eventually
+from tests.patience import PATIENCE_SECONDS, eventually
 
 T = TypeVar("T")
 
-# A reconciler's round is ten seconds, the longest request sixty; with both cores taken, somewhat more.
-ROUND_SECONDS = 60.0
-COLLECTED_SECONDS = 240.0
 IN_CHARGE = (IndexState.READY, IndexState.SERVING, IndexState.STANDBY)
 
 
@@ -46,11 +43,11 @@ class Checks:
 
     def wait_for_parts(self) -> None:
         """Every process runs and both replicas are ready."""
-        eventually(self._are_up, HEAL_SECONDS, "every part to be up and both replicas ready")
+        eventually(self._are_up, "every part to be up and both replicas ready")
 
     def wait_for_level(self) -> None:
         """Every version that follows the log has passed it."""
-        eventually(self._is_level, HEAL_SECONDS, "every index version to be level with the log")
+        eventually(self._is_level, "every index version to be level with the log")
 
     def compare(self) -> None:
         """Everything acknowledged is there, and the parts agree with each other."""
@@ -64,11 +61,11 @@ class Checks:
 
     def compare_rows(self) -> None:
         """At the end: each collection holds exactly the live rows, once what came late has been swept."""
-        self._hold(self._rows_agree, COLLECTED_SECONDS, "collections hold exactly the live rows")
+        self._hold(self._rows_agree, "collections hold exactly the live rows")
 
     def compare_collections(self) -> None:
         """At the end of a long run: what no replica can hold any more has been dropped."""
-        self._hold(self._is_collected, COLLECTED_SECONDS, "what is retired has been dropped")
+        self._hold(self._is_collected, "what is retired has been dropped")
 
     def _are_up(self) -> bool:
         try:
@@ -148,7 +145,7 @@ class Checks:
 
     def _check_feedback(self) -> None:
         """Every acknowledged signal is stored, with its retrieval, which may have been spooled meanwhile."""
-        self._hold(self._is_feedback_settled, ROUND_SECONDS, "feedback is settled with its retrievals")
+        self._hold(self._is_feedback_settled, "feedback is settled with its retrievals")
         missing = self.ledger.feedback - set(self._feedback())
         for feedback_id in sorted(missing):
             self.record.find(record.LOST_FEEDBACK, feedback_id)
@@ -168,8 +165,8 @@ class Checks:
             verified = version.verification is not None and version.verification["passed"]
             if version.state in IN_CHARGE and not verified:
                 self.record.find(record.DISAGREE, f"{version.index_version_id} {version.state} is not verified")
-        self._hold(self._alias_agrees, ROUND_SECONDS, "alias and catalog agree")
-        self._hold(self._collections_agree, ROUND_SECONDS, "collections and catalog agree")
+        self._hold(self._alias_agrees, "alias and catalog agree")
+        self._hold(self._collections_agree, "collections and catalog agree")
 
     def _alias_agrees(self) -> str | None:
         serving = [v.collection for v in self.cluster.versions() if v.state is IndexState.SERVING]
@@ -212,7 +209,7 @@ class Checks:
                 return f"{version.index_version_id}: {sorted(rows ^ live)[:5]} differ"
         return None
 
-    def _hold(self, fault: Callable[[], str | None], seconds: float, what: str) -> None:
+    def _hold(self, fault: Callable[[], str | None], what: str) -> None:
         """Something must become true by itself; otherwise it is found, with what was seen last."""
         seen = ""
 
@@ -225,9 +222,9 @@ class Checks:
             return not seen
 
         try:
-            eventually(holds, seconds, what)
+            eventually(holds, what)
         except AssertionError:
-            self.record.find(record.DISAGREE, f"not true after {seconds:g} s: {what}: {seen}")
+            self.record.find(record.DISAGREE, f"not true after {PATIENCE_SECONDS:g} s: {what}: {seen}")
 
     def _answered(self, call: Callable[[], T]) -> T:
         """What a call answers once the parts are back."""
@@ -243,5 +240,5 @@ class Checks:
                 return False
             return True
 
-        eventually(done, HEAL_SECONDS, "an answer")
+        eventually(done, "an answer")
         return answers[-1]

@@ -25,7 +25,8 @@ from embedloop.supervisor import Stack
 from tests import servers
 from tests.faults.plan import PARTS, STORES
 from tests.integration.stack import clinic
-from tests.integration.stack.conftest import eventually
+from tests.integration.stack.conftest import JOB_SECONDS
+from tests.patience import eventually
 from tests.servers import Server, kill_family, once_it_answers
 from tests.tiny_model import build_tiny_model
 
@@ -34,8 +35,6 @@ T = TypeVar("T")
 CORPUS = "faults"
 REPLICA_TWO = "replica-two"
 ANSWER_SECONDS = 90.0
-JOB_SECONDS = 300.0
-HEAL_SECONDS = 180.0
 # (dimension, seed): two of equal dimension, which only their weights tell apart, and one that is wider.
 TINY = ((32, 1), (32, 2), (48, 3))
 NARROW, WIDE = Chunking(max_tokens=24), Chunking(max_tokens=48)
@@ -200,7 +199,7 @@ def _make_corpus(cluster: Cluster, folder: Path) -> None:
     assert job["state"] == "succeeded", job
     known = _register(cluster, folders)
     cluster.model_ids = tuple(known)
-    eventually(lambda: all(c.ready() for c in cluster.clients), HEAL_SECONDS, "both replicas to be ready")
+    eventually(lambda: all(c.ready() for c in cluster.clients), "both replicas to be ready")
 
 
 def _register(cluster: Cluster, folders: list[Path]) -> list[str]:

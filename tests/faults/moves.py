@@ -12,11 +12,11 @@ from embedloop.client import Client
 from embedloop.errors import Conflict, EmbedloopError, PromotionRefused
 from embedloop.records.jobs import JobState
 from tests.faults import record
-from tests.faults.cluster import CORPUS, JOB_SECONDS, NARROW, WIDE, Cluster
+from tests.faults.cluster import CORPUS, NARROW, WIDE, Cluster
 from tests.faults.model import Ledger
 from tests.faults.plan import Promote, Reembed, Rollback
 from tests.faults.record import Record
-from tests.integration.stack.conftest import eventually
+from tests.patience import eventually
 
 # Why a promotion or a job may end without moving: another move of the same round came in between.
 OVERTAKEN = (Conflict.code, PromotionRefused.code)
@@ -50,7 +50,7 @@ class Moves:
         self._threads.clear()
         for key, params in list(self.ledger.jobs_in_doubt.items()):
             self._submit(key, params, again=True)
-        eventually(self._is_idle, JOB_SECONDS, "the jobs to end")
+        eventually(self._is_idle, "the jobs to end")
 
     def is_busy(self) -> bool:
         return any(thread.is_alive() for thread in self._threads)
@@ -97,8 +97,8 @@ class Moves:
         name = type(step).__name__.lower()
         with self.cluster.client(1) as client:
             try:
-                eventually(self._is_idle, JOB_SECONDS, "the jobs to end")
-                target = eventually(lambda: self._targets(client, step), JOB_SECONDS, "the versions")[0]
+                eventually(self._is_idle, "the jobs to end")
+                target = eventually(lambda: self._targets(client, step), "the versions")[0]
                 self._call(client, name, target)
             except AssertionError as error:
                 self.record.find(record.DISAGREE, f"{name}: {error}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from embedloop.settings import Settings
 from embedloop.text.chunking import Chunker
 from embedloop.verification import Verification
 from service.app import create_app
+from tests.patience import PATIENCE_SECONDS
 from tests.servers import Server
 from workers.parts import Parts
 
@@ -177,7 +177,7 @@ class World:
                 ),
             )
 
-    def promote(self, view: View, timeout_seconds: float = 20) -> Corpus:
+    def promote(self, view: View, timeout_seconds: float = PATIENCE_SECONDS) -> Corpus:
         return promote(
             self.database,
             self.index,
@@ -187,7 +187,7 @@ class World:
             timeout_seconds=timeout_seconds,
         )
 
-    def rollback(self, timeout_seconds: float = 20) -> Corpus:
+    def rollback(self, timeout_seconds: float = PATIENCE_SECONDS) -> Corpus:
         return rollback(self.database, self.index, self.name, actor="test", timeout_seconds=timeout_seconds)
 
     def apply(self, view: View) -> int:
@@ -270,7 +270,7 @@ def bench(
         broker_url=f"redis://127.0.0.1:{valkey_server.port}/3",
         model_store=str(model_store.fetch(tiny.model_id).parent),
         shard_documents=2,
-        promotion_timeout_seconds=10,
+        promotion_timeout_seconds=60,
         replica_lease_seconds=1.5,
         embed_threads=1,
     )
@@ -361,15 +361,6 @@ class ProcessGone(BaseException):
 
 def poisoned(view: View, word: str, error: type[Exception] = RuntimeError) -> View:
     return replace(view, encoder=FakePoisonEncoder(view.encoder, word, error))
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Polls; fails by name after a minute."""
-    for _ in range(3000):
-        if condition():
-            return
-        threading.Event().wait(0.02)
-    raise AssertionError(f"never came true: {what}")
 
 
 def preparing(world: World) -> str | None:

@@ -19,7 +19,8 @@ from embedloop.records.documents import Document, Passage
 from embedloop.records.versions import ModelVersion, Placement
 from embedloop.reembed import sweep
 from embedloop.text.chunking import Chunker
-from tests.integration.conftest import LEASE, TEXTS, ProcessGone, World, faulty, poisoned, until
+from tests.integration.conftest import LEASE, TEXTS, ProcessGone, World, faulty, poisoned
+from tests.patience import PATIENCE_SECONDS, eventually
 
 LONG = "kidney stone and liver pain with fever headache and cough " * 8
 
@@ -188,9 +189,9 @@ def test_wait_applied_tells_of_poison_with_its_reason(world: World, tiny: ModelV
     written = world.put({"nose": "toxin", "heart": "headache"})
     world.apply(poisoned(view, "toxin"))
     with pytest.raises(InvalidInput, match="'nose' is stored but cannot be embedded: RuntimeError") as failure:
-        wait_applied(world.database, world.index, view.version, written, timeout_seconds=20)
+        wait_applied(world.database, world.index, view.version, written, timeout_seconds=PATIENCE_SECONDS)
     assert failure.value.field == "text"
-    wait_applied(world.database, world.index, view.version, written[1:], timeout_seconds=20)
+    wait_applied(world.database, world.index, view.version, written[1:], timeout_seconds=PATIENCE_SECONDS)
 
 
 def test_wait_applied_returns_when_the_applier_has_passed_the_write(world: World, tiny: ModelVersion) -> None:
@@ -199,14 +200,14 @@ def test_wait_applied_returns_when_the_applier_has_passed_the_write(world: World
     waiter_done = threading.Event()
 
     def wait() -> None:
-        wait_applied(world.database, world.index, view.version, written, timeout_seconds=60)
+        wait_applied(world.database, world.index, view.version, written, timeout_seconds=PATIENCE_SECONDS)
         waiter_done.set()
 
     thread = threading.Thread(target=wait)
     thread.start()
     assert not waiter_done.wait(0.2)
     world.apply(view)
-    thread.join(timeout=60)
+    thread.join(timeout=PATIENCE_SECONDS)
     assert waiter_done.is_set()
 
 
@@ -226,7 +227,7 @@ def test_wait_applied_is_content_when_a_later_write_took_over(world: World, tiny
     world.put({"nose": "cough"})
     world.delete("heart")
     world.apply(view)
-    wait_applied(world.database, world.index, view.version, written, timeout_seconds=20)
+    wait_applied(world.database, world.index, view.version, written, timeout_seconds=PATIENCE_SECONDS)
 
 
 def test_wait_applied_misses_a_row_that_is_not_readable(world: World, tiny: ModelVersion) -> None:
@@ -242,7 +243,7 @@ def test_wait_applied_misses_a_row_that_is_not_readable(world: World, tiny: Mode
     ]
     world.index.delete(view.version.collection, lost)
     with pytest.raises(DeadlineExceeded, match=r"1 documents are not readable yet, first .'nose'"):
-        wait_applied(world.database, world.index, view.version, written, timeout_seconds=20)
+        wait_applied(world.database, world.index, view.version, written, timeout_seconds=1)
 
 
 def test_two_appliers_never_work_on_one_version(world: World, tiny: ModelVersion) -> None:
@@ -331,7 +332,7 @@ def test_a_lease_that_is_taken_over_is_told_by_the_renewal(world: World, tiny: M
                 return True
             return False
 
-        until(lost, "the renewal tells that the lease is lost")
+        eventually(lost, "the renewal tells that the lease is lost")
 
 
 def test_the_sweep_removes_rows_that_a_paused_worker_wrote_late(world: World, tiny: ModelVersion) -> None:

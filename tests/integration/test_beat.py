@@ -9,7 +9,7 @@ import pytest
 from celery import Celery
 from redis import Redis
 
-from tests.integration.stack.conftest import eventually
+from tests.patience import eventually
 from tests.servers import Server, valkey
 from workers import heartbeat
 from workers.beat import LEASE_KEY, LeasedScheduler
@@ -77,7 +77,7 @@ def test_beat_that_stops_hands_over_at_once(beat: Callable[..., LeasedScheduler]
 def test_lease_of_a_beat_that_was_killed_ends(beat: Callable[..., LeasedScheduler], broker: Redis) -> None:
     killed, other = beat(every=0.1), beat(every=0.1)
     killed.tick()
-    eventually(lambda: other.tick() < other.max_interval, 10, "the other beat to take over")
+    eventually(lambda: other.tick() < other.max_interval, "the other beat to take over")
     before = sent(broker)
     killed.tick()
     assert sent(broker) == before, "one that comes back late must stand by"
@@ -94,7 +94,7 @@ def test_beat_waits_for_a_broker_that_is_away_and_goes_on(
         server.kill()
         assert alone.tick() == alone.max_interval
         server.start()
-        eventually(lambda: alone.tick() < alone.max_interval, 10, "the beat to go on")
+        eventually(lambda: alone.tick() < alone.max_interval, "the beat to go on")
         alone.close()
     finally:
         server.stop()

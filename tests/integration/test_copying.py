@@ -16,7 +16,8 @@ from embedloop.query_map import QueryMap
 from embedloop.records.jobs import JobKind, JobState
 from embedloop.records.versions import ModelVersion
 from tests.integration.bench import Bench
-from tests.integration.conftest import TEXTS, World, until
+from tests.integration.conftest import TEXTS, World
+from tests.patience import eventually
 
 
 @dataclass
@@ -121,4 +122,4 @@ def test_a_mapped_version_is_built_served_and_rolled_back_as_any_other(
     replica = world.replica()
     assert replica.serving(world.name).model == mapped
     world.rollback()
-    until(lambda: replica.serving(world.name).version.index_version_id == serving_id, "the version before")
+    eventually(lambda: replica.serving(world.name).version.index_version_id == serving_id, "the version before")

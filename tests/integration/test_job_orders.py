@@ -19,7 +19,8 @@ from embedloop.records.jobs import JobState
 from embedloop.records.versions import IndexState, ModelVersion
 from embedloop.reembed import MAX_SHARD_ATTEMPTS
 from tests.integration.bench import Bench
-from tests.integration.conftest import LEASE, TEXTS, World, until
+from tests.integration.conftest import LEASE, TEXTS, World
+from tests.patience import eventually
 from tests.servers import Server
 from workers import embed_shard as shard_task
 from workers import reembed as reembed_stages
@@ -99,7 +100,7 @@ class MidShard:
                 self.bench.give(self.job_id, order)
                 patched.setattr(shard_rows, "renew", counted)
                 # The first of two may have begun before the order.
-                until(lambda: len(looks) >= 2, "the lease to look again")
+                eventually(lambda: len(looks) >= 2, "the lease to look again")
 
         return give
 
@@ -206,7 +207,7 @@ def test_a_verification_under_way_hears_of_an_order(
 
     def sweep_after_the_order(view: Any) -> int:
         bench.give(job_id, order)
-        until(lambda: raises(view.check), "the lease to hear of the order")
+        eventually(lambda: raises(view.check), "the lease to hear of the order")
         return sweep(view)
 
     with monkeypatch.context() as patched:

@@ -14,7 +14,8 @@ from embedloop.corpus import wait_applied
 from embedloop.errors import Conflict, EmbedloopError, NotFound, PromotionRefused, Unavailable
 from embedloop.promotion import alias_of, promote, reassert_alias
 from embedloop.records.versions import IndexState, ModelVersion
-from tests.integration.conftest import LEASE, World, poisoned, preparing, until
+from tests.integration.conftest import LEASE, World, poisoned, preparing
+from tests.patience import PATIENCE_SECONDS, eventually
 
 
 def identity(view: View) -> str:
@@ -181,7 +182,7 @@ def test_rollback_returns_to_the_version_before_and_keeps_later_writes(
     corpus = world.rollback()
     assert (corpus.serving, corpus.previous) == (identity(first), identity(second))
     assert replica.serving(world.name).version.index_version_id == identity(first)
-    wait_applied(world.database, world.index, first.version, written, timeout_seconds=20)
+    wait_applied(world.database, world.index, first.version, written, timeout_seconds=PATIENCE_SECONDS)
     assert "later" in world.documents(first)
     assert "tooth" not in world.documents(first)
     assert world.rollback().serving == identity(second)
@@ -216,7 +217,7 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told_why(world: Wor
     outcomes: dict[str, EmbedloopError | str] = {}
 
     def run(name: str) -> None:
-        together.wait(timeout=30)
+        together.wait(timeout=PATIENCE_SECONDS)
         try:
             promote(world.database, world.index, world.name, name, actor="t", timeout_seconds=30)
             outcomes[name] = "promoted"
@@ -226,14 +227,14 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told_why(world: Wor
     threads = [threading.Thread(target=run, args=(identity(rival),)) for rival in rivals]
     for thread in threads:
         thread.start()
-    until(lambda: len(outcomes) == 1, "one promotion is refused")
+    eventually(lambda: len(outcomes) == 1, "one promotion is refused")
     (loser,) = outcomes
     winner = preparing(world)
     assert winner is not None
     with world.database.write() as connection:
         promotions.hold(connection, "r-1", world.name, serving=winner, prepared=None, lease_seconds=300)
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join(timeout=PATIENCE_SECONDS)
     assert isinstance(outcomes[loser], Conflict)
     assert winner in str(outcomes[loser])
     assert outcomes[winner] == "promoted"

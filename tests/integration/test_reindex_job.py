@@ -21,7 +21,8 @@ from embedloop.records.jobs import Job, JobState
 from embedloop.records.versions import IndexState, ModelVersion
 from embedloop.reembed import MAX_SHARD_ATTEMPTS
 from tests.integration.bench import Bench
-from tests.integration.conftest import CHUNKING, LEASE, TEXTS, ProcessGone, preparing, until
+from tests.integration.conftest import CHUNKING, LEASE, TEXTS, ProcessGone, preparing
+from tests.patience import eventually
 from tests.servers import Server
 from workers import embed_shard as shard_task
 from workers import promote as promote_stage
@@ -137,7 +138,7 @@ def test_a_job_cancelled_while_its_promotion_waits_for_a_replica_calls_it_off(
         promotions.hold(connection, "r-1", bench.world.name, serving=None, prepared=None, lease_seconds=300)
     running = threading.Thread(target=bench.run, args=(job_id,))
     running.start()
-    until(lambda: preparing(bench.world) is not None, "the promotion prepares")
+    eventually(lambda: preparing(bench.world) is not None, "the promotion prepares")
     with bench.world.database.write() as connection:
         give(connection, job_id, Order.CANCEL)
     running.join(60)

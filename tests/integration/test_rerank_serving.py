@@ -11,7 +11,8 @@ from embedloop.errors import ModelRefused
 from embedloop.recipe.reranking import Reranking
 from embedloop.records.versions import ModelVersion
 from embedloop.rerankers import load_reranker, register_reranker
-from tests.integration.conftest import World, until
+from tests.integration.conftest import World
+from tests.patience import eventually
 from tests.tiny_model import build_tiny_cross_encoder, build_tiny_model
 from training.model_files import load_cross_encoder
 from training.reranker_export import export_reranker
@@ -97,7 +98,7 @@ def test_a_new_reranker_counts_only_once_it_is_loaded(
     world.serve(tiny)
     replica = world.replica()
     rerank(world, reranker.model_id)
-    until(lambda: replica.serving(world.name).reranking is not None, "the re-ranker is loaded")
+    eventually(lambda: replica.serving(world.name).reranking is not None, "the re-ranker is loaded")
     rerank(world, "m-nowhere")
     replica.refresh()
     still = replica.serving(world.name).reranking

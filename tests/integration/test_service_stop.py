@@ -18,7 +18,7 @@ from embedloop.client import Client
 from embedloop.orders import Order
 from embedloop.records.versions import ModelVersion
 from tests.integration.bench import Bench
-from tests.integration.conftest import until
+from tests.patience import PATIENCE_SECONDS, eventually
 from tests.servers import Server, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +70,7 @@ def test_a_request_in_flight_is_answered_and_event_streams_end_when_the_service_
     job_id = bench.submit(model_version=tiny.model_id)
     bench.give(job_id, Order.PAUSE)
     with (
-        Client(f"http://127.0.0.1:{service.port}", KEY, retries=0, timeout_seconds=60) as client,
+        Client(f"http://127.0.0.1:{service.port}", KEY, retries=0, timeout_seconds=PATIENCE_SECONDS) as client,
         ThreadPoolExecutor(2) as pool,
     ):
         writing = pool.submit(client.put_document, bench.world.name, "last", text="fever", wait_applied=True)
@@ -78,14 +78,16 @@ def test_a_request_in_flight_is_answered_and_event_streams_end_when_the_service_
         following = pool.submit(
             lambda: [told.append(event["state"]) for event in client.job_events(job_id)]  # type: ignore[func-returns-value]
         )
-        until(lambda: is_stored(bench, "last") and told == ["paused"], "both to be under way")
+        eventually(lambda: is_stored(bench, "last") and told == ["paused"], "both to be under way")
         assert service.process is not None
         service.process.send_signal(signal.SIGTERM)
-        following.result(timeout=60)
+        following.result(timeout=PATIENCE_SECONDS)
         assert not writing.done()
         bench.world.apply(serving)
-        assert writing.result(timeout=60)["applied"] is True
-    assert service.process.wait(timeout=60) in (0, -signal.SIGTERM), service.log.read_text()[-2000:]
+        assert writing.result(timeout=PATIENCE_SECONDS)["applied"] is True
+    assert service.process.wait(timeout=PATIENCE_SECONDS) in (0, -signal.SIGTERM), service.log.read_text()[
+        -2000:
+    ]
 
 
 def test_readiness_is_false_from_the_moment_of_the_stop_while_requests_are_still_answered(

@@ -21,7 +21,8 @@ from embedloop.policy import Boost, IndexSettings
 from embedloop.promotion import alias_of
 from embedloop.records.versions import IndexState, ModelVersion
 from embedloop.serving import Replica, Serving
-from tests.integration.conftest import World, preparing, until
+from tests.integration.conftest import World, preparing
+from tests.patience import PATIENCE_SECONDS, eventually
 
 
 def test_a_corpus_without_a_version_is_not_ready(world: World) -> None:
@@ -85,7 +86,7 @@ def test_a_replica_that_cannot_load_the_new_keeps_answering_with_the_old(
     assert replica.serving(world.name).version.index_version_id == first.version.index_version_id
     with world.database.write() as connection:
         corpora.set_serving(connection, world.name, second.version.index_version_id, None)
-    until(lambda: replica.fault is not None and world.name in replica.fault, "the replica tells its fault")
+    eventually(lambda: replica.fault is not None and world.name in replica.fault, "the replica tells its fault")
     serving = replica.serving(world.name)
     assert serving.version.index_version_id == first.version.index_version_id
     vectors = serving.encoder.encode_queries(["nose"])
@@ -117,7 +118,7 @@ def test_a_replica_whose_lease_ended_while_the_catalog_was_away_stops_answering(
     world.serve(tiny)
     replica = world.replica(start=False, lease_seconds=0.05)
     replica.refresh()
-    until(lambda: _refused(replica, world.name), "the lease ends")
+    eventually(lambda: _refused(replica, world.name), "the lease ends")
     with pytest.raises(Unavailable, match="lost touch"):
         replica.serving(world.name)
 
@@ -200,7 +201,7 @@ def test_every_serving_during_swaps_is_wholly_of_one_version(
     finally:
         stop.set()
         for thread in threads:
-            thread.join(timeout=60)
+            thread.join(timeout=PATIENCE_SECONDS)
     assert wrong == []
     assert seen == set(expected)
 
@@ -237,7 +238,7 @@ def test_a_candidate_is_dropped_from_the_replica_when_its_promotion_is_called_of
             (own,) = [r for r in promotions.heard(connection, world.name, 60) if r.replica_id == "r-1"]
         return own.serving, own.prepared
 
-    until(lambda: holds() == (first.version.index_version_id, None), "the replica lets the candidate go")
+    eventually(lambda: holds() == (first.version.index_version_id, None), "the replica lets the candidate go")
     assert replica.serving(world.name).version.index_version_id == first.version.index_version_id
     assert preparing(world) is None
 

@@ -20,6 +20,7 @@ from embedloop.reembed import retire
 from embedloop.settings import Settings
 from service import waiting
 from tests.integration.conftest import World
+from tests.patience import PATIENCE_SECONDS
 
 # Long enough for several looks, were there nothing to wait for.
 STILL_SECONDS = 0.5
@@ -43,7 +44,7 @@ def waiter(service: Any, world: World, written: Sequence[Written]) -> Iterator[t
     thread = threading.Thread(target=wait)
     thread.start()
     yield done
-    thread.join(timeout=60)
+    thread.join(timeout=PATIENCE_SECONDS)
     assert done.is_set()
 
 

@@ -12,7 +12,7 @@ import redis
 from embedloop.records.jobs import JobState
 from embedloop.records.versions import ModelVersion
 from tests.integration.bench import Bench
-from tests.integration.conftest import until
+from tests.patience import PATIENCE_SECONDS, eventually
 from tests.servers import Server
 
 ROOT = Path(__file__).parents[2]
@@ -74,12 +74,12 @@ def test_two_workers_share_a_re_embed_and_embed_each_shard_once(
     bench.run_until(job_id, "embed")
     both = [start_worker("first"), start_worker("second")]
     bench.run(job_id)
-    until(lambda: len(held_shards(bench, job_id)) == 2, "both to be at work at once, each on one shard")
-    until(lambda: shards_are_done(bench, job_id), "every shard to be done")
+    eventually(lambda: len(held_shards(bench, job_id)) == 2, "both to be at work at once, each on one shard")
+    eventually(lambda: shards_are_done(bench, job_id), "every shard to be done")
     rows = bench.shards(job_id)
     assert len(rows) >= SHARDS
     assert {row.attempts for row in rows} == {1}
-    until(lambda: sum(map(embedded_by, both)) == len(rows), "the logs to tell of every shard")
+    eventually(lambda: sum(map(embedded_by, both)) == len(rows), "the logs to tell of every shard")
     assert min(map(embedded_by, both)) >= 1
     assert bench.finish(job_id).state is JobState.SUCCEEDED
 
@@ -98,20 +98,20 @@ def test_a_worker_that_gets_sigterm_hands_its_shard_back_at_once_and_another_end
     bench.run_until(job_id, "embed")
     worker = start_worker("first", environment)
     bench.run(job_id)
-    until(lambda: bench.shards(job_id)[0].attempts == 1, "the worker to claim the huge shard")
+    eventually(lambda: bench.shards(job_id)[0].attempts == 1, "the worker to claim the huge shard")
     assert worker.process is not None
     worker.process.terminate()
     # Its lease has most of a minute to run, and the job's next look is this test's to make.
-    until(lambda: bench.shards(job_id)[0].attempts == 0, "the shard to be handed back")
+    eventually(lambda: bench.shards(job_id)[0].attempts == 0, "the shard to be handed back")
     shard = bench.shards(job_id)[0]
     assert (shard.state, shard.lease_until, shard.sent_at) == ("queued", 0, 0)
     # Celery calls an end by SIGQUIT a failure.
-    assert worker.process.wait(timeout=90) == 0 or environment, worker.log.read_text()[-3000:]
+    assert worker.process.wait(timeout=PATIENCE_SECONDS) == 0 or environment, worker.log.read_text()[-3000:]
     with redis.Redis(port=valkey_server.port, db=3) as broker:
         assert broker.llen("default") >= 1, "the stage that sends shards is woken"
 
     bench.world.put({HUGE: "not so huge any more"})
     start_worker("second")
     bench.run(job_id)
-    until(lambda: shards_are_done(bench, job_id), "another worker to embed the rest")
+    eventually(lambda: shards_are_done(bench, job_id), "another worker to embed the rest")
     assert bench.finish(job_id).state is JobState.SUCCEEDED

@@ -10,6 +10,7 @@ import pytest
 from embedloop.index import MilvusIndex
 from embedloop.settings import Settings
 from tests.integration.promotion.promoter import Promoter
+from tests.patience import PATIENCE_SECONDS
 from tests.servers import Server
 from workers.parts import Parts
 
@@ -39,7 +40,7 @@ def database_url(servers: tuple[Server, str]) -> str:
 
 @pytest.fixture
 def index(milvus: Server) -> Iterator[MilvusIndex]:
-    connected = MilvusIndex(f"http://127.0.0.1:{milvus.port}", timeout_seconds=20)
+    connected = MilvusIndex(f"http://127.0.0.1:{milvus.port}", timeout_seconds=PATIENCE_SECONDS)
     yield connected
     connected.close()
 

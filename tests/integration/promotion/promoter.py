@@ -27,6 +27,7 @@ from embedloop.errors import EmbedloopError
 from embedloop.index import MilvusIndex
 from embedloop.promotion import HEARD_WITHIN_SECONDS, promote
 from tests.integration.promotion.steps import REPLICAS
+from tests.patience import PATIENCE_SECONDS
 
 _COMMITS = {"preparing": "open", "published": "publish", "called_off": "call off"}
 
@@ -66,7 +67,7 @@ class Promoter:
 
     @property
     def was_killed(self) -> bool:
-        return self._process.wait(timeout=60) == -signal.SIGKILL
+        return self._process.wait(timeout=PATIENCE_SECONDS) == -signal.SIGKILL
 
     def close(self) -> None:
         self._process.kill()
@@ -134,7 +135,7 @@ class MortalIndex(MilvusIndex):
 def main(database_url: str, milvus_uri: str, corpus: str) -> None:
     death = Death()
     database = MortalDatabase(database_url, corpus, death)
-    index = MortalIndex(milvus_uri, timeout_seconds=20)
+    index = MortalIndex(milvus_uri, timeout_seconds=PATIENCE_SECONDS)
     index.death = death
     print("ready", flush=True)
     for line in sys.stdin:

@@ -11,10 +11,11 @@ from embedloop.catalog.tables import promotions as promotions_table
 from embedloop.promotion import alias_of
 from embedloop.records.versions import IndexState, ModelVersion
 from embedloop.serving import Replica
-from tests.integration.conftest import TEXTS, World, preparing, until
+from tests.integration.conftest import TEXTS, World, preparing
 from tests.integration.promotion.conftest import StartPromoter
 from tests.integration.promotion.promoter import Promoter
 from tests.integration.promotion.steps import REPLICAS, STEPS, InCharge, Step
+from tests.patience import PATIENCE_SECONDS, eventually
 from workers import upkeep
 from workers.parts import Parts
 
@@ -67,14 +68,16 @@ def die_at(promoter: Promoter, world: World, replicas: list[Replica], new: View,
     is_called_off = step.name.startswith("call off")
     if is_called_off:
         hold(world, "r-slow")
-    promoter.ask(identity(new), timeout_seconds=2 if is_called_off else 60, die_at=step.name)
-    until(lambda: promoter.is_gone or preparing(world) is not None, "the promotion prepares")
+    promoter.ask(identity(new), timeout_seconds=2 if is_called_off else PATIENCE_SECONDS, die_at=step.name)
+    eventually(lambda: promoter.is_gone or preparing(world) is not None, "the promotion prepares")
     for replica in replicas[: step.acknowledge]:
-        until(lambda replica=replica: acknowledged(world, replica, new), "the replica acknowledges")  # type: ignore[misc]
-    until(lambda: promoter.is_gone or world.corpus().serving == identity(new), "the promotion is published")
+        eventually(lambda replica=replica: acknowledged(world, replica, new), "the replica acknowledges")  # type: ignore[misc]
+    eventually(
+        lambda: promoter.is_gone or world.corpus().serving == identity(new), "the promotion is published"
+    )
     for replica in replicas[: step.follow]:
         replica.refresh()
-    until(lambda: promoter.is_gone, f"the process dies at {step.name!r}")
+    eventually(lambda: promoter.is_gone, f"the process dies at {step.name!r}")
     assert promoter.was_killed
     with world.database.write() as connection:
         promotions.leave(connection, "r-slow")

@@ -20,7 +20,8 @@ from embedloop.errors import NotReady, PromotionRefused, Unavailable
 from embedloop.policy import Policy
 from embedloop.records.versions import IndexState, ModelVersion
 from embedloop.serving import EncoderCache, Replica
-from tests.integration.conftest import CHUNKING, TEXTS, World, preparing, until
+from tests.integration.conftest import CHUNKING, TEXTS, World, preparing
+from tests.patience import eventually
 from workers import upkeep
 from workers.parts import Parts
 
@@ -80,7 +81,7 @@ def test_promotion_waits_for_a_replica_that_loads_for_longer_than_it_may_be_sile
     promoted.start()
     assert slow.asked.wait(30)
     beats = [seen_at(world)]
-    until(lambda: later(beats, seen_at(world)) >= 10, "the replica's heart beats on")
+    eventually(lambda: later(beats, seen_at(world)) >= 10, "the replica's heart beats on")
     assert preparing(world) == identity(second)
     assert replica.serving(world.name).version.index_version_id == identity(first)
     slow.delivered.set()
@@ -148,7 +149,7 @@ def test_replica_cut_off_from_the_catalog_answers_by_the_old_version_until_its_l
     cut_off = world.replica("r-cut-off", start=False, lease_seconds=LEASE_SECONDS)
     cut_off.start()
     cut_off._database = Database(f"sqlite:///{tmp_path / 'gone' / 'catalog.db'}")
-    until(lambda: cut_off.fault is not None, "the replica tells that it is cut off")
+    eventually(lambda: cut_off.fault is not None, "the replica tells that it is cut off")
 
     world.promote(second)
 
@@ -160,15 +161,15 @@ def test_replica_cut_off_from_the_catalog_answers_by_the_old_version_until_its_l
         kept = world.index.exists(first.version.collection)
         assert kept or not holds(world, "r-cut-off")
     assert answers > 0
-    until(lambda: refuses(cut_off, world.name), "its lease ends")
-    until(lambda: not holds(world, "r-cut-off"), "its lease ends in the catalog")
+    eventually(lambda: refuses(cut_off, world.name), "its lease ends")
+    eventually(lambda: not holds(world, "r-cut-off"), "its lease ends in the catalog")
     upkeep.reconcile(parts)
     assert world.version(identity(first)).state is IndexState.RETIRED
     assert not world.index.exists(first.version.collection)
     # Back again, it serves the new version without a restart.
     cut_off._database.dispose()
     cut_off._database = world.database
-    until(lambda: not refuses(cut_off, world.name), "it is back")
+    eventually(lambda: not refuses(cut_off, world.name), "it is back")
     # Not for a moment by the old one, whose collection is gone.
     assert cut_off.serving(world.name).version.index_version_id == identity(second)
     assert cut_off.fault is None

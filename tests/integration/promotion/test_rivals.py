@@ -7,9 +7,10 @@ from typing import Any
 
 from embedloop.catalog import promotions
 from embedloop.records.versions import ModelVersion
-from tests.integration.conftest import World, preparing, until
+from tests.integration.conftest import World, preparing
 from tests.integration.promotion.conftest import StartPromoter
 from tests.integration.promotion.promoter import Promoter
+from tests.patience import PATIENCE_SECONDS, eventually
 
 ROUNDS = 15
 
@@ -30,16 +31,16 @@ def test_of_two_processes_that_promote_at_once_one_wins_every_round(
         together(rivals, candidates)
         told: dict[str, dict[str, Any]] = {}
         listeners = [listen(rival, name, told) for rival, name in zip(rivals, candidates, strict=True)]
-        until(lambda told=told: len(told) == 1, "one is refused")  # type: ignore[misc]
+        eventually(lambda told=told: len(told) == 1, "one is refused")  # type: ignore[misc]
         winner = preparing(world)
         assert winner in candidates
         (loser,) = told
         assert loser != winner
         hold(world, serving, winner)
-        until(lambda winner=winner: world.corpus().serving == winner, "it is published")  # type: ignore[misc]
+        eventually(lambda winner=winner: world.corpus().serving == winner, "it is published")  # type: ignore[misc]
         hold(world, winner, None)
         for listener in listeners:
-            listener.join(timeout=60)
+            listener.join(timeout=PATIENCE_SECONDS)
         assert told[str(winner)]["promoted"], told
         assert told[loser]["code"] == "conflict"
         assert str(winner) in told[loser]["message"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import sqlite3
-import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -21,12 +19,15 @@ from embedloop.client import Client
 from embedloop.supervisor import Stack
 from service.keyfiles import key_hash
 from tests.integration.stack import clinic
+from tests.patience import PATIENCE_SECONDS, eventually
 from tests.tiny_model import build_tiny_model
 
-LOOK_SECONDS = 0.05
-JOB_SECONDS = 180.0
+# A job is several waits, each of which may take a slow machine long.
+JOB_SECONDS = 2 * PATIENCE_SECONDS
 # A dead worker's job is taken over soon, and the clock ticks fast.
 QUICK = {"EMBEDLOOP_JOB_LEASE_SECONDS": "4", "EMBEDLOOP_BEAT_SECONDS": "1"}
+# No search is given up because the machine is busy.
+PATIENT = {"EMBEDLOOP_SEARCH_TIMEOUT_SECONDS": "60", "EMBEDLOOP_MILVUS_TIMEOUT_SECONDS": "60"}
 # Small batches and few queries, and nothing starts by itself.
 POLICY: dict[str, Any] = {
     "index": {"index_type": "FLAT"},
@@ -45,17 +46,6 @@ class NewCorpus(Protocol):
     def __call__(self, **policy: Any) -> str: ...
 
 
-def eventually(condition: Callable[[], Any], timeout_seconds: float, what: str = "the condition") -> Any:
-    """What `condition` answers as soon as that is true; AssertionError when the time is over."""
-    pause = threading.Event()
-    deadline = time.monotonic() + timeout_seconds
-    while not (found := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not come true within {timeout_seconds:g} s")
-        pause.wait(LOOK_SECONDS)
-    return found
-
-
 @pytest.fixture(scope="session")
 def base_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Path of an untrained model of dimension 32."""
@@ -68,27 +58,28 @@ def wider_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(build_tiny_model(tmp_path_factory.mktemp("base48"), dimension=48, seed=2, words=clinic.WORDS))
 
 
-@pytest.fixture(scope="session")
+# Of the package: a stack that idled until the session ends would slow every test after.
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("stack"), environment=QUICK) as started:
+    with Stack(tmp_path_factory.mktemp("stack"), environment={**QUICK, **PATIENT}) as started:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def client(stack: Stack) -> Iterator[Client]:
-    with Client(stack.url, stack.admin_key, timeout_seconds=60) as connected:
+    with Client(stack.url, stack.admin_key, timeout_seconds=PATIENCE_SECONDS) as connected:
         yield connected
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def http(stack: Stack) -> Iterator[httpx.Client]:
     """Plain HTTP with the admin key, for what the client would not send."""
     headers = {"Authorization": f"Bearer {stack.admin_key}"}
-    with httpx.Client(base_url=stack.url, headers=headers, timeout=60) as connected:
+    with httpx.Client(base_url=stack.url, headers=headers, timeout=PATIENCE_SECONDS) as connected:
         yield connected
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def catalog_file(stack: Stack) -> Path:
     return stack.data_dir / "catalog.db"
 
@@ -122,7 +113,7 @@ def make_corpus(
     if wait:
         job = client.wait_for_job(created["job"], JOB_SECONDS)
         assert job["state"] == "succeeded", job
-        eventually(lambda: lag(client, name) == 0, 30, f"{name} to be level with its log")
+        eventually(lambda: lag(client, name) == 0, f"{name} to be level with its log")
     return created
 
 
@@ -168,7 +159,7 @@ def _rows(catalog_file: Path) -> dict[str, int]:
     return counts | {"live documents": live}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def new_key(stack: Stack, catalog_file: Path) -> Iterator[Callable[..., str]]:
     """Stores a key of a role that sees only the corpora given, and returns it."""
     database = Database(f"sqlite:///{catalog_file}")

@@ -10,9 +10,8 @@ import httpx
 
 from embedloop.client import Client
 from embedloop.errors import EmbedloopError
-from tests.integration.stack.conftest import eventually
+from tests.patience import eventually
 
-HEAL_SECONDS = 120.0
 AWAY_STATUSES = (503, 504)
 
 
@@ -54,7 +53,7 @@ class Caller:
 
     def wait_healed(self, *documents: str) -> None:
         """Ready, verified, and everything that was written meanwhile is found."""
-        eventually(self.ready, HEAL_SECONDS, "the replica to be ready")
+        eventually(self.ready, "the replica to be ready")
 
         def found() -> bool:
             answer = self.search()
@@ -65,4 +64,4 @@ class Caller:
             ).json()
             return {*documents} <= {hit["document_id"] for hit in shown.get("results", [])}
 
-        eventually(found, HEAL_SECONDS, f"{documents} to be found again")
+        eventually(found, f"{documents} to be found again")

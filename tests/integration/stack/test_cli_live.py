@@ -17,7 +17,8 @@ from embedloop.cli import app
 from embedloop.client import Client
 from embedloop.supervisor import Stack
 from tests.integration.stack import clinic
-from tests.integration.stack.conftest import NewCorpus, corpus_name, eventually
+from tests.integration.stack.conftest import NewCorpus, corpus_name
+from tests.patience import eventually
 
 Run = Callable[..., Result]
 
@@ -144,6 +145,6 @@ def test_cycle_runs_from_the_command_line(
     run("ingest", str(write_beir(tmp_path / "beir")), "--corpus", name)
     job = json.loads(run("cycle", name, "--wait", "--json").stdout)
     assert job["result"]["promoted"]
-    assert eventually(lambda: client.corpus(name)["serving"] == job["result"]["index_version"], 10)
+    assert eventually(lambda: client.corpus(name)["serving"] == job["result"]["index_version"])
     report = json.loads(run("evaluate", name, "--wait", "--json").stdout)["result"]
     assert report["base"]["model_version"] != report["serving"]["model_version"]

@@ -22,13 +22,13 @@ from embedloop.client import Client
 from embedloop.errors import EmbedloopError, Unavailable
 from embedloop.supervisor import Stack
 from tests.integration.stack import clinic
-from tests.integration.stack.conftest import JOB_SECONDS, QUICK, eventually, lag, make_corpus, succeeded
+from tests.integration.stack.conftest import JOB_SECONDS, QUICK, lag, make_corpus, succeeded
+from tests.patience import PATIENCE_SECONDS, eventually
 from tests.servers import kill_family
 
 CORPUS = "survivor"
 # Many shards, so that there is a middle of a re-embed.
 MANY_SHARDS = {**QUICK, "EMBEDLOOP_SHARD_DOCUMENTS": "40"}
-HEAL_SECONDS = 90.0
 ENOUGH_LINES = 400
 
 
@@ -44,7 +44,7 @@ def crashed(tmp_path_factory: pytest.TempPathFactory, base_model: str) -> Iterat
 @pytest.fixture
 def survivor(crashed: Stack) -> Iterator[Client]:
     """Talks to that stack without retries, so that no failure is hidden; whole again at the start and end."""
-    with Client(crashed.url, crashed.admin_key, timeout_seconds=60, retries=0) as client:
+    with Client(crashed.url, crashed.admin_key, timeout_seconds=PATIENCE_SECONDS, retries=0) as client:
         whole(client)
         yield client
         whole(client)
@@ -62,7 +62,7 @@ def whole(client: Client) -> None:
         except EmbedloopError:
             return False
 
-    eventually(is_level, HEAL_SECONDS, "the stack to be whole")
+    eventually(is_level, "the stack to be whole")
 
 
 def kill(stack: Stack, name: str) -> None:
@@ -76,7 +76,7 @@ def kill(stack: Stack, name: str) -> None:
         except Unavailable:
             return False
 
-    eventually(is_new, 30, f"{name} to be started again")
+    eventually(is_new, f"{name} to be started again")
 
 
 class Upload:
@@ -99,7 +99,7 @@ class Upload:
 
     def join(self) -> None:
         for thread in self._threads:
-            thread.join(timeout=30)
+            thread.join(timeout=PATIENCE_SECONDS)
         self._socket.close()
 
     def _write(self) -> None:
@@ -135,7 +135,7 @@ def test_service_killed_during_an_upload_loses_no_acknowledged_line(crashed: Sta
         assert upload.grown.wait_for(lambda: len(upload.acknowledged) >= ENOUGH_LINES, 60)
     kill(crashed, "service")
     upload.join()
-    eventually(lambda: _ready(survivor), HEAL_SECONDS, "the service to be ready")
+    eventually(lambda: _ready(survivor), "the service to be ready")
     assert len(upload.acknowledged) >= ENOUGH_LINES
     for identity, text in upload.acknowledged.items():
         assert survivor.get_document(CORPUS, identity)["text"] == text
@@ -148,7 +148,7 @@ def test_search_just_answered_may_be_judged_after_the_service_was_killed(
 ) -> None:
     found = survivor.search(CORPUS, "flu and fever")
     kill(crashed, "service")
-    eventually(lambda: _ready(survivor), HEAL_SECONDS, "the service to be ready")
+    eventually(lambda: _ready(survivor), "the service to be ready")
     given = survivor.feedback(found.retrieval_id, "up", found.results[0].document_id)
     assert given["status"] == "stored"
 
@@ -170,9 +170,9 @@ def reembedding(client: Client) -> Iterator[dict[str, Any]]:
         assert now["state"] in ("queued", "running"), now
         return bool(now["stage"] == "embed" and now["progress"] > 0.3)
 
-    eventually(in_its_middle, 60, "the middle of the re-embed")
+    eventually(in_its_middle, "the middle of the re-embed")
     yield job
-    eventually(lambda: _ready(client), HEAL_SECONDS, "the service to be ready")
+    eventually(lambda: _ready(client), "the service to be ready")
     client.put_document(CORPUS, f"during-{job['id']}", text="written meanwhile")
     client.delete_document(CORPUS, f"during-{job['id']}")
     result = succeeded(client, job)["result"]
@@ -211,7 +211,7 @@ def test_train_worker_killed_during_training(crashed: Stack, survivor: Client) -
         commands = [process.cmdline() for process in worker.children(recursive=True)]
         return any("training" in command for command in commands)
 
-    eventually(trains, 90, "a training process")
+    eventually(trains, "a training process")
     kill(crashed, "train")
     assert survivor.job(job["id"])["state"] == "running"
     assert succeeded(survivor, job)["result"]["promoted"]
@@ -250,8 +250,8 @@ def up(folder: Path, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], Clien
             except httpx.TransportError:
                 return False
 
-        eventually(is_ready, 120, "embedloop up to be ready")
-        with Client(url, (folder / "admin.key").read_text(), timeout_seconds=60) as client:
+        eventually(is_ready, "embedloop up to be ready")
+        with Client(url, (folder / "admin.key").read_text(), timeout_seconds=PATIENCE_SECONDS) as client:
             yield process, client
     except BaseException as error:
         for part in sorted((folder / "logs").glob("*.log")):
@@ -282,7 +282,7 @@ def test_killed_supervisor_goes_on_where_it_was_and_sigterm_stops_it_cleanly(
         orphans = family_of(process)
         process.kill()
     with up(folder, log) as (process, client):
-        assert not psutil.wait_procs(orphans, timeout=60)[1]
+        assert not psutil.wait_procs(orphans, timeout=PATIENCE_SECONDS)[1]
         assert client.wait_for_job(job["id"], JOB_SECONDS)["state"] == "succeeded"
         whole(client)
         assert client.corpus(CORPUS)["documents"] == 600 + len(clinic.TERMS)
@@ -290,5 +290,5 @@ def test_killed_supervisor_goes_on_where_it_was_and_sigterm_stops_it_cleanly(
         client.delete_feedback(given["feedback_id"])
         family = family_of(process)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=90) == 0, log.read_text()
-        assert not psutil.wait_procs(family, timeout=5)[1]
+        assert process.wait(timeout=PATIENCE_SECONDS) == 0, log.read_text()
+        assert not psutil.wait_procs(family, timeout=PATIENCE_SECONDS)[1]

@@ -8,7 +8,8 @@ import pytest
 
 from embedloop.client import Client
 from embedloop.errors import NotFound
-from tests.integration.stack.conftest import NewCorpus, eventually, make_corpus
+from tests.integration.stack.conftest import NewCorpus, make_corpus
+from tests.patience import eventually
 
 CORPUS = "documents"
 EVERYTHING = 100
@@ -164,5 +165,5 @@ def test_deleted_corpus_is_gone_and_its_name_free_again(client: Client, base_mod
         client.search("short-lived", "flu")
     assert "short-lived" not in {one["name"] for one in client.corpora()}
     make_corpus(client, "short-lived", base_model, filled=False)
-    assert eventually(lambda: client.corpus("short-lived")["serving"], 30)
+    assert eventually(lambda: client.corpus("short-lived")["serving"])
     assert client.search("short-lived", "flu").results == ()

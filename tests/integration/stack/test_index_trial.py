@@ -10,11 +10,12 @@ from embedloop.index import MilvusIndex
 from embedloop.index_candidates import proposal
 from embedloop.supervisor import Stack
 from tests.integration.stack.conftest import JOB_SECONDS, NewCorpus, succeeded
+from tests.patience import PATIENCE_SECONDS
 
 
 def scratch(stack: Stack, corpus: str) -> list[str]:
     """The scratch collections of a corpus that are there."""
-    index = MilvusIndex(f"http://127.0.0.1:{stack._milvus_port}", timeout_seconds=20)
+    index = MilvusIndex(f"http://127.0.0.1:{stack._milvus_port}", timeout_seconds=PATIENCE_SECONDS)
     try:
         return [name for name in index.collections() if f"{corpus.replace('-', '_')}_trial_" in name]
     finally:

@@ -56,7 +56,7 @@ def loop(client: Client, base_model: str) -> Loop:
     before = client.corpus(name)["serving"]
     for number, (query, document) in enumerate(clinic.questions(0)[:VOTERS]):
         vote(client, name, query, document, f"person {number}")
-    found = eventually(lambda: [j for j in client.jobs(name) if j["kind"] == "cycle"], 60, "a cycle")
+    found = eventually(lambda: [j for j in client.jobs(name) if j["kind"] == "cycle"], "a cycle")
     events = list(client.job_events(found[0]["id"]))
     return Loop(name, before, client.wait_for_job(found[0]["id"], JOB_SECONDS), events)
 
@@ -184,12 +184,12 @@ def test_job_in_training_excludes_others_and_ends_soon_when_cancelled(
         assert told.value.field == "corpus"
     with pytest.raises(Conflict, match=job["id"]):
         client.delete_corpus(name)
-    eventually(lambda: trainers(stack), 90, "a training process")
+    eventually(lambda: trainers(stack), "a training process")
     assert client.job(job["id"])["stage"] == "train"
     client.cancel_job(job["id"])
     ended = client.wait_for_job(job["id"], 30)
     assert (ended["state"], ended["error"]["code"]) == ("cancelled", "cancelled")
-    eventually(lambda: not trainers(stack), 15, "the end of the training process")
+    eventually(lambda: not trainers(stack), "the end of the training process")
     assert client.corpus(name)["serving"] == before
     assert client.cancel_job(job["id"])["state"] == "cancelled"
 
@@ -239,7 +239,7 @@ def test_feedback_given_at_once_is_settled_with_the_person_who_searched(
         rows = _query(catalog_file, "SELECT person, pending FROM feedback WHERE corpus = ?", name)
         return len(rows) == len(given) and all(p.endswith("/ann") and not waits for p, waits in rows)
 
-    eventually(settled, 30, "feedback to be settled")
+    eventually(settled, "feedback to be settled")
 
 
 def test_logged_query_holds_no_personal_data(
@@ -255,7 +255,7 @@ def test_logged_query_holds_no_personal_data(
         statement = "SELECT query FROM retrievals WHERE retrieval_id = ?"
         return _query(catalog_file, statement, found.retrieval_id)
 
-    query = eventually(logged, 30, "the retrieval to be logged")[0][0]
+    query = eventually(logged, "the retrieval to be logged")[0][0]
     assert "example.com" not in query
     assert query.startswith("mail me at ")
     assert query.endswith(" about the flu")

@@ -8,7 +8,8 @@ import pytest
 
 from embedloop.client import Client
 from tests.integration.stack import clinic
-from tests.integration.stack.conftest import JOB_SECONDS, eventually, make_corpus
+from tests.integration.stack.conftest import JOB_SECONDS, make_corpus
+from tests.patience import eventually
 
 # Which documents are held out follows from the name.
 NAME = "no-labels"
@@ -31,7 +32,7 @@ def waiting(client: Client, base_model: str) -> dict[str, Any]:
         present: dict[str, Any] = client.job(job["id"])
         return present if present["state"] not in ("queued", "running") else None
 
-    found: dict[str, Any] = eventually(stopped, JOB_SECONDS, "the cycle to wait for a person")
+    found: dict[str, Any] = eventually(stopped, "the cycle to wait for a person")
     return found
 
 

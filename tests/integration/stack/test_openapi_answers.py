@@ -16,8 +16,9 @@ import pytest
 from embedloop.client import Client
 from embedloop.supervisor import Stack
 from tests.integration.stack import clinic
-from tests.integration.stack.conftest import JOB_SECONDS, POLICY, eventually, lag
+from tests.integration.stack.conftest import JOB_SECONDS, POLICY, lag
 from tests.integration.stack.openapi import closed_document
+from tests.patience import eventually
 
 CORPUS = "told"
 NDJSON = "application/x-ndjson"
@@ -71,7 +72,7 @@ def visitor(http: httpx.Client, client: Client, base_model: str) -> Visitor:
     ).json()
     visitor.follow(created["job"])
     _write(visitor)
-    eventually(lambda: lag(client, CORPUS) == 0, 30, "the corpus to be level with its log")
+    eventually(lambda: lag(client, CORPUS) == 0, "the corpus to be level with its log")
     _ask(visitor)
     # Without golden queries this one fails, and the next one does not.
     assert visitor.submit("evaluate")["state"] == "failed"
@@ -172,7 +173,7 @@ def _decide(visitor: Visitor) -> None:
         job = {"job_id": visitor.call("POST /v1/jobs", json=asked).json()["id"]}
         for order in ("pause", "resume"):
             visitor.call(f"POST /v1/jobs/{{job_id}}/{order}", job)
-        eventually(partial(_waits, visitor, job), JOB_SECONDS, "a job that waits for approval")
+        eventually(partial(_waits, visitor, job), "a job that waits for approval")
         visitor.call(f"POST /v1/jobs/{{job_id}}/{verb}", job, json=body)
         visitor.follow(job["job_id"])
         visitor.call(f"POST /v1/jobs/{{job_id}}/{verb}", job, json={"reason": "again"})

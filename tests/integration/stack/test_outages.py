@@ -13,8 +13,9 @@ import pytest
 from embedloop.client import Client
 from embedloop.index import MilvusIndex
 from embedloop.supervisor import Stack
-from tests.integration.stack.conftest import QUICK, eventually, make_corpus, succeeded
-from tests.integration.stack.outages import HEAL_SECONDS, Caller
+from tests.integration.stack.conftest import QUICK, make_corpus, succeeded
+from tests.integration.stack.outages import Caller
+from tests.patience import PATIENCE_SECONDS, eventually
 from tests.servers import family_of
 
 CORPUS = "patient"
@@ -34,8 +35,8 @@ def lame(tmp_path_factory: pytest.TempPathFactory, base_model: str) -> Iterator[
 def caller(lame: Stack) -> Iterator[Caller]:
     headers = {"Authorization": f"Bearer {lame.admin_key}"}
     with (
-        httpx.Client(base_url=lame.url, headers=headers, timeout=60) as http,
-        Client(lame.url, lame.admin_key, timeout_seconds=60) as client,
+        httpx.Client(base_url=lame.url, headers=headers, timeout=PATIENCE_SECONDS) as http,
+        Client(lame.url, lame.admin_key, timeout_seconds=PATIENCE_SECONDS) as client,
     ):
         yield Caller(http, client, CORPUS)
 
@@ -59,7 +60,7 @@ def test_milvus_that_hangs_refuses_searches_and_takes_writes_and_votes(lame: Sta
         assert caller.refused(caller.search)
         assert caller.put("milvusless").is_success
         assert caller.vote(found).json()["status"] == "stored"
-        eventually(lambda: not caller.ready(), HEAL_SECONDS, "the replica to be unready")
+        eventually(lambda: not caller.ready(), "the replica to be unready")
     caller.wait_healed("milvusless")
 
 
@@ -86,12 +87,12 @@ def test_corpus_deleted_while_milvus_hangs_is_gone_and_its_collections_follow(
     with hung(lame, "milvus"):
         assert caller.http.delete("/v1/corpora/doomed").status_code == 204
         assert caller.http.get("/v1/corpora/doomed").status_code == 404
-    eventually(lambda: not collections_of(lame, "doomed"), HEAL_SECONDS, "its collections to be dropped")
+    eventually(lambda: not collections_of(lame, "doomed"), "its collections to be dropped")
     caller.wait_healed()
 
 
 def collections_of(stack: Stack, corpus: str) -> list[str]:
-    index = MilvusIndex(f"http://127.0.0.1:{stack._milvus_port}", timeout_seconds=20)
+    index = MilvusIndex(f"http://127.0.0.1:{stack._milvus_port}", timeout_seconds=PATIENCE_SECONDS)
     try:
         return [name for name in index.collections() if f"_{corpus}_" in name]
     finally:

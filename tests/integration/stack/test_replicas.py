@@ -12,7 +12,8 @@ from embedloop.client import Client
 from embedloop.errors import Unavailable
 from embedloop.supervisor import Stack
 from tests.integration.stack import clinic
-from tests.integration.stack.conftest import QUICK, corpus_name, eventually, make_corpus, succeeded
+from tests.integration.stack.conftest import QUICK, corpus_name, make_corpus, succeeded
+from tests.patience import eventually
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +56,11 @@ def test_replica_that_was_killed_comes_back_at_its_address(
         except Unavailable:
             return False
 
-    eventually(is_back, 60, "the second replica to be back")
+    eventually(is_back, "the second replica to be back")
     assert replicas[0].ready()
 
 
 def test_worker_that_is_added_is_supervised_and_named_after_those_that_were_there(own_stack: Stack) -> None:
     assert own_stack.add_worker() == "embed-2"
     assert own_stack.names.count("embed-2") == 1
-    eventually(lambda: Path(f"/proc/{own_stack.pid('embed-2')}").is_dir(), 30, "the worker to run")
+    eventually(lambda: Path(f"/proc/{own_stack.pid('embed-2')}").is_dir(), "the worker to run")

@@ -7,8 +7,9 @@ import pytest
 from embedloop.client import Client
 from embedloop.errors import InvalidInput
 from tests.integration.stack import clinic
-from tests.integration.stack.conftest import JOB_SECONDS, NewCorpus, eventually
+from tests.integration.stack.conftest import JOB_SECONDS, NewCorpus
 from tests.integration.stack.test_training import judge
+from tests.patience import eventually
 
 # No budget that a busy machine could miss.
 RERANKING = {"depth": 10, "budget_ms": 10_000, "training": {"epochs": 1, "batch_size": 16, "threads": 1}}
@@ -29,7 +30,7 @@ def test_a_reranker_that_passed_its_gate_orders_answers_until_it_is_turned_off(
     def answer() -> dict[str, object]:
         return dict(client.search(name, "nose bleed", top_k=5).raw)
 
-    eventually(lambda: "reranker" in answer(), 60, "the replica to re-rank")
+    eventually(lambda: "reranker" in answer(), "the replica to re-rank")
     found = client.search(name, "nose bleed", top_k=5)
     assert found.raw["reranker"] == {"model_version": model, "reranked": 5}
     scores = [hit.rerank_score or 0.0 for hit in found.results]
@@ -40,7 +41,7 @@ def test_a_reranker_that_passed_its_gate_orders_answers_until_it_is_turned_off(
     assert refusal.value.field == "params.model_version"
 
     client.update_policy(name, {"reranking": {"model": None}})
-    eventually(lambda: "reranker" not in answer(), 60, "the replica to stop re-ranking")
+    eventually(lambda: "reranker" not in answer(), "the replica to stop re-ranking")
     client.update_policy(name, {"reranking": {"model": model}})
 
 

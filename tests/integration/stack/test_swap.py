@@ -22,7 +22,8 @@ from embedloop.records.documents import Document
 from embedloop.supervisor import Stack
 from embedloop.text.chunking import Chunker, embedding_text
 from tests.integration.stack import clinic
-from tests.integration.stack.conftest import NewCorpus, eventually, lag, succeeded
+from tests.integration.stack.conftest import NewCorpus, lag, succeeded
+from tests.patience import PATIENCE_SECONDS, eventually
 
 SEARCHERS = 4
 WRITERS, WRITTEN_BY_ONE = 2, 10
@@ -52,7 +53,7 @@ class Searches:
 
     def wait_for_more(self, count: int) -> None:
         wanted = len(self.answers) + count
-        eventually(lambda: len(self.answers) >= wanted, 60, f"{count} more answers")
+        eventually(lambda: len(self.answers) >= wanted, f"{count} more answers")
 
 
 def test_every_answer_during_swaps_is_wholly_that_of_its_version(
@@ -93,11 +94,11 @@ def test_swaps_are_not_kept_waiting_by_writers_who_never_pause(
     name = new_corpus()
     newer = succeeded(client, client.submit_job("reindex", name))["result"]["index_version"]
     with writing(stack, name) as written:
-        eventually(lambda: len(written) > 20, 60, "the writers to write")
+        eventually(lambda: len(written) > 20, "the writers to write")
         older = client.rollback(name)["serving"]
         assert client.promote(name, newer)["previous"] == older
         assert client.rollback(name)["serving"] == older
-    eventually(lambda: lag(client, name) == 0, 60, "the serving version to be level with its log")
+    eventually(lambda: lag(client, name) == 0, "the serving version to be level with its log")
     last = written[-1]
     answer = client.search(name, last, top_k=len(clinic.TERMS) + WRITERS * WRITTEN_BY_ONE)
     assert last in {hit.text for hit in answer.results}
@@ -178,7 +179,7 @@ def writing(stack: Stack, corpus: str) -> Iterator[list[str]]:
         finally:
             stop.set()
         for one in ended:
-            one.result(timeout=60)
+            one.result(timeout=PATIENCE_SECONDS)
 
 
 def oracle(client: Client, stack: Stack, corpus: str, version: Mapping[str, Any]) -> Expected:

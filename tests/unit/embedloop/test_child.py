@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+
+from tests.patience import PATIENCE_SECONDS, eventually
 
 PARENT = """
 import subprocess, sys, time
@@ -20,16 +20,8 @@ time.sleep(600)
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 
-def until(condition: Callable[[], bool]) -> None:
-    for _ in range(3000):
-        if condition():
-            return
-        threading.Event().wait(0.02)
-    raise AssertionError("it never came true")
-
-
 def pid_in(path: Path) -> int:
-    until(lambda: path.is_file() and path.read_text() != "")
+    eventually(lambda: path.is_file() and path.read_text() != "")
     return int(path.read_text())
 
 
@@ -40,11 +32,14 @@ def start(pid_file: Path, command: list[str]) -> subprocess.Popen[bytes]:
 
 
 def alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def finish(process: subprocess.Popen[bytes]) -> int:
-    code = process.wait(timeout=60)
+    code = process.wait(timeout=PATIENCE_SECONDS)
     if process.stdin is not None:
         process.stdin.close()
     return code
@@ -56,8 +51,8 @@ def test_the_command_ends_when_the_parent_is_killed(tmp_path: Path) -> None:
     child = pid_in(pid_file)
     assert alive(child)
     os.kill(parent.pid, signal.SIGKILL)
-    parent.wait(timeout=60)
-    until(lambda: not alive(child))
+    parent.wait(timeout=PATIENCE_SECONDS)
+    eventually(lambda: not alive(child))
 
 
 def test_the_command_ends_when_the_process_around_it_is_killed(tmp_path: Path) -> None:
@@ -66,7 +61,7 @@ def test_the_command_ends_when_the_process_around_it_is_killed(tmp_path: Path) -
     child = pid_in(pid_file)
     process.kill()
     finish(process)
-    until(lambda: not alive(child))
+    eventually(lambda: not alive(child))
 
 
 def test_sigterm_is_passed_on(tmp_path: Path) -> None:

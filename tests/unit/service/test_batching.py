@@ -221,7 +221,11 @@ def test_unforeseen_failure_ends_one_batch_and_not_the_stage(make: Make, index: 
     assert batcher.fault is None
 
 
-def test_dead_stage_turns_the_batcher_unready_and_refuses_queries(make: Make, index: FakeIndex) -> None:
+def test_dead_stage_turns_the_batcher_unready_and_refuses_queries(
+    make: Make, index: FakeIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The stage before the dead one is told by nobody that it may end.
+    monkeypatch.setattr("service.batching.JOIN_SECONDS", 0.1)
     batcher = make()
     serving = serving_of("c", FakeEncoder())
     index.error = SystemExit("killed")

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE_SECONDS
 from training.finetune import FinetuneConfig
 
 MakeConfig = Callable[..., FinetuneConfig]
-PATIENCE_SECONDS = 120
 
 
 @contextmanager

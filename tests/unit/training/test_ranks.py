@@ -5,11 +5,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.patience import PATIENCE_SECONDS
 from training import ranks
 from training.finetune import FinetuneConfig
 
 MakeConfig = Callable[..., FinetuneConfig]
-PATIENCE_SECONDS = 300
 
 
 def test_one_process_alone_agrees_with_itself() -> None:

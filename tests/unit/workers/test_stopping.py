@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_SECONDS
+
 ROOT = Path(__file__).parents[3]
 MODULE = "tests.unit.workers.stopping_app"
 
@@ -59,4 +61,4 @@ def test_a_task_under_way_hears_of_the_end_of_its_worker_before_it_is_waited_for
     assert appears(tmp_path / "began"), (tmp_path / "worker.log").read_text()
     worker.send_signal(signal.SIGTERM)
     assert appears(tmp_path / "stopped"), (tmp_path / "worker.log").read_text()
-    worker.wait(timeout=60)
+    worker.wait(timeout=PATIENCE_SECONDS)

@@ -13,6 +13,7 @@ from embedloop.catalog import corpora, index_versions, jobs, shards
 from embedloop.catalog.database import Database
 from embedloop.records.jobs import JobKind, JobState
 from embedloop.records.versions import IndexVersion
+from tests.patience import PATIENCE_SECONDS
 from tests.unit.embedloop.catalog.conftest import CORPUS
 from tests.unit.embedloop.catalog.threads import at_once, until_one_waits
 
@@ -138,7 +139,7 @@ def test_a_claim_on_postgresql_waits_for_a_nudge_instead_of_giving_up(on_postgre
             assert jobs.nudge(connection, 5) == [("j-1", "build")]
             claimed: Future[object] = pool.submit(claim)
             until_one_waits(on_postgresql, claimed)
-        assert claimed.result(timeout=60) is not None
+        assert claimed.result(timeout=PATIENCE_SECONDS) is not None
 
 
 def test_equal_submits_at_once_make_one_job(catalog: Database) -> None:

@@ -18,6 +18,7 @@ from embedloop.records.documents import Change, NewDocument, Op
 from embedloop.records.feedback import Retrieval
 from embedloop.records.labels import Split
 from embedloop.records.versions import IndexState, IndexVersion, Placement
+from tests.patience import PATIENCE_SECONDS
 from tests.unit.embedloop.catalog.conftest import CORPUS
 from tests.unit.embedloop.catalog.threads import at_once, until_one_waits
 
@@ -50,7 +51,7 @@ def test_a_reader_of_the_log_skips_no_change_while_several_writers_commit(catalo
         follower = pool.submit(follow)
         at_once(*(lambda name=name: write(name) for name in ("a", "bb", "ccc", "dddd")))  # type: ignore[misc]
         writing.clear()
-        seen = follower.result(timeout=120)
+        seen = follower.result(timeout=PATIENCE_SECONDS)
     with catalog.read() as connection:
         assert seen == documents.changes_after(connection, CORPUS, 0, 10_000)
     assert len({change.document_id for change in seen}) == len(seen) > 400
@@ -64,7 +65,7 @@ def test_a_change_on_postgresql_waits_for_the_one_with_the_lower_seq(on_postgres
             until_one_waits(on_postgresql, later)
             with on_postgresql.read() as reader:
                 assert documents.changes_after(reader, CORPUS, 0, 10) == []
-        later.result(timeout=60)
+        later.result(timeout=PATIENCE_SECONDS)
     with on_postgresql.read() as reader:
         seen = documents.changes_after(reader, CORPUS, 0, 10)
     assert [(c.document_id, c.seq) for c in seen] == [("a", first), ("b", seen[1].seq)]
@@ -169,7 +170,7 @@ def test_a_version_on_postgresql_that_is_being_promoted_is_not_retired(on_postgr
             corpora.set_serving(connection, CORPUS, "two", "one")
             retiring: Future[object] = pool.submit(retire)
             until_one_waits(on_postgresql, retiring)
-        retiring.result(timeout=60)
+        retiring.result(timeout=PATIENCE_SECONDS)
     with on_postgresql.read() as connection:
         assert index_versions.get(connection, "two").state is IndexState.SERVING
         assert corpora.get(connection, CORPUS).previous == "one"
@@ -192,7 +193,7 @@ def test_the_serving_cursor_on_postgresql_stands_still_while_a_promotion_compare
             assert _behind(connection, corpora.get(connection, CORPUS), candidate) == 0
             advancing: Future[object] = pool.submit(advance)
             until_one_waits(on_postgresql, advancing)
-        advancing.result(timeout=60)
+        advancing.result(timeout=PATIENCE_SECONDS)
     with on_postgresql.read() as connection:
         assert index_versions.get(connection, "one").applied_seq == 7
 

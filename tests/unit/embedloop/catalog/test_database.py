@@ -21,6 +21,7 @@ from embedloop.errors import MissingExtra, Unavailable
 from embedloop.policy import Policy
 from embedloop.records.documents import NewDocument
 from tests.conftest import memory_folder
+from tests.patience import PATIENCE_SECONDS
 from tests.servers import Server, once_it_answers, postgres, postgres_url, suspended
 from tests.unit.embedloop.catalog.conftest import CORPUS
 
@@ -89,7 +90,9 @@ def test_a_block_that_writes_nothing_sees_one_moment(catalog: Database) -> None:
     with catalog.read() as connection:
         before = corpora.every(connection)
         with ThreadPoolExecutor(1) as pool:
-            pool.submit(put_documents, catalog, CORPUS, [NewDocument("a", "", "x")]).result(timeout=60)
+            pool.submit(put_documents, catalog, CORPUS, [NewDocument("a", "", "x")]).result(
+                timeout=PATIENCE_SECONDS
+            )
         assert documents.head(connection, CORPUS) == 0
         assert documents.live_ids(connection, CORPUS) == []
         assert corpora.every(connection) == before
@@ -224,7 +227,7 @@ def test_of_two_transactions_in_each_others_way_one_is_told_to_try_again(on_post
             with on_postgresql.write() as connection:
                 connection.execute(text("SET LOCAL deadlock_timeout = 50"))
                 corpora.get(connection, first, lock=True)
-                together.wait(timeout=60)
+                together.wait(timeout=PATIENCE_SECONDS)
                 corpora.get(connection, second, lock=True)
         except Unavailable as error:
             return error.message
@@ -233,7 +236,7 @@ def test_of_two_transactions_in_each_others_way_one_is_told_to_try_again(on_post
     with ThreadPoolExecutor(2) as pool:
         one = pool.submit(lock_both, CORPUS, "other")
         other = pool.submit(lock_both, "other", CORPUS)
-        outcomes = sorted([one.result(timeout=60), other.result(timeout=60)])
+        outcomes = sorted([one.result(timeout=PATIENCE_SECONDS), other.result(timeout=PATIENCE_SECONDS)])
     assert outcomes[0] == "done" or outcomes[1] == "done"
     assert any("deadlock" in outcome for outcome in outcomes)
 
@@ -351,7 +354,7 @@ def _fill_pools(database: Database) -> None:
         def hold(_: int) -> None:
             with database.read() as connection:
                 corpora.every(connection)
-                together.wait(timeout=60)
+                together.wait(timeout=PATIENCE_SECONDS)
 
         list(pool.map(hold, range(4)))
         list(pool.map(lambda _: database.lookup("SELECT 1", []), range(64)))

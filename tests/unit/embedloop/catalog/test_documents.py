@@ -12,6 +12,7 @@ from embedloop.catalog.database import Database
 from embedloop.corpus import content_hash, delete_document, get_document, put_documents
 from embedloop.errors import NotFound
 from embedloop.records.documents import NewDocument, Op
+from tests.patience import PATIENCE_SECONDS
 from tests.unit.embedloop.catalog.conftest import CORPUS
 
 
@@ -173,7 +174,7 @@ def test_two_threads_that_write_at_once_get_distinct_growing_seqs(catalog: Datab
 
     def write(name: str) -> None:
         try:
-            together.wait(timeout=30)
+            together.wait(timeout=PATIENCE_SECONDS)
             for n in range(40):
                 seqs[name].append(put_documents(catalog, CORPUS, [new(f"{name}-{n}")])[0].seq)
         except BaseException as error:
@@ -183,7 +184,7 @@ def test_two_threads_that_write_at_once_get_distinct_growing_seqs(catalog: Datab
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join(timeout=PATIENCE_SECONDS)
     assert failures == []
     assert all(own == sorted(own) for own in seqs.values())
     assert len(set(seqs["one"] + seqs["two"])) == 80
@@ -198,7 +199,7 @@ def test_a_reader_sees_one_moment_while_others_write(catalog: Database) -> None:
         before = documents.head(connection, CORPUS)
         thread = threading.Thread(target=put_documents, args=(catalog, CORPUS, [new("b")]))
         thread.start()
-        thread.join(timeout=30)
+        thread.join(timeout=PATIENCE_SECONDS)
         assert documents.head(connection, CORPUS) == before
     with catalog.read() as connection:
         assert documents.head(connection, CORPUS) > before

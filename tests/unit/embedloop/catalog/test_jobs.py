@@ -10,6 +10,7 @@ from embedloop.catalog import jobs
 from embedloop.catalog.database import Database
 from embedloop.errors import Conflict, LeaseLost, NotFound
 from embedloop.records.jobs import Job, JobKind, JobState
+from tests.patience import PATIENCE_SECONDS
 from tests.unit.embedloop.catalog.conftest import CORPUS
 
 
@@ -64,7 +65,7 @@ def test_of_two_submits_at_once_one_wins(catalog: Database) -> None:
     told: list[str] = []
 
     def submit(job_id: str) -> None:
-        together.wait(timeout=30)
+        together.wait(timeout=PATIENCE_SECONDS)
         try:
             add(catalog, job_id)
             added.append(job_id)
@@ -75,7 +76,7 @@ def test_of_two_submits_at_once_one_wins(catalog: Database) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join(timeout=PATIENCE_SECONDS)
     assert len(added) == len(told) == 1
     assert f"job {added[0]} (reindex, queued) is at work" in told[0]
 

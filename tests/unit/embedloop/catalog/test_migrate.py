@@ -21,6 +21,7 @@ from embedloop.policy import Policy
 from embedloop.records.jobs import JobKind, JobState
 from embedloop.records.labels import Judgment, Split
 from embedloop.text.normalise import query_key
+from tests.patience import PATIENCE_SECONDS
 
 
 def tables(engine: Engine) -> set[str]:
@@ -52,7 +53,7 @@ def test_processes_that_migrate_postgresql_at_once_take_turns(postgresql_url: st
     downgrade(postgresql_url, "base")
     with ThreadPoolExecutor(3) as pool:
         for migrated in [pool.submit(upgrade, postgresql_url) for _ in range(3)]:
-            migrated.result(timeout=120)
+            migrated.result(timeout=PATIENCE_SECONDS)
     check(postgresql_url)
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from embedloop.catalog.database import Database
+from tests.patience import PATIENCE_SECONDS
 
 T = TypeVar("T")
 
@@ -17,11 +18,13 @@ def at_once(*calls: Callable[[], T]) -> list[T]:
     together = threading.Barrier(len(calls))
 
     def run(call: Callable[[], T]) -> T:
-        together.wait(timeout=60)
+        together.wait(timeout=PATIENCE_SECONDS)
         return call()
 
     with ThreadPoolExecutor(len(calls)) as pool:
-        return [future.result(timeout=120) for future in [pool.submit(run, call) for call in calls]]
+        return [
+            future.result(timeout=PATIENCE_SECONDS) for future in [pool.submit(run, call) for call in calls]
+        ]
 
 
 def until_one_waits(database: Database, future: Future[object]) -> None:
