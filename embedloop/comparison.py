@@ -16,6 +16,7 @@ from embedloop.fidelity import Candidates, Truth
 from embedloop.index_rows import passage_id
 from embedloop.records.documents import Passage
 from embedloop.records.versions import Placement
+from embedloop.slices import slices
 
 _PARTS = 256
 _MODULUS = 1 << 128
@@ -155,9 +156,8 @@ def altered_passages(view: View, expected: Wanted, sample: int) -> tuple[int, li
     """
     passages = _sampled(view, expected, sample)
     altered = []
-    for start in range(0, len(passages), PASSAGES_PER_LOOK):
+    for part in slices(passages, PASSAGES_PER_LOOK):
         view.check()
-        part = passages[start : start + PASSAGES_PER_LOOK]
         stored = view.index.passages(view.version.collection, [p.passage_id for p in part])
         altered += [
             f"document {p.document_id!r} passage {p.passage_id}: {what}"

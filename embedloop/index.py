@@ -28,6 +28,7 @@ from embedloop.milvus_call import call
 from embedloop.milvus_errors import NotLoaded
 from embedloop.policy import IndexSettings, VectorType
 from embedloop.records.documents import Hit, Passage
+from embedloop.slices import slices
 from embedloop.vector_types import beside, finest_field, packed, unpacked
 
 T = TypeVar("T")
@@ -203,11 +204,10 @@ class MilvusIndex:
 
     def delete(self, collection: str, passage_ids: Sequence[str]) -> None:
         """Deletes rows by primary key."""
-        for start in range(0, len(passage_ids), SCAN_ROWS):
-            part = list(passage_ids[start : start + SCAN_ROWS])
+        for part in slices(passage_ids, SCAN_ROWS):
             self._loaded(
                 collection,
-                partial(self._client.delete, collection, ids=part, timeout=max(30.0, self._timeout)),
+                partial(self._client.delete, collection, ids=list(part), timeout=max(30.0, self._timeout)),
             )
 
     def search(
@@ -343,9 +343,8 @@ class MilvusIndex:
     def _by_keys(
         self, collection: str, passage_ids: Sequence[str], fields: list[str]
     ) -> Iterator[dict[str, Any]]:
-        for start in range(0, len(passage_ids), SCAN_ROWS):
-            part = list(passage_ids[start : start + SCAN_ROWS])
-            yield from self._loaded(collection, partial(self._query_keys, collection, part, fields))
+        for part in slices(passage_ids, SCAN_ROWS):
+            yield from self._loaded(collection, partial(self._query_keys, collection, list(part), fields))
 
     def _query_keys(self, collection: str, keys: list[str], fields: list[str]) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self._client.query(

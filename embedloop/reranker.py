@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from embedloop.encoder import ONNX_FILE, TOKENIZER_FILE, open_session
 from embedloop.errors import ModelRefused
 from embedloop.fusion import fuse
+from embedloop.slices import slices
 
 Scores = NDArray[np.float32]
 T = TypeVar("T")
@@ -96,10 +97,9 @@ class OnnxReranker:
         """
         deadline = time.perf_counter() + budget_seconds
         scores: list[Scores] = []
-        for start in range(0, len(passages), RUN_PASSAGES):
+        for part in slices(passages, RUN_PASSAGES):
             if time.perf_counter() >= deadline:
                 break
-            part = passages[start : start + RUN_PASSAGES]
             encodings = self._tokenizer.encode_batch([(query, passage) for passage in part])
             fitting = self._fitting([len(one.ids) for one in encodings], deadline)
             if fitting:

@@ -21,6 +21,7 @@ from embedloop.encoder import ONNX_FILE, Encoder, OnnxEncoder, Vectors
 from embedloop.records.versions import ModelVersion
 from embedloop.registry import EXPORT_FILE, GRAPHS, ModelStore, max_tokens_of, verified_folder
 from embedloop.reranker import NEWEST, RUN_PASSAGES, WARM_UP, Reranker, Scores
+from embedloop.slices import slices
 from embedloop.static_models import RESCORER_FOLDER
 
 # 30 MB of vectors of 384 numbers, in each replica.
@@ -64,8 +65,7 @@ class EncoderRescorer:
         known = self._cache.find(keys)
         texts = dict(zip(keys, passages, strict=True))
         missing = [key for key in dict.fromkeys(keys) if key not in known]
-        for start in range(0, len(missing), RUN_PASSAGES):
-            part = missing[start : start + RUN_PASSAGES]
+        for part in slices(missing, RUN_PASSAGES):
             fitting = self._fitting([len(texts[key]) for key in part], deadline)
             if fitting:
                 made = dict(

@@ -15,6 +15,7 @@ from embedloop.errors import QueueFull
 from embedloop.records.versions import ModelVersion
 from embedloop.registry import ModelStore
 from embedloop.serving import Serving
+from embedloop.slices import slices
 
 AT_ONCE = 1
 MAX_WAITING = 16
@@ -52,8 +53,7 @@ class Embedder:
         encode = encoder.encode_queries if input_type == "query" else encoder.encode_passages
         parts: list[Vectors] = []
         tokens = 0
-        for start in range(0, len(texts), TEXTS_PER_STEP):
-            step = texts[start : start + TEXTS_PER_STEP]
+        for step in slices(texts, TEXTS_PER_STEP):
             parts.append(await anyio.to_thread.run_sync(encode, step, limiter=self._limiter))
             tokens += await anyio.to_thread.run_sync(self._count, serving.model, step, limiter=self._limiter)
         return Embedded(np.concatenate(parts), tokens)

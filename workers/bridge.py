@@ -19,8 +19,8 @@ from embedloop.records.jobs import Job
 from embedloop.records.versions import IndexVersion, ModelVersion
 from embedloop.text.chunking import embedding_text
 from training.bridge import fit_bridge
+from workers.encoding import encoded
 from workers.parts import Parts
-from workers.query_map import encoded
 from workers.reading import read_documents
 
 log = logging.getLogger(__name__)

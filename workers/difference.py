@@ -16,6 +16,7 @@ from embedloop.records.documents import Corpus, Hit, Passage
 from embedloop.records.jobs import Job
 from embedloop.reranker import Reranker, reordered
 from embedloop.second_stage import EncoderRescorer
+from embedloop.slices import slices
 from embedloop.text.chunking import embedding_text
 from embedloop.text.normalise import query_key
 from training.difference import change_of, most_changed
@@ -111,9 +112,8 @@ def _answers(
     second = second_encoder(parts, parts.model(view.version.model_id))
     rescorer = None if second is None else EncoderRescorer(second)
     fetched = FETCHED if rescorer is None else max(FETCHED, policy.reranking.depth)
-    for start in range(0, len(queries), QUERIES_PER_SEARCH):
+    for part in slices(queries, QUERIES_PER_SEARCH):
         lease.check()
-        part = list(queries[start : start + QUERIES_PER_SEARCH])
         hits = parts.index.search(
             view.version.collection,
             view.encoder.encode_queries(part),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from sqlalchemy import Connection
 
 from embedloop.catalog import index_versions, models, removals
@@ -22,7 +21,7 @@ from training.general_score import SecondStage, score_general
 from training.pairs import read_training_set
 from training.slices import Slices, make_slices
 from training.unlabelled.held_out import set_of, untrained
-from workers.judged import PASSAGES_PER_STEP
+from workers.encoding import encoded
 from workers.parts import Parts
 from workers.redaction import clear_of, redacted
 from workers.unlabelled import Source, held_out_pairs, source_of
@@ -56,7 +55,7 @@ class HeldOut:
         """Scores a model; `share` is the part of the stage's progress, from and to, that it is."""
 
         def passages(texts: Sequence[str]) -> Vectors:
-            return _in_steps(encoder.encode_passages, texts, lease, share)
+            return encoded(encoder.encode_passages, texts, lease, share)
 
         return score_general([self.judged], encoder.encode_queries, passages, second)
 
@@ -102,13 +101,3 @@ def _others(source: Source, corpus: Corpus, pairs: Sequence[TrainingPair]) -> di
     others = [one for one in pool if one not in relevant]
     cut = (source.cut(document) for document in source.documents(others))
     return {one.document_id: one.passages[0] for one in cut if one.passages and one.passages[0].strip()}
-
-
-def _in_steps(
-    encode: Callable[[Sequence[str]], Vectors], texts: Sequence[str], lease: Lease, share: tuple[float, float]
-) -> Vectors:
-    vectors = []
-    for start in range(0, len(texts), PASSAGES_PER_STEP):
-        lease.progress(share[0] + (share[1] - share[0]) * start / len(texts))
-        vectors.append(encode(texts[start : start + PASSAGES_PER_STEP]))
-    return np.concatenate(vectors)

@@ -27,9 +27,9 @@ from training.gate import Cost, gate_pool
 from training.judgments import qrels_of, strongest
 from training.lexical import Bm25
 from training.slices import Slices, make_slices, topics_of
+from workers.encoding import encoded
 from workers.parts import Parts
 
-PASSAGES_PER_STEP = 128
 # Enough to know what people ask often, and no more than fits in memory many times over.
 RETRIEVALS_READ = 50_000
 TIMED_QUERIES = 50
@@ -160,11 +160,10 @@ def passage_vectors(
     if stored:
         known = parts.index.vectors(judged.serving.collection, [p.passage_id for p in judged.passages])
     todo = [p for p in judged.passages if p.passage_id not in known]
-    for start in range(0, len(todo), PASSAGES_PER_STEP):
-        part = todo[start : start + PASSAGES_PER_STEP]
-        vectors = encoder.encode_passages([embedding_text(p.title, p.text) for p in part])
-        known.update(zip((p.passage_id for p in part), vectors, strict=True))
-        lease.progress(share[0] + (share[1] - share[0]) * start / len(todo))
+    if todo:
+        texts = [embedding_text(p.title, p.text) for p in todo]
+        vectors = encoded(encoder.encode_passages, texts, lease, share)
+        known.update(zip((p.passage_id for p in todo), vectors, strict=True))
     return np.stack([known[p.passage_id] for p in judged.passages])
 
 

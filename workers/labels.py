@@ -21,6 +21,7 @@ from embedloop.records.feedback import Signal, Vote
 from embedloop.records.labels import Judgment, LabelledText, Split
 from embedloop.records.training import TrainingPair
 from embedloop.removed import Removed, check_removed, marks_of
+from embedloop.slices import slices
 from embedloop.text.near_duplicates import clusters
 from embedloop.text.normalise import query_key
 from embedloop.text.strata import length_of, topic_of
@@ -182,8 +183,7 @@ def document_kinds(database: Database, corpus: Corpus) -> dict[str, DocumentKind
     kinds: dict[str, DocumentKind] = {}
     with database.read() as connection:
         ids = documents.live_ids(connection, corpus.name)
-        for start in range(0, len(ids), DOCUMENTS_PER_READ):
-            part = ids[start : start + DOCUMENTS_PER_READ]
+        for part in slices(ids, DOCUMENTS_PER_READ):
             told = documents.lengths_and_metadata(connection, corpus.name, part)
             kinds |= {
                 identity: DocumentKind(topic_of(metadata, field), length_of(characters))
@@ -200,10 +200,10 @@ def keep_lineage(
     between: Callable[[], None],
 ) -> None:
     """Stores what each pair is made of, in short transactions; `between` them it may be told to stop."""
-    for start in range(0, len(pairs), PAIRS_PER_TRANSACTION):
+    for part in slices(pairs, PAIRS_PER_TRANSACTION):
         between()
         with database.write() as connection:
-            lineage.add(connection, training_set_id, pairs[start : start + PAIRS_PER_TRANSACTION], persons)
+            lineage.add(connection, training_set_id, part, persons)
 
 
 def _need_exposures(votes: Sequence[Vote], policy: Votes) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -24,11 +24,11 @@ from embedloop.records.versions import IndexVersion, ModelVersion
 from training.map_kinds import Pairs
 from training.query_map import fit_query_map
 from training.trainer import threads
+from workers.encoding import encoded
 from workers.parts import Parts
 
 log = logging.getLogger(__name__)
 
-TEXTS_PER_STEP = 64
 LEAST_PAIRS = 2
 _ENCODED_SHARE = 0.7
 _FITTED_SHARE = 0.95
@@ -81,27 +81,6 @@ def train_query_map(
         metrics={"query_map": told, "pairs": dict(training_set.counts)},
     )
     return Advance({"model_version": candidate.model_id})
-
-
-def encoded(
-    encode: Callable[[Sequence[str]], Vectors],
-    texts: Sequence[str],
-    lease: Lease,
-    share: tuple[float, float],
-) -> Vectors:
-    """Vectors (n, dim) of one or more texts, in steps between which the lease is asked.
-
-    Args:
-        encode: One of an encoder's two ways.
-        texts: What to encode.
-        lease: Told the progress.
-        share: The part of the stage's progress, from and to, that this is.
-    """
-    done = []
-    for start in range(0, len(texts), TEXTS_PER_STEP):
-        done.append(encode(texts[start : start + TEXTS_PER_STEP]))
-        lease.progress(share[0] + (share[1] - share[0]) * (start + len(done[-1])) / len(texts))
-    return np.concatenate(done)
 
 
 def _pairs(

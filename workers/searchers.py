@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from embedloop.applier import View
 from embedloop.catalog import feedback
+from embedloop.slices import slices
 from embedloop.text.normalise import query_key
 
 QUERIES_PER_SEARCH = 64
@@ -34,8 +35,7 @@ class LoggedThenIndex:
         """Document ids with their cosine, the nearest first; each document once per query."""
         found = {query: list(self.logged.get(query_key(query), ())) for query in queries}
         missing = [query for query in found if not found[query]]
-        for start in range(0, len(missing), QUERIES_PER_SEARCH):
-            part = missing[start : start + QUERIES_PER_SEARCH]
+        for part in slices(missing, QUERIES_PER_SEARCH):
             found.update(zip(part, self._search(part, limit), strict=True))
         return [found[query][:limit] for query in queries]
 

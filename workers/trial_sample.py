@@ -20,6 +20,7 @@ from embedloop.jobs import Lease
 from embedloop.records.documents import Corpus, Passage
 from embedloop.records.labels import Split
 from embedloop.records.versions import IndexVersion
+from embedloop.slices import slices
 from embedloop.text.chunking import embedding_text
 from embedloop.text.normalise import query_key
 from embedloop.verification import QUERY_CHARS
@@ -117,9 +118,8 @@ def _rows(
     stored_exactly = serving.index.vector_type == "float32"
     keys: list[str] = []
     vectors = np.empty((len(wanted), encoder.dimension), dtype=np.float32)
-    for start in range(0, len(wanted), ROWS_A_MESSAGE):
+    for part in slices(wanted, ROWS_A_MESSAGE):
         lease.check()
-        part = wanted[start : start + ROWS_A_MESSAGE]
         passages = parts.index.passages(serving.collection, part)
         if stored_exactly:
             known = parts.index.vectors(serving.collection, part)
@@ -167,7 +167,7 @@ def _titles(spool: Spool, numbers: Sequence[int]) -> Iterator[str]:
 
 def _encoded(encoder: Encoder, texts: Sequence[str], lease: Lease) -> Vectors:
     parts = [np.empty((0, encoder.dimension), dtype=np.float32)]
-    for start in range(0, len(texts), _QUERIES_PER_STEP):
+    for part in slices(texts, _QUERIES_PER_STEP):
         lease.check()
-        parts.append(encoder.encode_queries(texts[start : start + _QUERIES_PER_STEP]))
+        parts.append(encoder.encode_queries(part))
     return np.vstack(parts)
