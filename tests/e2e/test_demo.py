@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-DEMO_SECONDS = 900
+from tests.patience import PATIENCE_SECONDS
+
+DEMO_SECONDS = 6 * PATIENCE_SECONDS
 
 
 @pytest.mark.slow
