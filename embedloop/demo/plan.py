@@ -13,10 +13,7 @@ LEAST_TERMS = 100
 # The recipe of the demo's fine-tune; everything else is the policy's default. Negatives within the batch
 # do most of the work, and a mined one beside them would double the time.
 TRAINING: dict[str, Any] = {
-    "epochs": 1.0,
-    "batch_size": 64,
-    "learning_rate": 1e-4,
-    "max_tokens": 64,
+    "epochs": 2.0,
     "hard_negatives": 0,
     "evaluations": 2,
     "merge_alphas": [],
@@ -106,7 +103,7 @@ class DemoPlan:
             "splits": {"golden": 0.0, "dev": self.dev_share},
             "trigger": {"new_feedback": None, "min_pairs": self.min_pairs},
             # Labels leave the time that searching and voting takes, and need no second look for wrong ones.
-            "training": {**TRAINING, "epochs": 2.0, "hard_negatives": 1} if self.labels else TRAINING,
+            "training": {**TRAINING, "hard_negatives": 1} if self.labels else TRAINING,
             "gate": {
                 "metric": "ndcg@10",
                 "min_uplift": 0.0 if self.proves_uplift else -1.0,
