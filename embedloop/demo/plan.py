@@ -16,6 +16,8 @@ TRAINING: dict[str, Any] = {
     "epochs": 2.0,
     "hard_negatives": 0,
     "evaluations": 2,
+    # Ten minutes are for the loop: what is forgotten of other fields is neither held back nor measured.
+    "transfer": None,
     "merge_alphas": [],
 }
 
@@ -109,7 +111,6 @@ class DemoPlan:
                 "min_uplift": 0.0 if self.proves_uplift else -1.0,
                 "min_queries": self.gate_queries,
                 "pool_size": 2000,
-                # Ten minutes are for the loop: neither merging nor the general set.
                 "general": "none",
             },
         }
