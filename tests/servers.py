@@ -19,7 +19,7 @@ from typing import TypeVar
 import psutil
 
 from embedloop.errors import DeadlineExceeded, Unavailable
-from tests.patience import LOOK_SECONDS, PATIENCE_SECONDS
+from tests.patience import LOOK_SECONDS, PATIENCE_SECONDS, eventually
 
 T = TypeVar("T")
 
@@ -91,12 +91,12 @@ class Server:
         """Stops it in its tracks: connections stay open and nothing answers any more when this returns."""
         self._signal(signal.SIGSTOP)
         process = psutil.Process(self.pid)
-        for _ in range(int(PATIENCE_SECONDS / LOOK_SECONDS)):
-            # On a busy machine a thread may answer one more call before it is stopped.
-            if all(_is_stopped(self.pid, thread.id) for thread in process.threads()):
-                return
-            threading.Event().wait(LOOK_SECONDS)
-        raise TimeoutError(f"process {self.pid} does not stop")
+
+        # On a busy machine a thread may answer one more call before it is stopped.
+        def all_stand() -> bool:
+            return all(_is_stopped(self.pid, thread.id) for thread in process.threads())
+
+        eventually(all_stand, f"process {self.pid} stops")
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)

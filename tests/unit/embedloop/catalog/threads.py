@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from embedloop.catalog.database import Database
-from tests.patience import PATIENCE_SECONDS
+from tests.patience import PATIENCE_SECONDS, eventually
 
 T = TypeVar("T")
 
@@ -32,9 +32,9 @@ def until_one_waits(database: Database, future: Future[object]) -> None:
     question = (
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
-    for _ in range(3000):
+
+    def one_waits() -> bool:
         assert not future.done(), "it did not wait"
-        if database.lookup(question, [])[0][0]:
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("nobody waits")
+        return bool(database.lookup(question, [])[0][0])
+
+    eventually(one_waits, "one waits for a lock")
